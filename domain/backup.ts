@@ -1,0 +1,176 @@
+/** What a backup is: kinds, names, manifest, index. Frozen by docs/repository-format.md (format 1). */
+
+export type BackupKind = 'full' | 'differential' | 'incremental';
+export type Engine = 'physical' | 'logical';
+export type Compression = 'zstd' | 'none';
+/** How deep a repository copy was read back; see docs/repository-format.md#verification. */
+export type VerifyDepth = 'checksum' | 'authenticated' | 'content';
+
+/** Key facts that the directory name alone tells: `<time>-<kind>-<id>`, time as `YYYYMMDDTHHMMSSZ`. */
+export interface BackupName {
+  readonly startedAt: string;
+  readonly kind: BackupKind;
+  readonly id: string;
+}
+
+/** A backup in a repository: where it lies. */
+export interface BackupRef extends BackupName {
+  readonly target: string;
+  /** PostgreSQL system identifier (decimal) or the engine's equivalent; keeps re-initialised clusters apart. */
+  readonly systemId: string;
+  /** `<time>-<kind>-<id>` */
+  readonly name: string;
+}
+
+/** One sealed object of a backup. */
+export interface PartRecord {
+  /** 1-based, unique within the attempt. */
+  readonly n: number;
+  /** Name of the stream it belongs to, for example `base.tar`. */
+  readonly stream: string;
+  /** Offset of its plaintext in the stream, bytes. */
+  readonly offset: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  /** SHA-256 of the stored (encrypted) object, hex. */
+  readonly sha256: string;
+}
+
+/** One entry of a tar stream; `offset` is where its content begins in the stream. */
+export interface FileRecord {
+  readonly path: string;
+  readonly type: 'file' | 'directory' | 'symlink' | 'hardlink' | 'other';
+  readonly offset: number;
+  readonly size: number;
+  readonly mode: number;
+  /** Seconds since the epoch. */
+  readonly mtime: number;
+  readonly linkTarget?: string;
+}
+
+export interface StreamRecord {
+  /** File-system safe: `base.tar`, `16400.tar`, `dump.tar`, `backup_manifest`, `globals.sql`. */
+  readonly name: string;
+  readonly kind: 'tar' | 'blob';
+  readonly bytes: number;
+  /** SHA-256 of the whole plaintext stream; only for blobs. */
+  readonly sha256?: string;
+  /** Only for tar streams, in stream order. */
+  readonly files?: readonly FileRecord[];
+}
+
+/** Encrypted beside the manifest (object `index`): what restore and partial restore work from. */
+export interface BackupIndex {
+  readonly format: 1;
+  readonly backup: string;
+  readonly attempt: string;
+  readonly streams: readonly StreamRecord[];
+  readonly parts: readonly PartRecord[];
+  /** Engine facts too large or too telling for the clear-text manifest (table names, tablespace paths). */
+  readonly engine: PhysicalFacts | LogicalFacts;
+}
+
+export interface TableFacts {
+  readonly schema: string;
+  readonly name: string;
+  /** Exact, counted in the dump. */
+  readonly rows: number;
+  /** Bytes of COPY text. */
+  readonly bytes: number;
+}
+
+export interface LogicalFacts {
+  readonly engine: 'logical';
+  readonly database: string;
+  readonly encoding: string;
+  readonly collate: string;
+  readonly ctype: string;
+  readonly localeProvider: string;
+  readonly locale?: string;
+  readonly owner: string;
+  readonly tables: readonly TableFacts[];
+  readonly largeObjects: number;
+  readonly extensions: readonly { readonly name: string; readonly version: string }[];
+  readonly only?: { readonly schemas?: readonly string[]; readonly tables?: readonly string[] };
+}
+
+export interface TablespaceFacts {
+  readonly oid: string;
+  readonly path: string;
+  /** The stream that holds it. */
+  readonly stream: string;
+}
+
+export interface PhysicalFacts {
+  readonly engine: 'physical';
+  readonly startLsn: string;
+  readonly stopLsn: string;
+  readonly timeline: number;
+  readonly tablespaces: readonly TablespaceFacts[];
+  readonly dataChecksums: boolean;
+  readonly blockSize: number;
+  readonly walSegmentBytes: number;
+  readonly fromStandby: boolean;
+  /** Connection-free facts worth showing: databases and their sizes. */
+  readonly databases: readonly { readonly name: string; readonly bytes: number }[];
+}
+
+/** `manifest.json`: clear text, immutable, signed, written last. No manifest, no backup. */
+export interface Manifest {
+  readonly schemaVersion: 1;
+  readonly format: 1;
+  readonly id: string;
+  readonly target: string;
+  readonly systemId: string;
+  readonly name: string;
+  readonly kind: BackupKind;
+  readonly engine: Engine;
+  /** Id of the backup this one builds on; null for a full. */
+  readonly parent: string | null;
+  /** Whole chain from the full to the parent, oldest first. */
+  readonly chain: readonly string[];
+  readonly attempt: string;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly durationMs: number;
+  readonly startedBy: string;
+  readonly bytes: { readonly source: number; readonly stored: number };
+  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number; readonly databases?: number };
+  readonly compression: Compression;
+  readonly encryption: { readonly cipher: 'aes-256-gcm'; readonly recipients: readonly string[] };
+  /** SHA-256 of the `SHA256SUMS` and `index` objects, hex. */
+  readonly digests: { readonly sha256sums: string; readonly index: string };
+  readonly versions: { readonly resurgo: string; readonly server: string; readonly tool?: string };
+  /** LSN range, for ordering; physical only. */
+  readonly wal?: { readonly startLsn: string; readonly stopLsn: string; readonly timeline: number };
+  /** What was checked before it was called verified, in words: `manifest`, `pg_restore --list`, `page-checksums` … */
+  readonly checks: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface ManifestSignature {
+  readonly algorithm: 'ed25519';
+  /** Raw public key, base64. */
+  readonly publicKey: string;
+  /** Over the canonical JSON of the manifest without `signature`, base64. */
+  readonly value: string;
+}
+
+export type SignedManifest = Manifest & { readonly signature: ManifestSignature };
+
+/** The keys of one attempt; never leaves the host unwrapped. */
+export interface AttemptKeys {
+  readonly backup: string;
+  readonly attempt: string;
+  /** 32 bytes: parts. */
+  readonly dataKey: Uint8Array;
+  /** 32 bytes: index. */
+  readonly metadataKey: Uint8Array;
+}
+
+/** What sealing a dump produced; the run file keeps it, workflows carry only totals. */
+export interface SealedBackup {
+  readonly index: BackupIndex;
+  readonly sourceBytes: number;
+  readonly storedBytes: number;
+}

@@ -1,0 +1,125 @@
+/**
+ * Every way Resurgo can fail, once. Providers throw {@link ResurgoError}; it becomes an `ApplicationFailure` of type `code`
+ * at the activity boundary, an exit code in the CLI and `error.code` in `--json`.
+ */
+export type ErrorKind = 'transient' | 'throttled' | 'pending' | 'precondition' | 'conflict' | 'outcomeUnknown' | 'invalid' | 'cancelled' | 'failed' | 'bug';
+
+export interface ErrorDefinition {
+  readonly kind: ErrorKind;
+  /** Whether a later attempt of the same activity may succeed by itself. */
+  readonly retryable: boolean;
+  /** Exit code of a command that ends with this error; see docs/reference/exit-codes.md. */
+  readonly exitCode: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 130;
+  /** What it means in general; the thrown message says what happened, to what. */
+  readonly meaning: string;
+  /** What a person does next. */
+  readonly hint: string;
+}
+
+const define = <const T extends Record<string, ErrorDefinition>>(table: T): T => table;
+const invalid = (meaning: string, hint: string) => ({ kind: 'invalid', retryable: false, exitCode: 2, meaning, hint }) as const;
+const refused = (meaning: string, hint: string) => ({ kind: 'precondition', retryable: false, exitCode: 3, meaning, hint }) as const;
+const conflict = (meaning: string, hint: string) => ({ kind: 'conflict', retryable: false, exitCode: 3, meaning, hint }) as const;
+const failed = (meaning: string, hint: string) => ({ kind: 'failed', retryable: false, exitCode: 1, meaning, hint }) as const;
+const transient = (meaning: string, hint: string) => ({ kind: 'transient', retryable: true, exitCode: 1, meaning, hint }) as const;
+
+export const errors = define({
+  usage: invalid('The command line is not understood.', 'See `resurgo help`.'),
+  configInvalid: invalid('The configuration has errors.', 'Mend the named fields; `resurgo check` lists all of them at once.'),
+  configUnsafe: invalid('A file the configuration relies on may be written or read by others.', 'Set the mode the message names.'),
+  inputInvalid: invalid('The input of a workflow or activity is not valid.', 'Compare it with docs/reference/workflows.md.'),
+  targetUnknown: invalid('The configuration has no such target.', '`resurgo check` lists the targets.'),
+  unsupported: invalid('This combination is not supported.', 'The message names what is.'),
+  configMismatch: { kind: 'transient', retryable: true, exitCode: 1, meaning: 'This worker runs with another configuration than the run was started with.', hint: 'Restart the workers with the same configuration.' },
+
+  temporalUnreachable: { kind: 'transient', retryable: true, exitCode: 1, meaning: 'No Temporal server answered.', hint: 'Start one with `resurgo up`, or point temporal.toml / TEMPORAL_ADDRESS at one; `resurgo rescue` needs none.' },
+  workerMissing: refused('No worker polls the task queue.', 'Start `resurgo up` or `resurgo worker` with the same configuration.'),
+  lockBusy: conflict('Another operation holds this target.', 'Wait for it, or see `resurgo status`; the lock dies with its holder.'),
+  fenced: conflict('A newer run took over this target; this one must stop.', 'Nothing to do: the newer run goes on.'),
+
+  toolMissing: refused('A program this needs is not installed.', 'Install the named package or set its path.'),
+  toolVersion: refused('A program is of the wrong version.', 'Use the tools of the same major version as the server.'),
+  toolFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'A program ended with an error.', hint: 'Its last lines are in the message.' },
+  hookFailed: failed('A service hook (stop, start, health check) failed.', 'Run the named command by hand.'),
+
+  sourceUnreachable: transient('The database cannot be reached.', 'Check address, credentials and pg_hba.conf; `resurgo check` tries it.'),
+  sourceDenied: refused('The database refused the login or the right.', 'Give the role the named right (REPLICATION, pg_read_all_data …).'),
+  sourceVersion: refused('This server version cannot do what was asked.', 'Take a full backup, or upgrade to PostgreSQL 17 or later.'),
+  sourceChanged: refused('The database behind this target is another one than before.', 'Take a full backup to begin a new lineage.'),
+  noParent: refused('There is no backup to build this one on.', 'Take a full backup first.'),
+  walSummaryMissing: refused('The server has no WAL summaries back to the parent backup.', 'Set summarize_wal = on, check wal_summary_keep_time, and take a full backup.'),
+  dumpFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'The dump did not end well.', hint: 'The message has the server\'s words.' },
+  dumpEmpty: failed('The dump has no content.', 'Look at the source; nothing was published.'),
+  pageChecksum: failed('The source has damaged pages.', 'Restore or repair the named relation; earlier backups are kept.'),
+
+  repositoryUnreachable: transient('A repository cannot be reached.', 'Check path, mount, endpoint and credentials.'),
+  repositoryThrottled: { kind: 'throttled', retryable: true, exitCode: 1, meaning: 'A repository asked to slow down.', hint: 'It is tried again by itself.' },
+  repositoryDenied: refused('A repository refused access.', 'Check the credentials and the policy of the bucket or the owner of the directory.'),
+  repositoryFull: { kind: 'precondition', retryable: true, exitCode: 1, meaning: 'A repository or staging disk is full.', hint: 'Free space or enlarge it; nothing was published.' },
+  repositoryFormat: refused('The repository has a format or feature this version does not know.', 'Use a newer Resurgo, or `resurgo repository upgrade`.'),
+  repositoryLost: failed('A repository acknowledged data that it does not hold.', 'Do not trust this store; look at its logs.'),
+  objectExists: conflict('An object that must be new already exists.', 'Another run may be writing; see `resurgo status`.'),
+  objectMissing: failed('An object is not in the repository.', 'Restore from another repository; run `resurgo verify`.'),
+  unsafePath: refused('A path leads outside its place.', 'The archive or the configuration is hostile or damaged; nothing outside was touched.'),
+
+  backupUnknown: refused('There is no such backup.', '`resurgo backups TARGET` lists them.'),
+  parentMissing: failed('A backup this one builds on is gone or damaged.', 'Take a full backup; restore from another repository.'),
+  manifestInvalid: failed('The manifest is damaged or was altered.', 'Use another repository or an earlier backup.'),
+  manifestSignature: failed('The manifest is not signed by the host that is trusted for this repository.', 'Compare the host key; see docs/runbooks.'),
+  partMissing: failed('A part of the backup is missing.', 'Use another repository or an earlier backup.'),
+  partCorrupt: failed('A part of the backup is damaged: its size, checksum or authentication tag does not fit.', 'Use another repository or an earlier backup.'),
+  contentMismatch: failed('The content is not what the engine said it is.', 'Use another repository or an earlier backup; take a new one now.'),
+  wrongKey: refused('None of the keys given opens this backup.', 'Use the identity whose recipient was configured when it was taken.'),
+  keyMissing: refused('A key is needed and none is configured.', 'Set encryption.identity or encryption.passphrase, or give --identity.'),
+
+  destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
+  destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),
+  destinationSpace: refused('There is not enough space at the destination.', 'Free space or choose another destination.'),
+  restoreFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'The restore did not end well.', hint: 'The message says at which step; what was changed was undone in reverse.' },
+  restoreMismatch: failed('The restored data is not what was backed up.', 'Nothing was swapped in; use another backup and report this.'),
+  compensationFailed: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'A step failed and not everything could be undone.', hint: 'The message lists what is left for a person.' },
+  outcomeUnknown: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'It is not known whether the step took effect.', hint: 'Look at the named thing before trying again.' },
+  cancelled: { kind: 'cancelled', retryable: false, exitCode: 130, meaning: 'The run was cancelled.', hint: 'Nothing was published.' },
+  bug: { kind: 'bug', retryable: false, exitCode: 1, meaning: 'Resurgo itself is wrong here.', hint: 'Please report it with the run id.' },
+});
+
+export type ErrorCode = keyof typeof errors;
+
+export interface ErrorDetails {
+  /** Program and arguments, without secrets. */
+  readonly command?: string;
+  readonly exitCode?: number | null;
+  readonly stderr?: string;
+  readonly durationMs?: number;
+  /** Overrides the table's hint. */
+  readonly hint?: string;
+  /** When a throttled caller may try again. */
+  readonly retryAfterMs?: number;
+  readonly [key: string]: unknown;
+}
+
+/** The one error class of providers and rules. */
+export class ResurgoError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: ErrorDetails } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'ResurgoError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get definition(): ErrorDefinition {
+    return errors[this.code];
+  }
+
+  get hint(): string {
+    return this.details.hint ?? this.definition.hint;
+  }
+}
+
+export const isResurgoError = (error: unknown, code?: ErrorCode): error is ResurgoError =>
+  error instanceof ResurgoError && (code === undefined || error.code === code);
+
+export const isErrorCode = (value: unknown): value is ErrorCode => typeof value === 'string' && Object.hasOwn(errors, value);
