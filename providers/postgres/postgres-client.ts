@@ -1,0 +1,95 @@
+import pg from 'pg';
+import { ResurgoError } from '../../domain/errors.ts';
+import type { PostgresConnection } from './connection.ts';
+import { mapPostgresError } from './postgres-error.ts';
+
+export interface ClientOptions {
+  readonly database?: string;
+  readonly replication?: 'true' | 'database';
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** pg's client with the parts of its inside that the replication protocol needs. */
+export type PgClient = pg.Client;
+
+const refusesTls = (error: unknown): boolean => /does not support SSL/.test(String((error as Error | undefined)?.message));
+const wantsTls = (error: unknown): boolean => (error as { code?: string } | undefined)?.code === '28000';
+
+async function connectOnce(connection: PostgresConnection, options: ClientOptions, tls: boolean | undefined): Promise<PgClient> {
+  const replication = options.replication;
+  const client = new pg.Client(connection.clientConfig(options.database, { ...(tls === undefined ? {} : { tls }), ...(replication === undefined ? {} : { replication }) }));
+  // Without a listener the loss of an idle connection would end the process; a query in flight is rejected anyway.
+  client.on('error', () => undefined);
+  const abort = () => destroyClient(client);
+  options.signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    destroyClient(client);
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** Cuts the connection at once; the server ends the session when it notices. */
+export function destroyClient(client: PgClient): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
+/** Ends a session; a server that does not answer within two seconds is cut off. */
+export async function endClient(client: PgClient): Promise<void> {
+  const timer = setTimeout(() => destroyClient(client), 2000);
+  try {
+    await client.end().catch(() => undefined);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export function throwIfCancelled(signal: AbortSignal | undefined, connection: PostgresConnection): void {
+  if (signal?.aborted) throw new ResurgoError('cancelled', `Cancelled the work at ${connection.redacted}.`, { cause: signal.reason });
+}
+
+/**
+ * Opens a session, honouring `sslmode` as libpq does (`allow`: plain first, `prefer`: TLS first). The caller ends it.
+ * @throws sourceUnreachable, sourceDenied, cancelled
+ */
+export async function openClient(connection: PostgresConnection, options: ClientOptions = {}): Promise<PgClient> {
+  const { sslmode } = connection;
+  try {
+    throwIfCancelled(options.signal, connection);
+    try {
+      return await connectOnce(connection, options, undefined);
+    } catch (error) {
+      const again = sslmode === 'prefer' ? refusesTls(error) : sslmode === 'allow' && wantsTls(error);
+      if (!again || options.signal?.aborted) throw error;
+      try {
+        return await connectOnce(connection, options, sslmode === 'allow');
+      } catch (second) {
+        // A server without TLS says nothing new on the second try; the first refusal is the reason.
+        throw sslmode === 'allow' && refusesTls(second) ? error : second;
+      }
+    }
+  } catch (error) {
+    throwIfCancelled(options.signal, connection);
+    throw mapPostgresError(error, 'connecting to PostgreSQL', connection, 'sourceUnreachable');
+  }
+}
+
+/** Runs `fn` on a session of its own and ends it; an abort cuts it (`cancelled`). Other errors of `fn` pass through unchanged. */
+export async function withClient<T>(connection: PostgresConnection, fn: (client: PgClient) => Promise<T>, options: ClientOptions = {}): Promise<T> {
+  const client = await openClient(connection, options);
+  const abort = () => destroyClient(client);
+  options.signal?.addEventListener('abort', abort, { once: true });
+  try {
+    return await fn(client);
+  } catch (error) {
+    throwIfCancelled(options.signal, connection);
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', abort);
+    await endClient(client);
+  }
+}
