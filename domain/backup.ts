@@ -68,6 +68,8 @@ export interface BackupIndex {
   readonly parts: readonly PartRecord[];
   /** Engine facts too large or too telling for the clear-text manifest (table names, tablespace paths). */
   readonly engine: PhysicalFacts | LogicalFacts;
+  /** PostgreSQL's own backup_manifest, verbatim: a host without the identity needs it for the next incremental. */
+  readonly engineManifest?: string;
 }
 
 export interface TableFacts {

@@ -1,0 +1,25 @@
+/** Identifiers and names, made from values the caller supplies, so that workflows can use them too. */
+const crockford = '0123456789abcdefghjkmnpqrstvwxyz';
+
+/** A 12-character lower-case Crockford base-32 id from a UUID (60 of its random bits). */
+export function idFromUuid(uuid: string): string {
+  const hex = uuid.replaceAll('-', '');
+  // Skip the version and variant digits: they are not random.
+  const digits = hex.slice(0, 12) + hex.slice(13, 16) + hex.slice(17);
+  let value = BigInt(`0x${digits.slice(0, 15)}`);
+  let id = '';
+  for (let i = 0; i < 12; i++) {
+    id = (crockford[Number(value & 31n)] ?? '0') + id;
+    value >>= 5n;
+  }
+  return id;
+}
+
+/** What a target or repository may be called: it becomes a path segment, a workflow id and a search attribute. */
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+/** Workflow ids that are locks: they exist once, and die with the run that holds them. */
+export const lockIds = {
+  operation: (target: string): string => `op/${target}`,
+  restore: (target: string): string => `restore/${target}`,
+} as const;

@@ -1,0 +1,202 @@
+/** Inputs and results of the workflows people start, and what passes between a workflow and its activities. JSON-safe, additive. */
+import type { BackupKind, Engine, VerifyDepth } from './backup.ts';
+
+export type OnBusy = 'wait' | 'skip' | 'refuse';
+
+export interface BackupInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  readonly kind?: BackupKind;
+  readonly onBusy?: OnBusy;
+  /** Who or what started it; shown in the manifest. */
+  readonly startedBy?: string;
+}
+
+export interface RepositoryOutcome {
+  readonly name: string;
+  readonly status: 'verified' | 'failed';
+  readonly depth?: VerifyDepth;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface BackupResult {
+  readonly schemaVersion: 1;
+  readonly id: string;
+  readonly target: string;
+  readonly kind: BackupKind;
+  readonly engine: Engine;
+  readonly parent: string | null;
+  readonly status: 'verified' | 'skipped';
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly durationMs: number;
+  readonly bytes: { readonly source: number; readonly stored: number };
+  readonly repositories: readonly RepositoryOutcome[];
+  /** False when a repository of the policy still lacks it (`degraded`). */
+  readonly complete: boolean;
+  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number };
+  readonly warnings: readonly string[];
+}
+
+/** Where the parts of one backup run live and what it is to do; made by `prepareBackup`, carried by the workflow. */
+export interface PreparedBackup {
+  readonly backup: string;
+  readonly target: string;
+  readonly systemId: string;
+  readonly name: string;
+  readonly kind: BackupKind;
+  readonly engine: Engine;
+  readonly parent: string | null;
+  readonly chain: readonly string[];
+  readonly startedAt: string;
+  readonly startedBy: string;
+  /** Names of the policy's repositories, the primary first. */
+  readonly repositories: readonly string[];
+  /** The store the dump is sealed into: a disk repository, or `spool`. */
+  readonly primary: string;
+  readonly configHash: string;
+  readonly epochs: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
+  /** Depth of the read-back. */
+  readonly verify: VerifyDepth;
+}
+
+/** What the dump left on its host. */
+export interface DumpedBackup {
+  readonly attempt: string;
+  /** Worker host that holds run file and spool; later steps go to its queue. */
+  readonly host: string;
+  readonly bytes: { readonly source: number; readonly stored: number };
+  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number };
+  readonly endedAt: string;
+  readonly warnings: readonly string[];
+}
+
+export interface VerifyInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  /** Backup id, `latest`, a date, or all when left out. */
+  readonly backup?: string;
+  /** Decrypt and check the content too; needs an identity. */
+  readonly deep?: boolean;
+  readonly repositories?: readonly string[];
+}
+
+export interface VerifiedCopy {
+  readonly backup: string;
+  readonly kind: BackupKind;
+  readonly repository: string;
+  readonly status: 'verified' | 'damaged' | 'unreachable';
+  readonly depth?: VerifyDepth;
+  readonly bytes?: number;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface VerifyReport {
+  readonly schemaVersion: 1;
+  readonly target: string;
+  readonly status: 'verified' | 'damaged' | 'incomplete';
+  readonly copies: readonly VerifiedCopy[];
+}
+
+export type RestoreMode = 'in-place' | 'beside' | 'scratch';
+
+export interface RestoreInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  /** Backup id, `latest` (default), or a date: the newest of that day or before. */
+  readonly backup?: string;
+  readonly mode?: RestoreMode;
+  /** Database name or URL (logical), data directory (physical). */
+  readonly to?: string;
+  readonly only?: readonly string[];
+  readonly noDowntime?: boolean;
+  /** Per-table digests of the restored data in the result. */
+  readonly digest?: boolean;
+  readonly preview?: boolean;
+  readonly onBusy?: OnBusy;
+  readonly startedBy?: string;
+}
+
+export type StepOutcome = 'completed' | 'failed' | 'skipped' | 'compensated' | 'compensation-failed';
+
+export interface RestoreStep {
+  readonly name: string;
+  readonly critical: boolean;
+  readonly outcome: StepOutcome;
+  readonly durationMs: number;
+  readonly detail?: string;
+}
+
+/** Everything decided before anything is touched; the preview shows it. */
+export interface RestorePlan {
+  readonly id: string;
+  readonly target: string;
+  readonly engine: Engine;
+  readonly mode: RestoreMode;
+  readonly backup: string;
+  /** Oldest first, ending with the backup itself. */
+  readonly chain: readonly { readonly id: string; readonly name: string; readonly systemId: string }[];
+  /** Repositories to read from, in order of preference. */
+  readonly repositories: readonly string[];
+  /** Without secrets. */
+  readonly destination: string;
+  readonly requiredBytes: number;
+  readonly freeBytes: number | null;
+  readonly stopsServices: boolean;
+  readonly configHash: string;
+  readonly digest: boolean;
+  readonly only: readonly string[];
+  /** Point the data will stand at: time of the backup's end, and LSN for physical. */
+  readonly recoversTo: { readonly time: string; readonly lsn?: string };
+  readonly warnings: readonly string[];
+  readonly startedAt: string;
+}
+
+export interface RestoreVerification {
+  readonly tables?: number;
+  readonly rows?: number;
+  readonly files?: number;
+  readonly checks: readonly string[];
+  readonly digests?: Readonly<Record<string, string>>;
+}
+
+export interface RestoreResult {
+  readonly schemaVersion: 1;
+  readonly id: string;
+  readonly target: string;
+  readonly backup: string;
+  readonly mode: RestoreMode;
+  readonly destination: string;
+  readonly status: 'restored' | 'restored-with-warnings' | 'compensated' | 'failed' | 'preview';
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly durationMs: number;
+  readonly steps: readonly RestoreStep[];
+  readonly stepsExecuted: number;
+  readonly stepsSuccessful: number;
+  readonly restoredRecords: number | null;
+  readonly recoveredTo: { readonly time: string; readonly lsn?: string } | null;
+  readonly verification: RestoreVerification | null;
+  readonly warnings: readonly string[];
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  /** In place: what is kept until `restore confirm`. */
+  readonly kept?: string;
+  readonly plan?: RestorePlan;
+}
+
+export interface FinishRestoreInput {
+  readonly schemaVersion?: 1;
+  readonly id: string;
+  readonly target: string;
+  readonly action: 'confirm' | 'rollback';
+}
+
+export interface FinishRestoreResult {
+  readonly schemaVersion: 1;
+  readonly id: string;
+  readonly target: string;
+  readonly action: 'confirm' | 'rollback';
+  readonly status: 'confirmed' | 'rolled-back';
+  readonly detail: string;
+}

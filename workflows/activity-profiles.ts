@@ -1,0 +1,43 @@
+import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { ActivityOptions } from '@temporalio/common';
+import { taskQueues } from '../domain/task-queues.ts';
+import type { Activities } from '../activities/index.ts';
+
+/**
+ * Activity options by effect, made once (architecture: durability rule 1). Whether an error is tried again is decided by its
+ * code (`domain/errors.ts`), which the activity boundary turns into `nonRetryable`.
+ */
+const light: ActivityOptions = {
+  taskQueue: taskQueues.main,
+  startToCloseTimeout: '2 minutes',
+  scheduleToStartTimeout: '5 minutes',
+  retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '10 seconds', maximumAttempts: 6 },
+};
+
+/** Bulk work. A dead worker is noticed after `heartbeatTimeout`; waiting behind other bulk work is legitimate, hence the long schedule-to-start. */
+const long: ActivityOptions = {
+  taskQueue: taskQueues.heavy,
+  startToCloseTimeout: '7 days',
+  scheduleToStartTimeout: '24 hours',
+  heartbeatTimeout: '15 seconds',
+  retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '1 minute', maximumAttempts: 8 },
+};
+
+export const profiles = { light, long } as const;
+
+/** Quick, idempotent steps: reads, small writes that converge. */
+export const onMain = (summary: string): Activities => proxyActivities<Activities>({ ...light, summary });
+
+/** A quick step that must run on the host that holds a run file or a data directory. */
+export const onHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
+  proxyActivities<Activities>({ ...light, taskQueue: taskQueues.host(host), summary, ...options });
+
+/** Bulk work on any worker that takes bulk work. */
+export const bulk = (summary: string): Activities => proxyActivities<Activities>({ ...long, summary });
+
+/** Bulk work bound to one host. */
+export const bulkOnHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
+  proxyActivities<Activities>({ ...long, taskQueue: taskQueues.host(host), scheduleToStartTimeout: '10 minutes', summary, ...options });
+
+/** What costs nothing and touches nothing outside the worker. */
+export const local = proxyLocalActivities<Activities>({ startToCloseTimeout: '10 seconds', retry: { maximumAttempts: 3 } });

@@ -1,0 +1,5 @@
+/** The bundle's entry: every workflow type, frozen by name once released. */
+export { backup } from './backup.workflow.ts';
+export { backupOperation } from './backup-operation.workflow.ts';
+export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
+export { verify } from './verify.workflow.ts';

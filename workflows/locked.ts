@@ -1,0 +1,41 @@
+import { ChildWorkflowCancellationType, executeChild, ParentClosePolicy, WorkflowIdReusePolicy, type Workflow } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { OnBusy } from '../domain/operations.ts';
+import { failure } from './failures.ts';
+import { bulk } from './activity-profiles.ts';
+import { taskQueues } from '../domain/task-queues.ts';
+
+export interface LockedOptions {
+  /** The lock: the child's workflow id. It exists once, and is free again the moment the child is closed, however it ended. */
+  readonly lockId: string;
+  readonly summary: string;
+  readonly onBusy: OnBusy;
+}
+
+export const skipped: unique symbol = Symbol('skipped');
+
+/**
+ * Runs `workflow` as the child whose id is the lock.
+ * Cancelling the caller cancels the child and waits for its compensation; the caller's end by force asks the child to cancel.
+ * @throws lockBusy when another run holds the lock and `onBusy` is `refuse`
+ */
+export async function runLocked<W extends Workflow>(workflow: string, args: Parameters<W>, options: LockedOptions): Promise<Awaited<ReturnType<W>> | typeof skipped> {
+  for (;;) {
+    try {
+      return (await executeChild<W>(workflow, {
+        args,
+        workflowId: options.lockId,
+        taskQueue: taskQueues.main,
+        staticSummary: options.summary,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+      } as unknown as Parameters<typeof executeChild<W>>[1])) as Awaited<ReturnType<W>>;
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      if (options.onBusy === 'skip') return skipped;
+      if (options.onBusy === 'refuse') throw failure('lockBusy', `${options.lockId} is held by another run`);
+      await bulk(`wait for ${options.lockId}`).waitForOperation({ workflowId: options.lockId });
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { ApplicationFailure, CancellationScope, isCancellation, uuid4, workflowInfo } from '@temporalio/workflow';
+import { errors } from '../domain/errors.ts';
+import { idFromUuid, lockIds } from '../domain/ids.ts';
+import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
+import { bulkOnHost, local, onHost, onMain } from './activity-profiles.ts';
+import { factsOf, failure, rethrow } from './failures.ts';
+import { runLocked, skipped } from './locked.ts';
+import { Checklist, searchAttributes } from './progress.ts';
+import { RestoreFailed, restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
+
+export interface RestoreOperationInput extends RestoreInput {
+  readonly id: string;
+  readonly startedAt: string;
+  /** Queue of the host that has the destination. */
+  readonly host: string;
+  readonly searchAttributes: boolean;
+}
+
+/**
+ * Restores a target. Public: `{"target":"shop","mode":"beside","to":"shop_check"}`.
+ * One restore of a target at a time (child `restore/<target>`); in place also holds `op/<target>`, so that no backup runs beside it.
+ * Query: `steps`. A failed restore is compensated in reverse and the workflow fails with the full result in its details.
+ */
+export async function restore(input: RestoreInput): Promise<RestoreResult> {
+  try {
+    const checklist = new Checklist(`Restore of ${String(input?.target)}`, ['validate input', 'run']);
+    const checked = await checklist.run('validate input', () => local.announceRestore(input));
+    checklist.enableAttributes(checked.searchAttributes);
+    const id = idFromUuid(uuid4());
+    checklist.tag([
+      { key: searchAttributes.target, value: checked.input.target },
+      { key: searchAttributes.operation, value: 'restore' },
+    ]);
+    const operation: RestoreOperationInput = { ...checked.input, id, startedAt: new Date(workflowInfo().startTime).toISOString(), host: checked.host, searchAttributes: checked.searchAttributes };
+    const result = await checklist.run('run', () =>
+      runLocked<typeof restoreOperation>('restoreOperation', [operation], {
+        lockId: lockIds.restore(checked.input.target),
+        summary: `restore ${id} of ${checked.input.target}`,
+        onBusy: checked.input.onBusy ?? 'refuse',
+      }),
+    );
+    if (result === skipped) throw failure('lockBusy', `another restore of ${checked.input.target} is running`);
+    return result;
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+/** Holds `restore/<target>`; in place it goes on under `op/<target>` too. */
+export async function restoreOperation(input: RestoreOperationInput): Promise<RestoreResult> {
+  if (input.mode !== 'in-place' || input.preview === true) return restoreRun(input);
+  try {
+    const result = await runLocked<typeof restoreRun>('restoreRun', [input], {
+      lockId: lockIds.operation(input.target), summary: `restore ${input.id} of ${input.target}, in place`, onBusy: input.onBusy ?? 'refuse',
+    });
+    if (result === skipped) throw failure('lockBusy', `another operation on ${input.target} is running`);
+    return result;
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+export async function restoreRun(input: RestoreOperationInput): Promise<RestoreResult> {
+  const checklist = new Checklist(`Restore ${input.id} of ${input.target} (${input.mode ?? 'beside'})`, restoreStepNames(input.mode));
+  checklist.enableAttributes(input.searchAttributes);
+  checklist.tag([
+    { key: searchAttributes.target, value: input.target },
+    { key: searchAttributes.operation, value: 'restore' },
+  ]);
+  try {
+    const result = await restoreFlow(input, stepsOn(input.host), {
+      now: () => new Date().toISOString(),
+      show: (name, state, detail) => { checklist.set(name, state, detail); },
+      shielded: (work) => CancellationScope.nonCancellable(work),
+      describe: factsOf,
+    });
+    checklist.tag([{ key: searchAttributes.outcome, value: result.status }]);
+    return result;
+  } catch (error) {
+    checklist.tag([{ key: searchAttributes.outcome, value: 'failed' }]);
+    if (!(error instanceof RestoreFailed)) rethrow(error);
+    if (isCancellation(error.original)) throw error.original;
+    const { code, message } = error.result.error ?? { code: 'bug', message: error.message };
+    const known = code as keyof typeof errors;
+    throw ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint: error.result.error?.hint ?? errors[known].hint, kind: errors[known].kind, result: error.result }] });
+  }
+}
+
+function stepsOn(host: string): RestoreSteps {
+  const quick = (summary: string, timeout: '2 minutes' | '30 minutes' = '30 minutes'): ReturnType<typeof onHost> => onHost(host, summary, { startToCloseTimeout: timeout });
+  return {
+    planRestore: (input) => quick('choose the backup, check keys, versions, space and destination').planRestore(input),
+    buildRestore: (plan) => bulkOnHost(host, `fetch ${plan.chain.length} backup(s) and build ${plan.destination}`).buildRestore(plan),
+    verifyRestore: (plan) => bulkOnHost(host, `check ${plan.destination} against the manifest`).verifyRestore(plan),
+    stopServices: (plan) => quick(`stop the services of ${plan.target}`).stopServices(plan),
+    startServices: (plan) => quick(`start the services of ${plan.target}`).startServices(plan),
+    healthCheck: (plan) => quick(`check the health of ${plan.target}`).healthCheck(plan),
+    swapIn: (plan) => quick(`swap the restored data in`).swapIn(plan),
+    swapBack: (plan) => quick(`bring the old data back`).swapBack(plan),
+    settleRestore: (plan) => quick(plan.mode === 'scratch' ? 'remove the scratch copy' : 'make the restored data final').settleRestore(plan),
+    discardRestore: (plan) => quick('remove what was built').discardRestore(plan),
+    recordRestore: (record) => onMain('write the record of this restore').recordRestore(record),
+  };
+}
+
+/** `restore confirm|rollback`: drops the kept copy of an in-place restore, or brings it back. Runs under `op/<target>`. */
+export async function finishRestore(input: FinishRestoreInput): Promise<FinishRestoreResult> {
+  try {
+    const checked = await local.announceFinishRestore(input);
+    const result = await runLocked<typeof finishRestoreRun>('finishRestoreRun', [{ ...checked.input, host: checked.host }], {
+      lockId: lockIds.operation(checked.input.target), summary: `${checked.input.action} restore ${checked.input.id}`, onBusy: 'refuse',
+    });
+    if (result === skipped) throw failure('lockBusy', `another operation on ${checked.input.target} is running`);
+    return result;
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+export async function finishRestoreRun(input: FinishRestoreInput & { readonly host: string }): Promise<FinishRestoreResult> {
+  const checklist = new Checklist(`${input.action} restore ${input.id} of ${input.target}`, [input.action]);
+  return checklist.run(input.action, () => onHost(input.host, `${input.action} restore ${input.id}`, { startToCloseTimeout: '30 minutes' }).finishInPlace(input), (result) => result.detail);
+}

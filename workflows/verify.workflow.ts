@@ -1,0 +1,37 @@
+import type { VerifyInput, VerifyReport, VerifiedCopy } from '../domain/operations.ts';
+import { bulk, local, onMain } from './activity-profiles.ts';
+import { factsOf, rethrow } from './failures.ts';
+import { Checklist, searchAttributes } from './progress.ts';
+
+/** Reads stored backups back, without touching them. Public: `{"target":"shop","backup":"latest","deep":true}`. Query: `steps`. */
+export async function verify(input: VerifyInput): Promise<VerifyReport> {
+  try {
+    const checklist = new Checklist(`Verify ${String(input?.target)}`, ['list']);
+    const checked = await checklist.run('list', () => local.announceVerify(input));
+    checklist.enableAttributes(checked.searchAttributes);
+    checklist.tag([
+      { key: searchAttributes.target, value: checked.input.target },
+      { key: searchAttributes.operation, value: 'verify' },
+    ]);
+    const selected = await checklist.run('list', () => onMain('list the copies').listCopies(checked.input), (list) => `${list.copies.length} copies`);
+    const copies: VerifiedCopy[] = [...selected.unreachable];
+    for (const copy of selected.copies) {
+      const name = `${copy.name} in ${copy.repository}`;
+      checklist.set(name, 'in progress');
+      try {
+        const result = await bulk(`read back ${name}`).verifyCopy({ ...copy, target: checked.input.target, deep: checked.input.deep ?? false });
+        copies.push(result);
+        checklist.set(name, result.status === 'verified' ? 'completed' : 'failed', result.error?.message);
+      } catch (error) {
+        const { code, message } = factsOf(error);
+        if (code === 'cancelled') throw error;
+        copies.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: 'unreachable', error: { code, message } });
+        checklist.set(name, 'failed', message);
+      }
+    }
+    const status = copies.some((copy) => copy.status === 'damaged') ? 'damaged' : copies.some((copy) => copy.status === 'unreachable') ? 'incomplete' : 'verified';
+    return { schemaVersion: 1, target: checked.input.target, status, copies };
+  } catch (error) {
+    rethrow(error);
+  }
+}
