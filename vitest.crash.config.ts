@@ -1,0 +1,7 @@
+import { defineConfig } from 'vitest/config';
+import { heavy, setupFiles } from './vitest.shared.ts';
+
+/** The full crash and fault matrix, `npm run test:crash`. */
+export default defineConfig({
+  test: { ...heavy, name: 'crash', include: ['test/crash/**/*.test.ts'], setupFiles, testTimeout: 600_000, hookTimeout: 300_000 },
+});

@@ -1,0 +1,18 @@
+import type { ViteUserConfig } from 'vitest/config';
+
+type TestOptions = NonNullable<ViteUserConfig['test']>;
+
+/** Tests of pure rules and of files in a directory of their own: many at once. */
+export const light: TestOptions = { pool: 'forks', testTimeout: 30_000, hookTimeout: 30_000 };
+
+/** Tests that start servers: one file after the other, so that two cores carry them. */
+export const heavy: TestOptions = {
+  pool: 'forks',
+  fileParallelism: false,
+  maxWorkers: 1,
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  teardownTimeout: 30_000,
+};
+
+export const setupFiles = ['test/support/setup.ts'];
