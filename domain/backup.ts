@@ -93,7 +93,35 @@ export interface LogicalFacts {
   readonly tables: readonly TableFacts[];
   readonly largeObjects: number;
   readonly extensions: readonly { readonly name: string; readonly version: string }[];
-  readonly only?: { readonly schemas?: readonly string[]; readonly tables?: readonly string[] };
+  readonly only?: LogicalOnly;
+  /** What CREATE DATABASE and what follows it need besides the above. */
+  readonly properties?: DatabaseProperties;
+  /** Roles that own something in the database or are named in its privileges; for a restore elsewhere. */
+  readonly roles?: readonly string[];
+  /** Tablespaces used, the default ones apart. */
+  readonly tablespaces?: readonly string[];
+  /** Server version, for example 18.4, and where and when the dump's snapshot was. */
+  readonly serverVersion?: string;
+  readonly snapshot?: { readonly at: string; readonly lsn?: string };
+}
+
+/** A part of a database: whole schemas, and tables as `schema.table` (quoted as in SQL where needed; `public` when not said). */
+export interface LogicalOnly {
+  readonly schemas?: readonly string[];
+  readonly tables?: readonly string[];
+}
+
+export interface DatabaseProperties {
+  readonly connectionLimit: number;
+  readonly isTemplate: boolean;
+  readonly tablespace: string;
+  readonly icuRules?: string;
+  readonly collationVersion?: string;
+  readonly comment?: string;
+  /** ALTER DATABASE … SET, or ALTER ROLE … IN DATABASE … SET where a role is named; each `name=value`. */
+  readonly settings: readonly { readonly role?: string; readonly values: readonly string[] }[];
+  /** Undefined: the default privileges. A privilege without grantee is PUBLIC's. */
+  readonly privileges?: readonly { readonly grantee?: string; readonly privilege: string; readonly grantable: boolean }[];
 }
 
 export interface TablespaceFacts {

@@ -53,6 +53,8 @@ export interface RunningTool {
   readonly stdout: Readable;
   /** @throws toolFailed, cancelled */
   readonly done: Promise<ToolEnd>;
+  /** Holds or releases the whole process group (SIGSTOP, SIGCONT): back-pressure on a program that writes files. */
+  readonly hold: (held: boolean) => void;
   /** SIGTERM to the process group, SIGKILL after the grace time; `done` then rejects with `reason`. */
   readonly stop: (reason: unknown) => void;
 }
@@ -126,6 +128,7 @@ export const startTool = (options: StartOptions): RunningTool => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const pid = child.pid;
     signalGroup(pid, 'SIGTERM');
+    signalGroup(pid, 'SIGCONT'); // One that is stopped could not act on it.
     killTimer = setTimeout(() => { signalGroup(pid, 'SIGKILL'); }, graceMs);
   };
   const onAbort = (): void => {
@@ -183,7 +186,10 @@ export const startTool = (options: StartOptions): RunningTool => {
   }
   stdout.prependListener('data', () => { lastOutput = performance.now(); });
   stdout.pause();
-  return { pid: child.pid ?? 0, stdout, done, stop };
+  const hold = (held: boolean): void => {
+    if (reason === undefined && child.pid !== undefined && child.exitCode === null && child.signalCode === null) signalGroup(child.pid, held ? 'SIGSTOP' : 'SIGCONT');
+  };
+  return { pid: child.pid ?? 0, stdout, done, stop, hold };
 };
 
 /**

@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { TableFacts } from '../../domain/backup.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import { runTool } from '../host/child.ts';
+import type { DumpPacker } from './dump-packer.ts';
+import { parseToc, type DumpToc, type TocEntry } from './dump-toc.ts';
+import type { DatabaseFacts } from './logical-facts.ts';
+import type { LogicalTools } from './logical-tools.ts';
+
+export interface CheckedDump {
+  readonly tables: readonly TableFacts[];
+  readonly largeObjects: number;
+  readonly checks: readonly string[];
+}
+
+/** Entries that pg_restore itself reads in the dump. @throws dumpFailed */
+export const listDump = async (directory: string, tools: LogicalTools, env: Record<string, string>, signal: AbortSignal | undefined): Promise<Set<number>> => {
+  const ids = new Set<number>();
+  let rest = '';
+  await runTool({
+    command: tools.pgRestore, args: ['--list', directory], env, signal,
+    onStdout: (chunk) => {
+      const lines = (rest + chunk.toString('latin1')).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const id = /^(\d+); /.exec(line)?.[1];
+        if (id !== undefined) ids.add(Number(id));
+      }
+    },
+  });
+  return ids;
+};
+
+const tableOf = (entry: TocEntry, toc: DumpToc, packer: DumpPacker, facts: DatabaseFacts): TableFacts => {
+  const named = facts.tables.get(entry.oid) ?? { schema: entry.namespace ?? '', name: entry.tag };
+  const label = `${named.schema}.${named.name}`;
+  const packed = packer.done.get(entry.file ?? '');
+  if (packed === undefined) throw new ResurgoError('dumpFailed', `The dump has no file ${String(entry.file)} for table ${label} (${String(toc.entries.length)} entries)`);
+  if (packed.copy?.complete !== true) throw new ResurgoError('dumpFailed', `The data of table ${label} (${String(entry.file)}, ${String(packed.bytes)} bytes) is cut short`);
+  return { schema: named.schema, name: named.name, rows: packed.copy.rows, bytes: packed.bytes };
+};
+
+/** Lines of the packed lists of large objects, which must all be there. */
+const largeObjectsOf = (lists: ReadonlyMap<string, string>, packer: DumpPacker): number => {
+  let count = 0;
+  for (const [list, content] of lists) {
+    for (const line of content.split('\n')) {
+      if (line === '') continue;
+      const file = /^\d+ (blob_\d+\.dat)$/.exec(line)?.[1];
+      if (file === undefined || !packer.done.has(file)) throw new ResurgoError('dumpFailed', `${list} of the dump names ${JSON.stringify(line)}, which is not in the dump`);
+      count++;
+    }
+  }
+  return count;
+};
+
+/**
+ * The engine's own check of a dump whose files, except toc.dat, have been packed: pg_restore reads its list, the list is the one we
+ * read, every entry with data has its file, every table's data ends as pg_dump ends it.
+ * @throws dumpFailed, dumpEmpty
+ */
+export const checkDump = async (options: {
+  directory: string; packer: DumpPacker; facts: DatabaseFacts; tools: LogicalTools; env: Record<string, string>; database: string; signal: AbortSignal | undefined;
+}): Promise<CheckedDump> => {
+  const { packer } = options;
+  const bytes = await readFile(join(options.directory, 'toc.dat')).catch((cause: unknown) => {
+    throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left no table of contents`, { cause });
+  });
+  if (bytes.length === 0) throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left an empty table of contents`);
+  const toc = parseToc(bytes);
+  const listed = await listDump(options.directory, options.tools, options.env, options.signal);
+  const unread = [...listed].filter((id) => !toc.entries.some((entry) => entry.dumpId === id));
+  if (listed.size === 0 && toc.entries.length > 4) throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
+  if (unread.length > 0) throw new ResurgoError('dumpFailed', `pg_restore --list shows entries ${unread.slice(0, 5).join(', ')} that were not found in toc.dat`);
+  const expected = new Set<string>();
+  const tables: TableFacts[] = [];
+  for (const entry of toc.entries) {
+    if (!entry.hasData || entry.file === undefined) continue;
+    expected.add(entry.file);
+    if (entry.desc === 'TABLE DATA') tables.push(tableOf(entry, toc, packer, options.facts));
+    else if (!packer.done.has(entry.file)) throw new ResurgoError('dumpFailed', `The dump has no file ${entry.file} for ${entry.desc} ${entry.tag}`);
+  }
+  const stray = [...packer.done.keys()].filter((name) => !expected.has(name) && !/^blob_\d+\.dat$/.test(name));
+  if (stray.length > 0) throw new ResurgoError('dumpFailed', `The dump has files that its table of contents does not name: ${stray.slice(0, 5).join(', ')}`);
+  const largeObjects = largeObjectsOf(packer.lists, packer);
+  tables.sort((a, b) => (a.schema < b.schema ? -1 : a.schema > b.schema ? 1 : a.name < b.name ? -1 : 1));
+  return { tables, largeObjects, checks: ['pg_restore --list', 'every data file present and complete', 'rows counted while sealing'] };
+};

@@ -1,0 +1,155 @@
+import { mkdir, realpath, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { LogicalFacts, LogicalOnly } from '../../domain/backup.ts';
+import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { startTool, type RunningTool } from '../host/child.ts';
+import { ensureSpace, isDiskFull } from '../host/space.ts';
+import type { PostgresConnection } from './connection.ts';
+import { checkDump } from './dump-check.ts';
+import { DumpPacker } from './dump-packer.ts';
+import { DumpStaging } from './dump-staging.ts';
+import { readDatabaseFacts, type DatabaseFacts } from './logical-facts.ts';
+import { dumpGlobals } from './logical-globals.ts';
+import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
+import { withSnapshot } from './logical-snapshot.ts';
+import { assertToolsFit, type LogicalTools } from './logical-tools.ts';
+
+export interface LogicalDumpOptions {
+  readonly connection: PostgresConnection;
+  readonly database: string;
+  readonly writer: BackupWriter;
+  /** A directory of this attempt's own; what the dump puts there is gone when this returns. */
+  readonly staging: string;
+  /** Parallel workers of pg_dump, at least 1. */
+  readonly jobs: number;
+  readonly only?: LogicalOnly | undefined;
+  readonly tools: LogicalTools;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Bytes in staging above which pg_dump is held until they are sealed. Default 512 MiB. */
+  readonly stagingBound?: number;
+  /** Added to the environment of pg_dump, so that leftovers are found again ({@link processesWithEnvironment}). */
+  readonly marker?: Readonly<Record<string, string>>;
+  /** How long a table locked by others is waited for. Default 5 min. */
+  readonly lockTimeoutMs?: number;
+}
+
+export interface LogicalDumpResult {
+  readonly facts: LogicalFacts;
+  readonly checks: readonly string[];
+  readonly warnings: readonly string[];
+  /** Files of the dump, pieces counted as one. */
+  readonly files: number;
+}
+
+const defaultBound = 512 * 1024 * 1024;
+const lookEveryMs = 30;
+
+/** What went wrong with pg_dump, in our words. */
+const dumpError = (error: unknown, database: string, staging: string): unknown => {
+  if (!isResurgoError(error, 'toolFailed')) return error;
+  const stderr = error.details.stderr ?? '';
+  if (isDiskFull(error)) return new ResurgoError('repositoryFull', `The staging disk (${staging}) became full while ${database} was dumped; nothing was published`, { cause: error, details: error.details });
+  const lockLost = /could not obtain lock on relation/.test(stderr);
+  return new ResurgoError('dumpFailed', `pg_dump of ${database}: ${error.message}`, {
+    cause: error,
+    details: { ...error.details, ...(lockLost ? { hint: 'Another session wanted to change the named table during the dump; it is tried again. With jobs: 1 the dump makes it wait instead.' } : {}) },
+  });
+};
+
+/** Moves files while pg_dump makes them, until it has ended well. toc.dat, which it writes first, stays. */
+const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, directory: string, packer: DumpPacker, totalBytes: () => number): Promise<void> => {
+  const staging = new DumpStaging(directory, tool.pid, options.jobs);
+  const bound = options.stagingBound ?? defaultBound;
+  let ended = false;
+  const done = tool.done.finally(() => { ended = true; });
+  done.catch(() => undefined);
+  tool.stdout.resume();
+  let held = false;
+  let lastLook = 0;
+  const report = (): void => options.onProgress?.({ phase: 'dump', doneBytes: packer.bytes, totalBytes: Math.max(totalBytes(), packer.bytes) });
+  while (!ended) {
+    // Not busier than needed when files are many and small.
+    await Promise.race([done, new Promise((resolve) => setTimeout(resolve, Math.max(0, lastLook + lookEveryMs - performance.now())))]);
+    lastLook = performance.now();
+    const files = (await staging.look()).filter((file) => file.name !== 'toc.dat');
+    const waiting = (): number => files.reduce((sum, file) => sum + (packer.done.has(file.name) ? 0 : Math.max(0, file.size - packer.packed(file.name))), 0);
+    const hold = (wanted: boolean): void => {
+      if (wanted !== held) tool.hold((held = wanted));
+    };
+    if (waiting() > bound) hold(true);
+    for (const file of files) {
+      if (file.final) await packer.packFinal(file.name);
+      else while (await packer.packPieces(file.name, file.size)) report();
+      if (waiting() < bound / 2) hold(false);
+    }
+    hold(false);
+    report();
+  }
+  await done;
+  for (const file of await staging.rest()) if (file.name !== 'toc.dat') await packer.packFinal(file.name);
+  report();
+};
+
+const estimate = (facts: DatabaseFacts, only: ResolvedOnly | undefined): number => {
+  const chosen = only && new Set(only.tables.map((table) => `${table.schema}.${table.name}`));
+  let bytes = only === undefined ? facts.largeObjectBytes : 0;
+  for (const table of facts.tables.values()) {
+    if (only === undefined || only.schemas.includes(table.schema) || chosen?.has(`${table.schema}.${table.name}`) === true) bytes += table.diskBytes;
+  }
+  return bytes;
+};
+
+/**
+ * Dumps one database by `pg_dump -Fd -jN` under one snapshot into the streams `globals.sql` and `dump.tar`. Files are sealed and
+ * deleted while the dump runs; rows are counted in the very bytes that are sealed.
+ * @throws dumpFailed, dumpEmpty, repositoryFull, destinationSpace, toolVersion, toolMissing, inputInvalid, cancelled
+ */
+export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalDumpResult> => {
+  const { connection, database, signal, tools } = options;
+  if (!Number.isInteger(options.jobs) || options.jobs < 1) throw new ResurgoError('inputInvalid', `jobs must be at least 1, not ${String(options.jobs)}`);
+  await mkdir(options.staging, { recursive: true, mode: 0o700 });
+  const staging = await realpath(options.staging);
+  const directory = join(staging, 'dump');
+  await rm(directory, { recursive: true, force: true });
+  const env = { ...connection.toolEnv(database), ...options.marker };
+  const choose = async (client: Parameters<typeof resolveOnly>[0]): Promise<ResolvedOnly | undefined> => {
+    const { rows } = await client.query<{ version: string; encoding: string }>(`select current_setting('server_version') as version, current_setting('server_encoding') as encoding`);
+    assertToolsFit(tools, rows[0]?.version ?? '', tools.pgDump);
+    return resolveOnly(client, options.only, rows[0]?.encoding ?? '');
+  };
+  return withSnapshot(connection, { database, only: choose, lockTimeoutMs: options.lockTimeoutMs ?? 300_000, signal }, async ({ client, id, only }) => {
+    const facts = await readDatabaseFacts(client);
+    const sourceBytes = estimate(facts, only);
+    await ensureSpace(staging, Math.min(sourceBytes, options.stagingBound ?? defaultBound), `Staging of the dump of ${database}`);
+    const warnings = await dumpGlobals({ connection, client, database, writer: options.writer, tools, env, signal });
+    const packer = new DumpPacker(directory, options.writer.openStream('dump.tar', 'tar'), signal);
+    const args = ['--format=directory', `--jobs=${String(options.jobs)}`, '--compress=0', '--no-sync', '--no-password', `--snapshot=${id}`, `--file=${directory}`, ...(only?.args ?? [])];
+    const tool = startTool({
+      command: tools.pgDump, args, env, signal,
+      onStderrLine: (line) => { if (/warning:/.test(line) && warnings.length < 50) warnings.push(line); },
+    });
+    try {
+      await packWhileRunning(options, tool, directory, packer, () => sourceBytes);
+      const checked = await checkDump({ directory, packer, facts, tools, env, database, signal });
+      await packer.packFinal('toc.dat');
+      await packer.end();
+      return {
+        facts: { engine: 'logical', ...facts.database, tables: checked.tables, largeObjects: checked.largeObjects, ...(options.only === undefined ? {} : { only: options.only }) },
+        checks: ['pg_dump exit code 0', ...checked.checks],
+        warnings,
+        files: packer.done.size,
+      };
+    } catch (error) {
+      tool.stop(error);
+      const ended = await tool.done.then(() => undefined, (reason: unknown) => reason);
+      // pg_dump's own failure explains what we stumbled over because of it.
+      throw dumpError(ended !== undefined && !isResurgoError(error) ? ended : error, database, staging);
+    } finally {
+      await packer.close();
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+};

@@ -1,0 +1,26 @@
+import { ResurgoError } from '../../domain/errors.ts';
+
+/** The client programs the logical engine runs. */
+export interface LogicalTools {
+  readonly pgDump: string;
+  readonly pgDumpall: string;
+  readonly pgRestore: string;
+  /** Major version of all three. */
+  readonly major: number;
+}
+
+/** Major version of a server version such as `18.4` or `15.18 (Debian …)`. */
+export const majorOf = (version: string): number => Number.parseInt(version, 10);
+
+/** @throws toolVersion when the tools are older than the server */
+export const assertToolsFit = (tools: LogicalTools, serverVersion: string, program: string): void => {
+  const server = majorOf(serverVersion);
+  if (tools.major < server) {
+    throw new ResurgoError('toolVersion', `${program} is of PostgreSQL ${String(tools.major)}, the server is ${serverVersion}: older tools refuse newer servers`, {
+      details: { hint: `Install the client programs of PostgreSQL ${String(server)} or set tools.directory to them.` },
+    });
+  }
+};
+
+/** A database name for `--dbname` and kin, which read one with `=` or `://` in it as a connection string. */
+export const databaseArgument = (name: string): string => `dbname='${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
