@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import pg from 'pg';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { PostgresConnection } from './connection.ts';
@@ -7,6 +8,8 @@ export interface ClientOptions {
   readonly database?: string;
   readonly replication?: 'true' | 'database';
   readonly signal?: AbortSignal | undefined;
+  /** Makes the socket of a connection without TLS. */
+  readonly socket?: () => Socket;
 }
 
 /** pg's client with the parts of its inside that the replication protocol needs. */
@@ -16,8 +19,9 @@ const refusesTls = (error: unknown): boolean => /does not support SSL/.test(Stri
 const wantsTls = (error: unknown): boolean => (error as { code?: string } | undefined)?.code === '28000';
 
 async function connectOnce(connection: PostgresConnection, options: ClientOptions, tls: boolean | undefined): Promise<PgClient> {
-  const replication = options.replication;
-  const client = new pg.Client(connection.clientConfig(options.database, { ...(tls === undefined ? {} : { tls }), ...(replication === undefined ? {} : { replication }) }));
+  const { replication, socket } = options;
+  const config = connection.clientConfig(options.database, { ...(tls === undefined ? {} : { tls }), ...(replication === undefined ? {} : { replication }) });
+  const client = new pg.Client(socket && config.ssl === false ? { ...config, stream: socket } : config);
   // Without a listener the loss of an idle connection would end the process; a query in flight is rejected anyway.
   client.on('error', () => undefined);
   const abort = () => destroyClient(client);
