@@ -1,0 +1,120 @@
+/** What a repository holds. Names alone answer: LIST requests, no manifest reads. */
+import type { BackupRef } from '../../domain/backup.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { mapBounded } from './bounded.ts';
+import { backupRef, backupsPrefix, type BackupPlace, isTargetName, keysOf, parseStateName, safeTarget, statePrefix } from './layout.ts';
+import { compareKeys, isSafeSegment } from './safe-key.ts';
+
+export { initRepository, openRepository, type RepositoryInfo } from './repository-file.ts';
+export { copyBackup } from './copy-backup.ts';
+export { deleteBackup, sweepOrphans } from './delete-backup.ts';
+export { listRunRecords, writeRunRecord } from './run-records.ts';
+
+/** Facts that are written after the manifest only, so that they stand for it in a listing. */
+const publishedFacts: ReadonlySet<string> = new Set(['verified', 'proven']);
+
+export interface ListedBackup extends BackupRef {
+  /** It has a manifest (or a state that is only written after it). What has none is an orphan or still being written. */
+  readonly published: boolean;
+  /** Names of its state files, sorted: `verified`, `proven`, `hold` … */
+  readonly state: readonly string[];
+}
+
+/** Targets that have something in the repository; names that are none are passed over. */
+export async function listTargets(store: ObjectStore, signal?: AbortSignal): Promise<string[]> {
+  return (await store.listDirectories('', signal)).filter(isTargetName);
+}
+
+/** Backups of a target, or of all; newest first by their names. */
+export async function listBackups(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<ListedBackup[]> {
+  const targets = target === undefined ? await listTargets(store, signal) : [safeTarget(target)];
+  const systems = (await mapBounded(targets, 8, async (name) => (await store.listDirectories(`${name}/`, signal)).filter(isSystemId).map((systemId) => ({ target: name, systemId })))).flat();
+  const listed = await mapBounded(systems, 8, async (system) => listSystem(store, system.target, system.systemId, signal));
+  return listed.flat().sort((a, b) => compareKeys(b.name, a.name) || compareKeys(a.target, b.target) || compareKeys(a.systemId, b.systemId));
+}
+
+/** The target's directory also holds the claims of writers. */
+const isSystemId = (name: string): boolean => isSafeSegment(name) && name !== 'writer-epoch';
+
+async function listSystem(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<ListedBackup[]> {
+  const [names, facts] = await Promise.all([store.listDirectories(backupsPrefix(target, systemId), signal), listFacts(store, target, systemId, signal)]);
+  const refs = names.flatMap((name) => backupRef(target, systemId, name) ?? []);
+  return mapBounded(refs, 16, async (ref) => {
+    const state = facts.get(ref.name) ?? [];
+    const published = state.some((fact) => publishedFacts.has(fact)) || (await store.head(keysOf(ref).manifest, signal)) !== undefined;
+    return { ...ref, published, state };
+  });
+}
+
+async function listFacts(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<Map<string, string[]>> {
+  const facts = new Map<string, string[]>();
+  const prefix = statePrefix(target, systemId);
+  for await (const { key } of store.list(prefix, signal)) {
+    const parsed = parseStateName(key.slice(prefix.length));
+    if (parsed === undefined) continue;
+    const known = facts.get(parsed.name);
+    if (known === undefined) facts.set(parsed.name, [parsed.fact]);
+    else known.push(parsed.fact);
+  }
+  return facts;
+}
+
+export type BackupSelector = string;
+
+/**
+ * The published backup that is meant: its id, its name, `latest`, a day (`YYYY-MM-DD`, UTC: the newest of that day or before) or a time (ISO:
+ * the newest that had begun by then).
+ * @throws backupUnknown, inputInvalid
+ */
+export async function findBackup(store: ObjectStore, which: BackupSelector, target?: string, signal?: AbortSignal): Promise<ListedBackup> {
+  const all = await listBackups(store, target, signal);
+  const found = chooseBackup(all, which);
+  if (found !== undefined) return found;
+  const published = all.filter((ref) => ref.published);
+  const newest = published[0];
+  const there = newest === undefined ? 'it holds none' : `it holds ${String(published.length)}, the newest is ${newest.id} of ${newest.startedAt}`;
+  throw new ResurgoError('backupUnknown', `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}.`);
+}
+
+/** The same choice from a list (newest first) that is there already. @throws inputInvalid */
+export function chooseBackup(all: readonly ListedBackup[], which: BackupSelector): ListedBackup | undefined {
+  const published = all.filter((ref) => ref.published);
+  if (which === 'latest') return published[0];
+  const named = published.find((ref) => ref.id === which || ref.name === which);
+  if (named !== undefined || !/^\d{4}-\d{2}-\d{2}/.test(which)) return named;
+  const until = Date.parse(which.length === 10 ? `${which}T23:59:59.999Z` : which);
+  if (Number.isNaN(until)) throw new ResurgoError('inputInvalid', `${JSON.stringify(which)} is neither a backup nor a date.`);
+  return published.find((ref) => Date.parse(ref.startedAt) <= until);
+}
+
+/** The bytes of `manifest.json`, unchecked: whoever uses them checks the signature. @throws backupUnknown */
+export async function readManifestBytes(store: ObjectStore, ref: BackupPlace, signal?: AbortSignal): Promise<Buffer> {
+  try {
+    return await store.get(keysOf(ref).manifest, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (!isResurgoError(error, 'objectMissing')) throw error;
+    throw new ResurgoError('backupUnknown', `Backup ${ref.name} of ${ref.target} has no manifest in repository ${store.name}.`, { cause: error });
+  }
+}
+
+/** Notes a fact about this copy of a backup; a second time replaces it. */
+export async function writeState(store: ObjectStore, ref: BackupPlace, fact: string, value: unknown): Promise<void> {
+  await store.put(keysOf(ref).state(fact), Buffer.from(`${JSON.stringify(value)}\n`));
+}
+
+/** @returns undefined when there is no such fact. @throws manifestInvalid when it is no JSON */
+export async function readState(store: ObjectStore, ref: BackupPlace, fact: string): Promise<unknown> {
+  const key = keysOf(ref).state(fact);
+  try {
+    return JSON.parse((await store.get(key)).toString('utf8')) as unknown;
+  } catch (error) {
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    if (isResurgoError(error)) throw error;
+    throw new ResurgoError('manifestInvalid', `${key} in repository ${store.name} is not JSON.`, { cause: error });
+  }
+}
+
+export async function removeState(store: ObjectStore, ref: BackupPlace, fact: string): Promise<void> {
+  await store.delete([keysOf(ref).state(fact)]);
+}

@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import type { BackupRef } from '../../domain/backup.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { mapBounded } from './bounded.ts';
+import { keysOf, keysPrefix } from './layout.ts';
+import { readManifestBytes } from './catalogue.ts';
+
+export interface CopyOptions {
+  readonly signal?: AbortSignal;
+  /** Objects on their way at once, each whole in memory. Default 4. */
+  readonly concurrency?: number;
+  /** Called with the bytes of each object that is done, sent or found. */
+  readonly onProgress?: (bytes: number, sent: boolean) => void;
+}
+
+export interface CopyResult {
+  readonly sentObjects: number;
+  readonly sentBytes: number;
+  readonly skippedObjects: number;
+}
+
+/**
+ * Brings a published backup to a repository that lacks it: parts and index (each checked against SHA256SUMS on its way), keys, sums, and the
+ * manifest last. What is there with the same size is not sent again. State is not copied: the copy earns its own.
+ * @throws backupUnknown, partMissing, partCorrupt (in `from`), objectExists when `to` holds another manifest
+ */
+export async function copyBackup(from: ObjectStore, to: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, options: CopyOptions = {}): Promise<CopyResult> {
+  const keys = keysOf(ref);
+  const reading = options.signal === undefined ? {} : { signal: options.signal };
+  const manifest = await readManifestBytes(from, ref, options.signal);
+  const sums = await from.get(keys.sums, reading);
+  const digests = parseSums(sums, keys.prefix);
+  const present = new Map<string, number>();
+  for await (const { key, size } of to.list(keys.prefix, options.signal)) present.set(key, size);
+  let sentObjects = 0;
+  let sentBytes = 0;
+  let skippedObjects = 0;
+
+  const copy = async (key: string, size: number, sha256: string | undefined): Promise<void> => {
+    if (present.get(key) === size) {
+      skippedObjects++;
+      options.onProgress?.(size, false);
+      return;
+    }
+    const body = await from.get(key, reading);
+    if (sha256 !== undefined && createHash('sha256').update(body).digest('hex') !== sha256) {
+      throw new ResurgoError('partCorrupt', `${key} in repository ${from.name} is not what SHA256SUMS says; it was not copied to ${to.name}.`);
+    }
+    await to.put(key, body, { ...reading, ...(sha256 === undefined ? {} : { sha256 }) });
+    sentObjects++;
+    sentBytes += body.length;
+    options.onProgress?.(body.length, true);
+  };
+
+  const missing = new Set(digests.keys());
+  const sources = (async function* () {
+    for await (const info of from.list(keys.prefix, options.signal)) if (missing.delete(info.key)) yield info;
+  })();
+  await mapBounded(sources, options.concurrency ?? 4, async ({ key, size }) => copy(key, size, digests.get(key)));
+  const [lost] = missing;
+  if (lost !== undefined) throw new ResurgoError('partMissing', `${lost}${missing.size > 1 ? ` and ${String(missing.size - 1)} more` : ''} of backup ${ref.name} is not in repository ${from.name}.`);
+
+  const wrapped = keysPrefix(ref.id);
+  for await (const { key, size } of to.list(wrapped, options.signal)) present.set(key, size);
+  for await (const { key, size } of from.list(wrapped, options.signal)) await copy(key, size, undefined);
+  await to.put(keys.sums, sums, reading);
+  await publish(to, keys.manifest, manifest, reading);
+  return { sentObjects, sentBytes, skippedObjects };
+}
+
+async function publish(to: ObjectStore, key: string, manifest: Buffer, reading: { signal?: AbortSignal }): Promise<void> {
+  try {
+    await to.put(key, manifest, { ...reading, ifAbsent: true });
+  } catch (error) {
+    if (!isResurgoError(error, 'objectExists') || !(await to.get(key, reading)).equals(manifest)) throw error;
+  }
+}
+
+/** `<sha256>  <path>` lines to key → digest; paths are those of the format, nothing else. @throws partCorrupt */
+export function parseSums(sums: Buffer, prefix: string): Map<string, string> {
+  const digests = new Map<string, string>();
+  for (const line of sums.toString('utf8').split('\n')) {
+    if (line === '') continue;
+    const [, sha256, path] = /^([0-9a-f]{64}) [ *](parts\/[A-Za-z0-9][A-Za-z0-9._-]*|index)$/.exec(line) ?? [];
+    if (sha256 === undefined || path === undefined) throw new ResurgoError('partCorrupt', `${prefix}SHA256SUMS has a line that is none: ${JSON.stringify(line.slice(0, 200))}.`);
+    digests.set(prefix + path, sha256);
+  }
+  return digests;
+}

@@ -1,0 +1,62 @@
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import type { BackupRef } from '../../domain/backup.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { type BackupPlace, keysOf, keysPrefix, parsePartName, parseStateName, statePrefix } from './layout.ts';
+
+const batch = 1000;
+
+/**
+ * Removes a backup from one repository. Order: state (it stands for the manifest in listings), manifest, then the rest, so that a crash in
+ * between leaves either a whole backup or an orphan that a second call removes. Whether it *may* go is the caller's question.
+ */
+export async function deleteBackup(store: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, signal?: AbortSignal): Promise<void> {
+  const keys = keysOf(ref);
+  const states = statePrefix(ref.target, ref.systemId);
+  await deleteListed(store, `${states}${ref.name}.`, (key) => parseStateName(key.slice(states.length))?.name === ref.name, signal);
+  await store.delete([keys.manifest], signal);
+  await deleteListed(store, keysPrefix(ref.id), () => true, signal);
+  await deleteListed(store, keys.prefix, () => true, signal);
+}
+
+/**
+ * Removes the parts of all attempts but one (of every attempt without `keepAttempt`) of a backup that is not finished.
+ * @returns how many objects went
+ * @throws objectExists when the backup is published and another attempt than its own would be kept
+ */
+export async function sweepOrphans(store: ObjectStore, ref: BackupPlace, keepAttempt?: string, signal?: AbortSignal): Promise<number> {
+  const keys = keysOf(ref);
+  const published = await publishedAttempt(store, keys.manifest);
+  if (published !== undefined && published !== keepAttempt) {
+    throw new ResurgoError('objectExists', `Backup ${ref.name} of ${ref.target} is published in repository ${store.name} by attempt ${published}; its parts are not swept for attempt ${keepAttempt ?? '(none)'}.`);
+  }
+  return deleteListed(store, keys.partsPrefix, (key) => {
+    const part = parsePartName(key.slice(keys.partsPrefix.length));
+    return part !== undefined && part.attempt !== keepAttempt;
+  }, signal);
+}
+
+async function publishedAttempt(store: ObjectStore, manifest: string): Promise<string | undefined> {
+  try {
+    const value = JSON.parse((await store.get(manifest)).toString('utf8')) as { attempt?: unknown } | null;
+    return typeof value?.attempt === 'string' ? value.attempt : '(unreadable)';
+  } catch (error) {
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    if (isResurgoError(error)) throw error;
+    return '(unreadable)';
+  }
+}
+
+async function deleteListed(store: ObjectStore, prefix: string, chosen: (key: string) => boolean, signal?: AbortSignal): Promise<number> {
+  let keys: string[] = [];
+  let count = 0;
+  for await (const { key } of store.list(prefix, signal)) {
+    if (!chosen(key)) continue;
+    keys.push(key);
+    if (keys.length < batch) continue;
+    await store.delete(keys, signal);
+    count += keys.length;
+    keys = [];
+  }
+  if (keys.length > 0) await store.delete(keys, signal);
+  return count + keys.length;
+}

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { idFromUuid } from '../../domain/ids.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { repositoryKey } from './layout.ts';
+
+/** The repository format this version writes and the newest it reads. */
+export const repositoryFormat = 1;
+/** Features of a repository this version understands; an unknown one is refused. */
+const knownFeatures: ReadonlySet<string> = new Set();
+
+export interface RepositoryInfo {
+  readonly id: string;
+  readonly format: number;
+  readonly minReader: number;
+  readonly features: readonly string[];
+}
+
+/**
+ * Makes a store a repository, or opens it when it is one already (two at once: one wins, both get the same id).
+ * @throws repositoryFormat, repositoryUnreachable, repositoryDenied, repositoryFull
+ */
+export async function initRepository(store: ObjectStore): Promise<RepositoryInfo> {
+  const existing = await readRepositoryFile(store);
+  if (existing !== undefined) return existing;
+  const info: RepositoryInfo = { id: idFromUuid(randomUUID()), format: repositoryFormat, minReader: 1, features: [] };
+  try {
+    await store.put(repositoryKey, Buffer.from(`${JSON.stringify(info)}\n`), { ifAbsent: true });
+  } catch (error) {
+    if (!isResurgoError(error, 'objectExists')) throw error;
+  }
+  return openRepository(store);
+}
+
+/** @throws repositoryFormat, repositoryUnreachable when there is none (a disk not mounted looks so), repositoryDenied */
+export async function openRepository(store: ObjectStore): Promise<RepositoryInfo> {
+  const info = await readRepositoryFile(store);
+  if (info === undefined) {
+    throw new ResurgoError('repositoryUnreachable', `There is no repository at ${store.name}: ${repositoryKey} is missing.`, {
+      details: { hint: 'Is the disk mounted, are bucket and prefix right? `resurgo init` makes a new repository.' },
+    });
+  }
+  return info;
+}
+
+async function readRepositoryFile(store: ObjectStore): Promise<RepositoryInfo | undefined> {
+  let bytes: Buffer;
+  try {
+    bytes = await store.get(repositoryKey);
+  } catch (error) {
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    throw error;
+  }
+  return parseRepositoryFile(bytes, store.name);
+}
+
+function parseRepositoryFile(bytes: Buffer, name: string): RepositoryInfo {
+  const refuse = (why: string): ResurgoError => new ResurgoError('repositoryFormat', `Repository ${name}: ${repositoryKey} ${why}.`);
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new ResurgoError('repositoryFormat', `Repository ${name}: ${repositoryKey} is not JSON (${String(bytes.length)} bytes).`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null) throw refuse('is not an object');
+  const { id, format, minReader, features } = value as Record<string, unknown>;
+  if (typeof id !== 'string' || !/^[a-z0-9]{1,64}$/.test(id)) throw refuse('has no valid id');
+  if (typeof format !== 'number' || typeof minReader !== 'number') throw refuse('has no format');
+  if (!Array.isArray(features) || !features.every((f): f is string => typeof f === 'string')) throw refuse('has no list of features');
+  if (minReader > repositoryFormat) throw refuse(`asks for a reader of format ${String(minReader)}; this version reads up to ${String(repositoryFormat)}`);
+  const unknown = features.filter((f) => !knownFeatures.has(f));
+  if (unknown.length > 0) throw refuse(`uses features this version does not know: ${unknown.join(', ')}`);
+  return { id, format, minReader, features };
+}
