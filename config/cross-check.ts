@@ -85,7 +85,7 @@ function checkRepositories(repositories: Raw, report: Report): void {
     const isSet = (field: string): boolean => has(repository, field);
     if (isSet('accessKeyId') !== isSet('secretAccessKey')) report(at, `has ${isSet('accessKeyId') ? 'accessKeyId without secretAccessKey' : 'secretAccessKey without accessKeyId'}; give both or neither`, 'key');
     if (isSet('sessionToken') && !isSet('accessKeyId')) report([...at, 'sessionToken'], 'needs accessKeyId and secretAccessKey', 'key');
-    if (isSet('kmsKeyId') && repository['sse'] !== 'aws:kms') report([...at, 'kmsKeyId'], 'needs sse: aws:kms', 'key');
+    if (isSet('sseKmsKeyId') && repository['sse'] !== 'aws:kms') report([...at, 'sseKmsKeyId'], 'needs sse: aws:kms', 'key');
     const text = (field: string): string => (typeof repository[field] === 'string' ? repository[field] : '');
     const place = repository['type'] === 'disk' && text('path') ? `disk:${path.resolve('/config', text('path'))}/`
       : repository['type'] === 's3' && text('bucket') && ['undefined', 'string'].includes(typeof repository['prefix']) ? `s3:${text('endpoint')}|${text('bucket')}|${text('prefix').replace(/\/?$/, '/').replace(/^\/$/, '')}` : undefined;

@@ -20,7 +20,10 @@ const local = new Set(['toolsDir', 'staging', 'jobs', 'maxRate', 'runAs']);
 
 const plain = (value: unknown): unknown => JSON.parse(canonicalJson(value)) as unknown;
 
-/** What a run of `target` depends on. @throws targetUnknown */
+/**
+ * What a run of `target` depends on. Give the {@link LoadedConfig}, not its `config`: there relative paths differ from host to host.
+ * @throws targetUnknown
+ */
 export function snapshotOf(loaded: Pick<LoadedConfig, 'source'>, target: string): ConfigSnapshot {
   const { source } = loaded;
   const meaning = (value: object): Record<string, unknown> => plain(Object.fromEntries(Object.entries(value).filter(([key]) => !local.has(key)))) as Record<string, unknown>;

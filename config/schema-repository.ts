@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { filePath, flag, mapping, oneOf, secret, size, text, url } from './leaf.ts';
+import { filePath, flag, integer, mapping, oneOf, secret, size, text, url } from './leaf.ts';
 
 const maxRate = size('Upper limit of what is sent to it, per second.', { rate: true, min: 1024 }).optional();
 
@@ -26,8 +26,12 @@ export const s3Repository = mapping({
   secretAccessKey: secret('Secret of the access key.').optional(),
   sessionToken: secret('Session token of temporary credentials.').optional(),
   sse: oneOf(['AES256', 'aws:kms'], 'Server-side encryption asked of the store, on top of Resurgo\'s own.').optional(),
-  kmsKeyId: text('KMS key for `sse: aws:kms`; default the bucket\'s.').optional(),
+  sseKmsKeyId: text('KMS key for `sse: aws:kms`; default the bucket\'s.').optional(),
   storageClass: text('Storage class of the objects.', { example: 'STANDARD_IA', check: (value) => (/^[A-Z_0-9]+$/.test(value) ? undefined : 'is not a storage class') }).optional(),
+  objectLock: mapping({
+    mode: oneOf(['GOVERNANCE', 'COMPLIANCE'], 'Whether a privileged user may still delete.'),
+    days: integer('For how long.', 1, 36_500),
+  }, 'Locks every object; the bucket must have Object Lock enabled.').optional(),
   multipartThreshold: size('Objects larger than this are sent in several parts that can be resumed.', { min: 5 * 1024 ** 2, max: 5 * 1024 ** 3 }).default(64 * 1024 ** 2),
   maxRate,
 }, 'A bucket of AWS S3 or of a compatible store.');
