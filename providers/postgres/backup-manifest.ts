@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { ResurgoError } from '../../domain/errors.ts';
+import { textOfBytes } from '../vault/tar-path.ts';
+
+export { checkManifestAgainstStreams } from './manifest-streams.ts';
 
 export type ManifestChecksum = 'CRC32C' | 'SHA224' | 'SHA256' | 'SHA384' | 'SHA512' | 'NONE';
 
 export interface ManifestFile {
-  /** Relative to the data directory; tablespace files are `pg_tblspc/<oid>/…`. Bytes that are no UTF-8 are kept as Latin-1 text. */
+  /** Relative to the data directory; tablespace files are `pg_tblspc/<oid>/…`. Text as `textOfBytes` makes it, like the tar index. */
   readonly path: string;
   readonly size: number;
   readonly algorithm: ManifestChecksum;
@@ -33,15 +36,9 @@ interface RawFile {
   'Path'?: unknown; 'Encoded-Path'?: unknown; 'Size'?: unknown; 'Checksum-Algorithm'?: unknown; 'Checksum'?: unknown;
 }
 
-/** Text for path bytes: UTF-8 where they are, else Latin-1, so that distinct paths stay distinct. */
-export function pathText(bytes: Buffer): string {
-  const text = bytes.toString('utf8');
-  return text.includes('\ufffd') && !Buffer.from(text, 'utf8').equals(bytes) ? bytes.toString('latin1') : text;
-}
-
 function parseFile(raw: RawFile): ManifestFile {
   const encoded = raw['Encoded-Path'];
-  const path = typeof encoded === 'string' ? pathText(Buffer.from(encoded, 'hex')) : raw.Path;
+  const path = typeof encoded === 'string' ? textOfBytes(Buffer.from(encoded, 'hex')) : raw.Path;
   if (typeof path !== 'string' || path === '') throw bad('a file has no path.');
   if (path.startsWith('/') || path.split('/').includes('..')) throw new ResurgoError('unsafePath', `backup_manifest names ${JSON.stringify(path)}, which leads out of the data directory.`);
   const size = raw.Size;
