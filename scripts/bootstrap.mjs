@@ -105,23 +105,20 @@ async function setUp(wanted) {
   const env = readRecord();
   const problems = [];
   const warnings = [];
-  if (!modulesAreCurrent(root)) {
+  const modules = async () => {
+    if (modulesAreCurrent(root)) return;
     say('installing the npm packages …');
     const started = Date.now();
-    try {
-      await installModules(context);
-      say(`the npm packages are there after ${((Date.now() - started) / 1000).toFixed(1)} s`);
-    } catch (error) {
-      problems.push(error instanceof SetupError ? error.message : error.stack);
-    }
-  }
-  for (const name of wanted.filter((each) => !isThere(each, env))) {
-    try {
-      await provide(name, env, context);
-    } catch (error) {
-      (all[name].optional ? warnings : problems).push(explain(name, error));
-    }
-  }
+    await installModules(context);
+    say(`the npm packages are there after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  };
+  const jobs = [
+    modules().catch((error) => problems.push(error instanceof SetupError ? error.message : error.stack)),
+    ...wanted
+      .filter((name) => !isThere(name, env))
+      .map((name) => provide(name, env, context).catch((error) => (all[name].optional ? warnings : problems).push(explain(name, error)))),
+  ];
+  await Promise.all(jobs);
   rmSync(join(tools, 'tmp'), { recursive: true, force: true });
   for (const line of warnings) say(line);
   if (problems.length > 0) throw new SetupError(problems.join('\n'));

@@ -11,11 +11,17 @@ import { runTests } from './tools/vitest.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Runs a program in our place: same terminal, signals passed on, its exit code ours. */
-export function become(file, args, env) {
+/** Runs a program in our place: same terminal, signals passed on, its exit code ours; it dies with us. */
+function become(file, args, env) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: 'inherit', env });
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((each) => existsSync(each));
+    const child = setpriv
+      ? spawn(setpriv, ['--pdeathsig', 'KILL', '--', file, ...args], { stdio: 'inherit', env })
+      : spawn(file, args, { stdio: 'inherit', env });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+      // A terminal sends its Ctrl-C to both of us; passing it on would make two of one.
+      process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY) || child.kill(signal));
+    }
     child.on('error', reject);
     child.on('close', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
   });
