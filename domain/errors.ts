@@ -74,6 +74,8 @@ export const errors = define({
 
   destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
   destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),
+  extensionMissing: refused('The destination server lacks an extension the backup needs.', 'Install its package on the destination server.'),
+  roleMissing: refused('The destination server lacks a role the backup needs.', 'Create it (see globals.sql in the backup), or let missing roles be created.'),
   destinationSpace: refused('There is not enough space at the destination.', 'Free space or choose another destination.'),
   restoreFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'The restore did not end well.', hint: 'The message says at which step; what was changed was undone in reverse.' },
   restoreMismatch: failed('The restored data is not what was backed up.', 'Nothing was swapped in; use another backup and report this.'),

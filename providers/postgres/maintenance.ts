@@ -1,0 +1,73 @@
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import type { PostgresConnection } from './connection.ts';
+import { withClient, type PgClient } from './postgres-client.ts';
+import { quoteIdent } from './quote.ts';
+
+/** Runs `fn` on a session that is in none of the databases to be worked on: in the connection's own, else `postgres`, else `template1`. */
+export const withMaintenance = async <T>(connection: PostgresConnection, avoid: readonly string[], fn: (client: PgClient) => Promise<T>, signal?: AbortSignal): Promise<T> => {
+  const candidates = [...new Set([connection.database, 'postgres', 'template1'])].filter((name) => !avoid.includes(name));
+  let problem: unknown;
+  for (const database of candidates) {
+    let entered = false;
+    try {
+      return await withClient(connection, (client) => {
+        entered = true;
+        return fn(client);
+      }, { database, signal });
+    } catch (error) {
+      if (entered || !isResurgoError(error, 'sourceDenied') || database === candidates.at(-1)) throw error;
+      problem = error; // No such database, or no CONNECT there: the next may do.
+    }
+  }
+  throw problem ?? new ResurgoError('sourceDenied', `No database to work from on ${connection.redacted}`);
+};
+
+export interface DatabaseState {
+  readonly oid: number;
+  readonly comment: string | null;
+  readonly allowsConnections: boolean;
+  readonly sessions: number;
+}
+
+/** What the server says about a database; undefined when there is none of that name. */
+export const databaseState = async (client: PgClient, name: string): Promise<DatabaseState | undefined> => {
+  const { rows } = await client.query<{ oid: string; comment: string | null; allows: boolean; sessions: number }>(
+    `select d.oid::text as oid, shobj_description(d.oid, 'pg_database') as comment, d.datallowconn as allows,
+            (select count(*)::int from pg_stat_activity a where a.datid = d.oid and a.backend_type = 'client backend') as sessions
+       from pg_database d where d.datname = $1`,
+    [name],
+  );
+  const row = rows[0];
+  return row === undefined ? undefined : { oid: Number(row.oid), comment: row.comment, allowsConnections: row.allows, sessions: row.sessions };
+};
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * Ends every session in the named databases and waits until they are gone.
+ * @throws destinationBusy naming the sessions that stay
+ */
+export const endSessions = async (client: PgClient, databases: readonly string[], timeoutMs = 15_000): Promise<void> => {
+  const query = `select pid, datname::text as database, usename::text as role, application_name as application, coalesce(client_addr::text, 'local') as address
+    from pg_stat_activity where datname = any($1::name[]) and pid <> pg_backend_pid()`;
+  for (const until = Date.now() + timeoutMs; ; ) {
+    const { rows } = await client.query<{ pid: number; database: string; role: string | null; application: string; address: string }>(query, [databases]);
+    if (rows.length === 0) return;
+    let refused: unknown;
+    for (const row of rows) {
+      await client.query('select pg_terminate_backend($1)', [row.pid]).catch((error: unknown) => { refused = error; });
+    }
+    if (Date.now() > until) {
+      const who = rows.slice(0, 5).map((row) => `pid ${String(row.pid)} (${row.role ?? 'background'}, ${row.application || 'no name'}, ${row.address})`).join(', ');
+      throw new ResurgoError('destinationBusy', `${String(rows.length)} sessions of ${databases.join(', ')} did not end: ${who}${refused === undefined ? '' : `: ${(refused as Error).message}`}`);
+    }
+    await pause(50);
+  }
+};
+
+/** Drops a database and its sessions. Gone already is success. */
+export const dropDatabase = async (client: PgClient, name: string): Promise<void> => {
+  if ((await databaseState(client, name)) === undefined) return;
+  await client.query(`alter database ${quoteIdent(name)} is_template false`);
+  await client.query(`drop database if exists ${quoteIdent(name)} with (force)`);
+};
