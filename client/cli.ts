@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/** What bin/resurgo runs. */
+import { main } from './program.ts';
+
+// A reader that went away (`resurgo backups | head`) is no error; the command goes on and its exit code tells.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+const exitCode = await main(process.argv.slice(2));
+// Connections that are still open must not keep a finished command alive.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))));
+process.exit(exitCode);
