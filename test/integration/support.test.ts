@@ -1,7 +1,7 @@
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
 import { Client, Connection } from '@temporalio/client';
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, statSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, statSync } from 'node:fs';
 import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
@@ -64,6 +64,7 @@ describe('PostgreSQL', () => {
     const dir = tempDir('restored');
     const copy = `${dir.path}/data`;
     cpSync(server.dataDir, copy, { recursive: true });
+    chmodSync(copy, 0o700);
     const opened = await openPostgres(copy);
     expect(await opened.sql('postgres', `select current_setting('data_checksums') c, pg_encoding_to_char(encoding) e from pg_database where datname like '%n%de'`)).toEqual([
       { c: 'off', e: 'LATIN1' },

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, lstatSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, lstatSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pgRunAs } from './run-as.ts';
 
@@ -95,7 +95,6 @@ export function giveToServer(path: string): void {
   } catch {
     // No cluster, no tablespaces.
   }
-  chmodSync(path, 0o700);
 }
 
 /** Processes whose working directory is this data directory: the postmaster and every backend, orphaned or not. */
