@@ -1,4 +1,4 @@
-import { ChildWorkflowCancellationType, executeChild, ParentClosePolicy, WorkflowIdReusePolicy, type Workflow } from '@temporalio/workflow';
+import { ChildWorkflowCancellationType, type ChildWorkflowOptions, executeChild, ParentClosePolicy, WorkflowIdReusePolicy, type Workflow } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { OnBusy } from '../domain/operations.ts';
 import { failure } from './failures.ts';
@@ -12,6 +12,9 @@ export interface LockedOptions {
   readonly onBusy: OnBusy;
 }
 
+/** By name: the type of the child is told by the caller's type argument, and importing it would make a cycle. */
+const startChild = executeChild as unknown as (type: string, options: ChildWorkflowOptions & { args: unknown[] }) => Promise<unknown>;
+
 export const skipped: unique symbol = Symbol('skipped');
 
 /**
@@ -22,7 +25,7 @@ export const skipped: unique symbol = Symbol('skipped');
 export async function runLocked<W extends Workflow>(workflow: string, args: Parameters<W>, options: LockedOptions): Promise<Awaited<ReturnType<W>> | typeof skipped> {
   for (;;) {
     try {
-      return (await executeChild<W>(workflow, {
+      return (await startChild(workflow, {
         args,
         workflowId: options.lockId,
         taskQueue: taskQueues.main,
@@ -30,7 +33,7 @@ export async function runLocked<W extends Workflow>(workflow: string, args: Para
         workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
         cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-      } as unknown as Parameters<typeof executeChild<W>>[1])) as Awaited<ReturnType<W>>;
+      })) as Awaited<ReturnType<W>>;
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       if (options.onBusy === 'skip') return skipped;

@@ -1,0 +1,79 @@
+/** First contact of a public workflow with the host side: is the input valid, which host has to do the work, what does the namespace offer? */
+import { z } from 'zod';
+import type { BackupInput, FinishRestoreInput, OnBusy, RestoreInput, VerifyInput } from '../domain/operations.ts';
+import type { BackupKind, Engine } from '../domain/backup.ts';
+import { ResurgoError } from '../domain/errors.ts';
+import { namePattern } from '../domain/ids.ts';
+import type { ActivityDeps } from './deps.ts';
+import { targetSettings } from './target-settings.ts';
+
+const common = { schemaVersion: z.literal(1).optional(), target: z.string().regex(namePattern, 'is not a target name'), startedBy: z.string().max(200).optional() };
+const onBusy = z.enum(['wait', 'skip', 'refuse']).optional();
+const backupInput = z.strictObject({ ...common, kind: z.enum(['full', 'differential', 'incremental']).optional(), onBusy });
+const restoreInput = z.strictObject({
+  ...common,
+  backup: z.string().min(1).max(64).optional(),
+  mode: z.enum(['in-place', 'beside', 'scratch']).optional(),
+  to: z.string().min(1).max(4096).optional(),
+  only: z.array(z.string().min(1).max(256)).max(1000).optional(),
+  noDowntime: z.boolean().optional(),
+  digest: z.boolean().optional(),
+  preview: z.boolean().optional(),
+  onBusy,
+});
+const verifyInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, startedBy: common.startedBy, backup: z.string().min(1).max(64).optional(), deep: z.boolean().optional(), repositories: z.array(z.string()).optional() });
+const finishInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, id: z.string().regex(/^[0-9a-z]{12}$/, 'is not a restore id'), action: z.enum(['confirm', 'rollback']) });
+
+/** @throws inputInvalid listing every field that is wrong */
+export function parseInput<T>(schema: z.ZodType<T>, input: unknown, what: string): T {
+  const parsed = schema.safeParse(input ?? {});
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.length === 0 ? 'input' : issue.path.join('.')}: ${issue.message}`);
+  throw new ResurgoError('inputInvalid', `The input of "${what}" is not valid: ${problems.join('; ')}. Example: {"target":"shop"}`);
+}
+
+export function announceActivities(deps: ActivityDeps) {
+  const hostOf = (target: string): string => targetSettings(deps, target).host ?? deps.host;
+  return {
+    /** Effect: none. */
+    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; searchAttributes: boolean }> {
+      const checked = parseInput(backupInput, input, 'backup');
+      const settings = targetSettings(deps, checked.target);
+      const kind = checked.kind ?? 'full';
+      if (settings.engine === 'logical' && kind !== 'full') {
+        throw new ResurgoError('unsupported', `target ${checked.target} is dumped logically (pg_dump), which knows full backups only, not ${kind}`, { details: { hint: 'Use `engine: physical` for differential and incremental backups.' } });
+      }
+      return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, searchAttributes: deps.searchAttributes };
+    },
+
+    /** Effect: none. */
+    async announceRestore(input: RestoreInput): Promise<{ input: RestoreInput; host: string; searchAttributes: boolean }> {
+      const checked = parseInput(restoreInput, input, 'restore') as RestoreInput;
+      return { input: checked, host: hostOf(checked.target), searchAttributes: deps.searchAttributes };
+    },
+
+    /** Effect: none. */
+    async announceVerify(input: VerifyInput): Promise<{ input: VerifyInput; searchAttributes: boolean }> {
+      const checked = parseInput(verifyInput, input, 'verify') as VerifyInput;
+      targetSettings(deps, checked.target);
+      return { input: checked, searchAttributes: deps.searchAttributes };
+    },
+
+    /** Effect: none. */
+    async announceFinishRestore(input: FinishRestoreInput): Promise<{ input: FinishRestoreInput; host: string }> {
+      const checked = parseInput(finishInput, input, 'finishRestore') as FinishRestoreInput;
+      return { input: checked, host: hostOf(checked.target) };
+    },
+
+    /** Effect: none. Heartbeat: while it waits. */
+    async waitForOperation({ workflowId }: { workflowId: string }): Promise<void> {
+      const wait = deps.waitForClose;
+      if (wait === undefined) return;
+      const { withPulse } = await import('./heartbeat.ts');
+      await withPulse(({ signal, report }) => {
+        report({ phase: `waiting for ${workflowId}` });
+        return wait(workflowId, signal);
+      });
+    },
+  };
+}

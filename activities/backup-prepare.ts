@@ -1,0 +1,121 @@
+import type { BackupKind, BackupRef } from '../domain/backup.ts';
+import type { PreparedBackup } from '../domain/operations.ts';
+import type { ObjectStore } from '../domain/ports.ts';
+import { isResurgoError, ResurgoError } from '../domain/errors.ts';
+import { repositoriesFor } from '../config/lookup.ts';
+import { backupName } from '../providers/repository/layout.ts';
+import { deleteBackup, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { claimEpoch } from '../providers/repository/writer-epoch.ts';
+import { parseManifest } from '../providers/vault/publish.ts';
+import type { ActivityDeps } from './deps.ts';
+import { sourceServer } from './source-server.ts';
+import { targetSettings, type TargetSettings } from './target-settings.ts';
+
+export interface PrepareInput {
+  readonly id: string;
+  readonly target: string;
+  readonly kind: BackupKind;
+  readonly startedBy: string;
+  readonly startedAt: string;
+}
+
+/**
+ * Decides everything about a backup before anything is touched: is the source there, does it allow this kind, which repositories can take it,
+ * what does it build on. Also sweeps what dead runs of this target left: the caller holds the target's lock, so nothing unpublished is alive.
+ * @throws sourceUnreachable, sourceDenied, sourceVersion, repositoryUnreachable (no repository answers)
+ */
+export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Promise<PreparedBackup> {
+  const settings = targetSettings(deps, input.target);
+  const repositories = repositoriesFor(deps.loaded.config, input.target, input.kind);
+  const { connection, facts } = await sourceServer(settings);
+  if (input.kind !== 'full' && facts.major < 17) {
+    throw new ResurgoError('sourceVersion', `a ${input.kind} backup of ${input.target} needs PostgreSQL 17 or later; the server at ${connection.redacted} is ${facts.version}`);
+  }
+  const warnings: string[] = [];
+  const reachable: ObjectStore[] = [];
+  const problems: string[] = [];
+  let firstProblem: unknown;
+  for (const name of repositories) {
+    try {
+      reachable.push(await deps.stores.open(name, { create: true }));
+    } catch (error) {
+      firstProblem ??= error;
+      problems.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const [first] = reachable;
+  if (first === undefined) {
+    if (repositories.length === 1) throw firstProblem;
+    throw new ResurgoError('repositoryUnreachable', `no repository of ${input.target} answers: ${problems.join('; ')}`, { cause: firstProblem });
+  }
+  warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
+
+  const epochs: Record<string, string> = {};
+  for (const store of reachable) {
+    epochs[store.name] = await claimEpoch(store, input.target, input.id);
+    await sweepUnpublished(store, input.target, input.id);
+  }
+  const disk = reachable.find((store) => store.kind === 'disk');
+  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, facts.systemId, input.kind, warnings);
+  if (input.kind !== 'full' && !facts.summarizeWal) {
+    throw new ResurgoError('walSummaryMissing', `a ${input.kind} backup of ${input.target} needs WAL summaries, and summarize_wal is off on ${connection.redacted}`);
+  }
+  const kind = parent === undefined ? 'full' : input.kind;
+  const primary = disk?.name ?? 'spool';
+  return {
+    backup: input.id,
+    target: input.target,
+    systemId: facts.systemId,
+    name: backupName({ startedAt: input.startedAt, kind, id: input.id }),
+    kind,
+    engine: settings.engine,
+    parent: parent?.id ?? null,
+    chain: parent?.chain ?? [],
+    startedAt: input.startedAt,
+    startedBy: input.startedBy,
+    repositories: primary === 'spool' ? repositories : [primary, ...repositories.filter((name) => name !== primary)],
+    primary,
+    configHash: settings.hash,
+    epochs,
+    warnings,
+    verify: settings.verify,
+  };
+}
+
+interface Parent {
+  readonly id: string;
+  readonly chain: readonly string[];
+}
+
+/** Differential: the newest full. Incremental: the newest backup of any kind. None: a full is taken and the reason said. */
+async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, systemId: string, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
+  const all = (await listBackups(store, settings.name)).filter((ref) => ref.published);
+  const here = all.filter((ref) => ref.systemId === systemId);
+  const candidates: BackupRef[] = kind === 'differential' ? here.filter((ref) => ref.kind === 'full') : here;
+  for (const ref of candidates) {
+    try {
+      const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted: await deps.keys.trusted() });
+      if (manifest.engine !== 'physical') continue;
+      const missing = manifest.chain.filter((id) => !here.some((other) => other.id === id));
+      if (missing.length > 0) {
+        warnings.push(`${ref.name} is not built on: ${missing.join(', ')} of its chain is gone from ${store.name}`);
+        continue;
+      }
+      return { id: manifest.id, chain: [...manifest.chain, manifest.id] };
+    } catch (error) {
+      if (!isResurgoError(error)) throw error;
+      if (error.definition.retryable) throw error;
+      warnings.push(`${ref.name} is not built on: ${error.message}`);
+    }
+  }
+  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another database system (this one is ${systemId})` : 'none of its backups can be built on';
+  warnings.push(`a full backup was taken instead of ${kind}: ${why}`);
+  return undefined;
+}
+
+/** Removes directories without a manifest. One whose state says it was published is damage, not an orphan, and stays for a person to see. */
+async function sweepUnpublished(store: ObjectStore, target: string, own: string): Promise<void> {
+  for (const ref of await listBackups(store, target)) {
+    if (!ref.published && ref.id !== own && ref.state.length === 0) await deleteBackup(store, ref);
+  }
+}

@@ -1,0 +1,19 @@
+import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
+import type { VerifyResult } from '../domain/ports.ts';
+import { abandonBackup, finishBackup, publishBackup, storeBackup, verifyBackup, type AbandonInput, type DeliverStep } from './backup-deliver.ts';
+import { dumpBackup } from './backup-dump.ts';
+import { prepareBackup, type PrepareInput } from './backup-prepare.ts';
+import type { ActivityDeps } from './deps.ts';
+
+/** Effect, idempotency, heartbeat and failure of each are told where it is implemented. */
+export function backupActivities(deps: ActivityDeps) {
+  return {
+    prepareBackup: (input: PrepareInput): Promise<PreparedBackup> => prepareBackup(deps, input),
+    dumpBackup: (plan: PreparedBackup): Promise<DumpedBackup> => dumpBackup(deps, plan),
+    storeBackup: (step: DeliverStep): Promise<void> => storeBackup(deps, step),
+    verifyBackup: (step: DeliverStep): Promise<VerifyResult> => verifyBackup(deps, step),
+    publishBackup: (step: DeliverStep & { readonly verified: VerifyResult }): Promise<void> => publishBackup(deps, step),
+    finishBackup: (step: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> => finishBackup(deps, step),
+    abandonBackup: (input: AbandonInput): Promise<void> => abandonBackup(deps, input),
+  };
+}

@@ -1,0 +1,20 @@
+import type { LoadedConfig } from '../config/load.ts';
+import type { OnProgress } from '../domain/ports.ts';
+import type { Keys } from './key-ring.ts';
+import type { StorePool } from './stores.ts';
+
+/** What activities are given once per worker process (or once per `resurgo rescue`). */
+export interface ActivityDeps {
+  readonly loaded: LoadedConfig;
+  /** Name of this host; its own queue is `resurgo.host.<host>`. */
+  readonly host: string;
+  readonly version: string;
+  readonly stores: StorePool;
+  readonly keys: Keys;
+  /** Whether the namespace has our search attributes. */
+  readonly searchAttributes: boolean;
+  /** Resolves when the workflow `workflowId` is closed. Absent in rescue. */
+  readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
+  /** Gets progress where there is no Temporal to heartbeat to. */
+  readonly onProgress?: OnProgress;
+}

@@ -1,0 +1,1 @@
+export { contentCheck } from '../../providers/postgres/content-check.ts';

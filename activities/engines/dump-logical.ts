@@ -1,0 +1,41 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { dumpLogical } from '../../providers/postgres/logical-dump.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import { sourceServer } from '../source-server.ts';
+import type { DumpContext, EngineDump } from './dump-engine.ts';
+
+/** One database by pg_dump, with the cluster's globals. */
+export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, report }: DumpContext): Promise<EngineDump> {
+  const { connection, facts } = await sourceServer(settings);
+  const staging = join(settings.config.staging ?? join(deps.loaded.stateDir, 'staging'), plan.backup);
+  // An earlier attempt's staging may be there; pg_dump needs an empty one.
+  await rm(staging, { recursive: true, force: true });
+  try {
+    const only = settings.config.only;
+    const dump = await dumpLogical({
+      connection,
+      database: connection.database,
+      writer,
+      staging,
+      jobs: settings.config.jobs ?? Math.min(4, availableParallelism()),
+      ...(only === undefined ? {} : { only: { ...(only.schemas === undefined ? {} : { schemas: only.schemas }), ...(only.tables === undefined ? {} : { tables: only.tables }) } }),
+      toolsDirs: settings.toolsDirs,
+      signal,
+      onProgress: report,
+    });
+    return {
+      facts: dump.facts,
+      serverVersion: facts.version,
+      ...(dump.toolVersion === undefined ? {} : { toolVersion: dump.toolVersion }),
+      checks: dump.checks,
+      warnings: dump.warnings,
+      check: (streams) => {
+        if (!streams.some((stream) => stream.name.startsWith('dump.') && stream.bytes > 0)) throw new ResurgoError('dumpEmpty', `pg_dump of ${plan.target} wrote nothing`);
+      },
+    };
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,43 @@
+import type { Manifest } from '../../domain/backup.ts';
+import type { RestoreInput, RestorePlan, RestoreVerification } from '../../domain/operations.ts';
+import type { BackupReader, OnProgress } from '../../domain/ports.ts';
+import type { BuiltRestore } from '../../workflows/restore-flow.ts';
+import type { ActivityDeps } from '../deps.ts';
+import type { TargetSettings } from '../target-settings.ts';
+import { logicalRestoreEngine } from './restore-logical.ts';
+import { physicalRestoreEngine } from './restore-physical.ts';
+
+export interface DestinationFacts {
+  /** For people and for later steps; without secrets. */
+  readonly destination: string;
+  readonly stopsServices: boolean;
+  readonly requiredBytes: number;
+  readonly freeBytes: number | null;
+  readonly warnings: readonly string[];
+}
+
+export interface Pulse {
+  readonly signal: AbortSignal;
+  readonly report: OnProgress;
+}
+
+/** What differs between restoring a cluster and restoring a database. Every method may be called again after a crash. */
+export interface RestoreEngine {
+  /** Refuses what cannot work, before anything is touched. @throws destinationNotEmpty, destinationSpace, destinationBusy, toolMissing */
+  inspect(input: RestoreInput & { readonly id: string }, chain: readonly Manifest[]): Promise<DestinationFacts>;
+  build(plan: RestorePlan, chain: readonly BackupReader[], pulse: Pulse): Promise<BuiltRestore>;
+  verify(plan: RestorePlan, chain: readonly BackupReader[], pulse: Pulse): Promise<RestoreVerification>;
+  /** In place: the old data becomes the kept copy, the new takes its place. */
+  swapIn(plan: RestorePlan): Promise<{ readonly kept?: string }>;
+  swapBack(plan: RestorePlan): Promise<string>;
+  /** Beside: final name. Scratch: gone. */
+  settle(plan: RestorePlan): Promise<string>;
+  discard(plan: RestorePlan): Promise<string>;
+  /** Health of what was restored in place, when no hook says it. */
+  health(plan: RestorePlan): Promise<string>;
+  confirm(plan: RestorePlan): Promise<string>;
+  rollback(plan: RestorePlan): Promise<string>;
+}
+
+export const restoreEngine = (deps: ActivityDeps, settings: TargetSettings): RestoreEngine =>
+  settings.engine === 'physical' ? physicalRestoreEngine(deps, settings) : logicalRestoreEngine(deps, settings);

@@ -1,0 +1,68 @@
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { errors, isResurgoError, type ErrorCode } from '../domain/errors.ts';
+import { ResurgoError } from '../domain/errors.ts';
+
+const systemCodes: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'repositoryFull',
+  EDQUOT: 'repositoryFull',
+  ECONNREFUSED: 'sourceUnreachable',
+  ECONNRESET: 'sourceUnreachable',
+  ETIMEDOUT: 'sourceUnreachable',
+  EACCES: 'repositoryDenied',
+  EROFS: 'repositoryDenied',
+};
+
+/** Any thrown value as the one error class; what no provider named is a bug and says so. */
+export function toResurgoError(error: unknown): ResurgoError {
+  if (isResurgoError(error)) return error;
+  const system = (error as NodeJS.ErrnoException | undefined)?.code;
+  const message = error instanceof Error ? error.message : String(error);
+  return new ResurgoError((system === undefined ? undefined : systemCodes[system]) ?? 'bug', message, { cause: error });
+}
+
+/** The activity boundary: a provider's error becomes one `ApplicationFailure` of its code. Cancellation passes as it is. */
+export function toFailure(error: unknown): Error {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
+  const known = toResurgoError(error);
+  const { kind, retryable } = errors[known.code];
+  const { hint, retryAfterMs, ...details } = known.details;
+  return ApplicationFailure.create({
+    type: known.code,
+    message: known.message,
+    nonRetryable: !retryable,
+    details: [{ kind, hint: hint ?? known.hint, ...plain(details) }],
+    ...(retryAfterMs === undefined ? {} : { nextRetryDelay: retryAfterMs }),
+    ...(known.cause instanceof Error ? { cause: known.cause } : {}),
+  });
+}
+
+const plain = (value: Record<string, unknown>): Record<string, unknown> => JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
+
+type AsyncFunction = (...args: never[]) => Promise<unknown>;
+
+/** Wraps every activity of a record in the boundary. */
+export function atBoundary<T extends Record<string, AsyncFunction>>(activities: T): T {
+  const wrapped: Record<string, AsyncFunction> = {};
+  for (const [name, run] of Object.entries(activities)) {
+    wrapped[name] = async (...args: never[]) => {
+      try {
+        return await run(...args);
+      } catch (error) {
+        const context = currentContext();
+        // A provider that was told to stop may throw anything; what counts is that we were told.
+        if (context?.cancellationSignal.aborted === true) await context.cancelled;
+        throw toFailure(error);
+      }
+    };
+  }
+  return wrapped as T;
+}
+
+/** Undefined outside an activity, as in `resurgo rescue`. */
+export function currentContext(): Context | undefined {
+  try {
+    return Context.current();
+  } catch {
+    return undefined;
+  }
+}

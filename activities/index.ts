@@ -1,0 +1,15 @@
+import { announceActivities } from './announce.activities.ts';
+import { backupActivities } from './backup.activities.ts';
+import { atBoundary } from './failure-mapping.ts';
+import { restoreActivities } from './restore.activities.ts';
+import { verifyActivities } from './verify.activities.ts';
+import type { ActivityDeps } from './deps.ts';
+
+export type { ActivityDeps } from './deps.ts';
+
+/** All activities, each behind the boundary that turns errors into codes. */
+export function createActivities(deps: ActivityDeps) {
+  return atBoundary({ ...announceActivities(deps), ...backupActivities(deps), ...restoreActivities(deps), ...verifyActivities(deps) });
+}
+
+export type Activities = ReturnType<typeof createActivities>;

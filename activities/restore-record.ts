@@ -1,0 +1,38 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RestorePlan, RestoreResult } from '../domain/operations.ts';
+import { ResurgoError } from '../domain/errors.ts';
+import type { ActivityDeps } from './deps.ts';
+
+export interface RestoreRecord {
+  readonly schemaVersion: 1;
+  readonly plan: RestorePlan;
+  readonly result: RestoreResult;
+}
+
+const localPath = (stateDir: string, id: string): string => join(stateDir, 'restores', `${id}.json`);
+const remoteKey = (target: string, id: string): string => `evidence/restores/${target}/${id}.json`;
+
+/** On this host, and in every repository that takes it: evidence outlives Temporal's history. @throws when neither place took it */
+export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, result: RestoreResult): Promise<void> {
+  const record: RestoreRecord = { schemaVersion: 1, plan, result };
+  const body = Buffer.from(`${JSON.stringify(record, null, 1)}\n`);
+  const path = localPath(deps.loaded.stateDir, plan.id);
+  await mkdir(join(deps.loaded.stateDir, 'restores'), { recursive: true, mode: 0o700 });
+  await writeFile(`${path}.tmp`, body, { mode: 0o600 });
+  await rename(`${path}.tmp`, path);
+  for (const name of plan.repositories) {
+    await deps.stores.open(name).then((store) => store.put(remoteKey(plan.target, plan.id), body)).catch(() => undefined);
+  }
+}
+
+/** @throws backupUnknown when no such restore is known */
+export async function readRestoreRecord(deps: Pick<ActivityDeps, 'loaded' | 'stores'>, target: string, id: string): Promise<RestoreRecord> {
+  const local = await readFile(localPath(deps.loaded.stateDir, id), 'utf8').catch(() => undefined);
+  if (local !== undefined) return JSON.parse(local) as RestoreRecord;
+  for (const name of deps.stores.names()) {
+    const body = await deps.stores.open(name).then((store) => store.get(remoteKey(target, id))).catch(() => undefined);
+    if (body !== undefined) return JSON.parse(body.toString('utf8')) as RestoreRecord;
+  }
+  throw new ResurgoError('backupUnknown', `there is no record of a restore ${id} of ${target}`, { details: { hint: 'The id stands in the result of `resurgo restore`.' } });
+}

@@ -1,0 +1,81 @@
+import type { Compression, Engine, VerifyDepth } from '../domain/backup.ts';
+import { ResurgoError } from '../domain/errors.ts';
+import { resolveSecret, type Secret } from '../config/secret.ts';
+import { repositoriesFor } from '../config/lookup.ts';
+import { snapshotOf } from '../config/redact.ts';
+import type { ServiceConfig, TargetConfig } from '../config/schema.ts';
+import type { ActivityDeps } from './deps.ts';
+
+/** One server of a target that may be dialled. */
+export interface Endpoint {
+  readonly name: string;
+  readonly url: () => string;
+  readonly overrides: () => { readonly password?: string };
+}
+
+/** What activities need to know of a target, with defaults applied. Secrets are resolved when asked for, never kept. */
+export interface TargetSettings {
+  readonly name: string;
+  readonly engine: Engine;
+  readonly config: TargetConfig;
+  /** Of the redacted snapshot of this target; runs compare it. */
+  readonly hash: string;
+  readonly endpoints: readonly Endpoint[];
+  readonly repositories: readonly string[];
+  readonly compression: Compression;
+  readonly compressionLevel: number | undefined;
+  readonly verify: VerifyDepth;
+  readonly host: string | undefined;
+  readonly service: ServiceConfig | undefined;
+  readonly dataDir: string | undefined;
+  readonly toolsDirs: readonly string[];
+  readonly spoolBytes: number;
+}
+
+/** Staging of a policy without a disk repository holds at most this much; beyond it the dump waits for the repositories. */
+const spoolBytes = 4 * 1024 ** 3;
+
+/**
+ * @param expectedHash hash the run was started with
+ * @throws targetUnknown; configMismatch when this worker's configuration of the target is another one
+ */
+export function targetSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string, expectedHash?: string): TargetSettings {
+  const { config, path } = deps.loaded;
+  const target = Object.hasOwn(config.targets, name) ? config.targets[name] : undefined;
+  if (target === undefined) {
+    throw new ResurgoError('targetUnknown', `there is no target "${name}" in ${path}; it has: ${Object.keys(config.targets).join(', ') || 'none'}`);
+  }
+  const { hash } = snapshotOf(deps.loaded, name);
+  if (expectedHash !== undefined && expectedHash !== hash) {
+    throw new ResurgoError('configMismatch', `target ${name} is configured differently on this worker (${hash}) than where the run was started (${expectedHash})`);
+  }
+  const members = target.members ?? [
+    ...(target.connection === undefined ? [] : [{ name: 'primary', connection: target.connection, password: target.password, dataDir: target.dataDir, service: target.service }]),
+    ...(target.standbys ?? []),
+  ];
+  const repositories = repositoriesFor(config, name);
+  const first = members[0];
+  return {
+    name,
+    engine: target.engine,
+    config: target,
+    hash,
+    endpoints: members.map((member) => ({
+      name: member.name,
+      url: () => resolveSecret(member.connection as Secret, `targets.${name}.connection`),
+      overrides: () => {
+        const password = member.password ?? target.password;
+        return password === undefined ? {} : { password: resolveSecret(password as Secret, `targets.${name}.password`) };
+      },
+    })),
+    repositories,
+    compression: target.compression,
+    compressionLevel: target.compressionLevel,
+    verify: target.verify,
+    host: target.host,
+    service: target.service ?? first?.service,
+    dataDir: target.dataDir ?? first?.dataDir,
+    toolsDirs: target.toolsDir === undefined ? [] : [target.toolsDir],
+    spoolBytes,
+  };
+}

@@ -1,0 +1,75 @@
+import type { BackupKind } from '../domain/backup.ts';
+import type { VerifiedCopy, VerifyInput } from '../domain/operations.ts';
+import { isResurgoError, ResurgoError } from '../domain/errors.ts';
+import { findBackup, listBackups, readManifestBytes, writeState } from '../providers/repository/catalogue.ts';
+import { parseManifest } from '../providers/vault/publish.ts';
+import { openKeys } from '../providers/vault/open.ts';
+import { verifyStored } from '../providers/vault/verify.ts';
+import { contentCheck } from './engines/content-check.ts';
+import type { ActivityDeps } from './deps.ts';
+import { withPulse } from './heartbeat.ts';
+import { targetSettings } from './target-settings.ts';
+
+export interface CopyRef {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: BackupKind;
+  readonly systemId: string;
+  readonly startedAt: string;
+  readonly repository: string;
+}
+
+export function verifyActivities(deps: ActivityDeps) {
+  return {
+    /** Which copies there are. Effect: none. @throws backupUnknown when one was named and no repository has it */
+    async listCopies(input: VerifyInput): Promise<{ copies: CopyRef[]; unreachable: VerifiedCopy[] }> {
+      const settings = targetSettings(deps, input.target);
+      const copies: CopyRef[] = [];
+      const unreachable: VerifiedCopy[] = [];
+      for (const repository of input.repositories ?? settings.repositories) {
+        try {
+          const store = await deps.stores.open(repository);
+          const refs = input.backup === undefined ? await listBackups(store, input.target) : [await findBackup(store, input.backup, input.target)];
+          for (const ref of refs) {
+            // Published once and without a manifest now is damage; never published is an orphan of a running or dead run.
+            if (ref.published || ref.state.length > 0) copies.push({ id: ref.id, name: ref.name, kind: ref.kind, systemId: ref.systemId, startedAt: ref.startedAt, repository });
+          }
+        } catch (error) {
+          if (!isResurgoError(error)) throw error;
+          if (error.code === 'backupUnknown') continue;
+          unreachable.push({ backup: input.backup ?? '*', kind: 'full', repository, status: 'unreachable', error: { code: error.code, message: error.message } });
+        }
+      }
+      if (copies.length === 0 && unreachable.length === 0 && input.backup !== undefined) throw new ResurgoError('backupUnknown', `no repository of ${input.target} holds backup ${input.backup}`);
+      return { copies, unreachable };
+    },
+
+    /** Reads one copy back. Effect: its state file. Failure: damage is a result, not an error; an unreachable store is tried again. */
+    async verifyCopy(copy: CopyRef & { readonly target: string; readonly deep: boolean }): Promise<VerifiedCopy> {
+      const base = { backup: copy.id, kind: copy.kind, repository: copy.repository };
+      const store = await deps.stores.open(copy.repository);
+      const ref = { target: copy.target, systemId: copy.systemId, name: copy.name, startedAt: copy.startedAt, kind: copy.kind, id: copy.id };
+      try {
+        const result = await withPulse(async ({ signal, report }) => {
+          const manifestBytes = await readManifestBytes(store, ref);
+          const manifest = parseManifest(manifestBytes, { ref, trusted: await deps.keys.trusted() });
+          const keys = copy.deep ? await openKeys({ stores: [store], backup: copy.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() }) : undefined;
+          let doneBytes = 0;
+          return verifyStored({
+            store, ref, manifestBytes, signal,
+            ...(keys === undefined ? { depth: 'checksum' as const } : { depth: 'content' as const, keys, engineCheck: contentCheck }),
+            onProgress: (bytes: number) => {
+              doneBytes += bytes;
+              report({ phase: `read back ${copy.name} from ${copy.repository}`, doneBytes, totalBytes: manifest.bytes.stored });
+            },
+          });
+        }, deps.onProgress);
+        await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes });
+        return { ...base, status: 'verified', depth: result.depth, bytes: result.bytes };
+      } catch (error) {
+        if (!isResurgoError(error) || error.definition.retryable || error.definition.kind === 'precondition') throw error;
+        return { ...base, status: 'damaged', error: { code: error.code, message: error.message } };
+      }
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { ResurgoError } from '../../domain/errors.ts';
+import type { BackupKind } from '../../domain/backup.ts';
+import type { OnBusy } from '../../domain/operations.ts';
+import type { Register } from './index.ts';
+
+interface BackupFlags { readonly kind: string; readonly onBusy: string; readonly detach?: boolean }
+
+const kinds: readonly string[] = ['full', 'differential', 'incremental'];
+
+export const registerBackup: Register = (program, cli) => {
+  program
+    .command('backup')
+    .argument('<target>')
+    .description('take one backup, read it back, publish it')
+    .option('--kind <kind>', 'full, differential or incremental', 'full')
+    .option('--on-busy <what>', 'when another operation holds the target: wait, skip or refuse', 'wait')
+    .option('--detach', 'start it and return')
+    .action(
+      cli.action(async (context, target: string, flags: BackupFlags) => {
+        if (!kinds.includes(flags.kind)) throw new ResurgoError('usage', `--kind ${flags.kind} is none of ${kinds.join(', ')}`);
+        if (!['wait', 'skip', 'refuse'].includes(flags.onBusy)) throw new ResurgoError('usage', `--on-busy ${flags.onBusy} is none of wait, skip, refuse`);
+        const { runAndFollow, startedBy } = await import('../session.ts');
+        const { assertTarget } = await import('../targets.ts');
+        assertTarget(await context.loadConfig(), target);
+        const result = await runAndFollow(context, 'backup', { target, kind: flags.kind as BackupKind, onBusy: flags.onBusy as OnBusy, startedBy: await startedBy(context.env) }, { detach: flags.detach === true });
+        if (result === undefined) return undefined;
+        const { describeBackup } = await import('../describe-result.ts');
+        context.output.result(result, () => describeBackup(result));
+        for (const warning of result.warnings) context.output.note(`warning: ${warning}`);
+        return result.complete || result.status === 'skipped' ? undefined : 7;
+      }),
+    );
+};

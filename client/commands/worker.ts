@@ -1,0 +1,40 @@
+import { ResurgoError } from '../../domain/errors.ts';
+import type { Register } from './index.ts';
+
+interface WorkerFlags { readonly host?: string; readonly heavySlots?: string; readonly logLevel?: string }
+
+export const registerWorker: Register = (program, cli) => {
+  program
+    .command('worker')
+    .description('a worker against an existing Temporal (temporal.toml, TEMPORAL_*), or the one of `resurgo up`')
+    .option('--host <name>', 'name of this host: it takes work bound to the queue resurgo.host.<name>')
+    .option('--heavy-slots <n>', 'bulk activities (dumps, restores, read-backs) at once (default 3)')
+    .option('--log-level <level>', 'trace, debug, info, warn or error (default info)')
+    .action(
+      cli.action(async (context, flags: WorkerFlags) => {
+        const heavySlots = flags.heavySlots === undefined ? undefined : Number(flags.heavySlots);
+        if (heavySlots !== undefined && !(Number.isInteger(heavySlots) && heavySlots >= 1 && heavySlots <= 100)) {
+          throw new ResurgoError('usage', `--heavy-slots ${String(flags.heavySlots)} is not a whole number from 1 to 100`);
+        }
+        const loaded = await context.loadConfig();
+        const [{ runWorkerProcess }, { createLogger, installRuntime }] = await Promise.all([import('../../workers/main.ts'), import('../../workers/telemetry.ts')]);
+        const logger = createLogger(flags.logLevel ?? 'info');
+        installRuntime(logger);
+        // Started by `resurgo up`: when that is gone, so are we, whatever the platform does for orphans.
+        const orphaned = new AbortController();
+        if (process.send !== undefined) process.once('disconnect', () => { orphaned.abort(); });
+        await runWorkerProcess({
+          configPath: loaded.path,
+          logger,
+          signal: AbortSignal.any([context.signal, orphaned.signal]),
+          ...(flags.host === undefined ? {} : { host: flags.host }),
+          ...(heavySlots === undefined ? {} : { heavySlots }),
+          onReady: (facts) => {
+            logger.info(facts, 'worker is polling');
+            process.send?.({ ready: true });
+          },
+        });
+        return undefined;
+      }),
+    );
+};

@@ -1,0 +1,75 @@
+/** The typed library behind the CLI: start a run, follow it, get its result. */
+import type { WorkflowHandle } from '@temporalio/client';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ResurgoError } from '../domain/errors.ts';
+import { taskQueues } from '../domain/task-queues.ts';
+import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
+import { requireWorker, type Connected } from './connect.ts';
+import { observe, type FollowState } from './follow.ts';
+import { fromWorkflowError } from './workflow-error.ts';
+
+export interface Runs {
+  backup: { input: BackupInput; result: BackupResult };
+  restore: { input: RestoreInput; result: RestoreResult };
+  verify: { input: VerifyInput; result: VerifyReport };
+  finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };
+}
+
+export interface StartedRun<R> {
+  readonly workflowId: string;
+  readonly handle: WorkflowHandle;
+  /** Follows the run to its end; an unreachable Temporal is waited for (the run goes on without us). */
+  follow(onState: (state: FollowState) => void, signal?: AbortSignal): Promise<R>;
+}
+
+/** Starts a public workflow. @throws workerMissing when nobody would take it up */
+export async function startRun<T extends keyof Runs>(connected: Connected, type: T, input: Runs[T]['input'], workflowId?: string): Promise<StartedRun<Runs[T]['result']>> {
+  await requireWorker(connected);
+  const id = workflowId ?? `${type}-${(input as { target?: string }).target ?? 'run'}-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${randomUUID().slice(0, 6)}`;
+  const handle = await connected.client.workflow.start(type, {
+    taskQueue: taskQueues.main,
+    workflowId: id,
+    args: [{ schemaVersion: 1, ...input }],
+    staticSummary: `${type} ${(input as { target?: string }).target ?? ''}`.trim(),
+  });
+  return { workflowId: id, handle, follow: (onState, signal) => follow(connected, handle, onState, signal) };
+}
+
+async function follow<R>(connected: Connected, handle: WorkflowHandle, onState: (state: FollowState) => void, signal?: AbortSignal): Promise<R> {
+  let ended = false;
+  const result = resultOf<R>(handle).finally(() => {
+    ended = true;
+  });
+  result.catch(() => undefined);
+  const watch = async (): Promise<void> => {
+    while (!ended && signal?.aborted !== true) {
+      const state = await observe(connected.client, handle.workflowId);
+      if (state !== undefined && !ended) onState(state);
+      await Promise.race([sleep(500), result.catch(() => undefined)]);
+    }
+  };
+  void watch();
+  if (signal === undefined) return result;
+  const aborted = new Promise<never>((_, reject) => {
+    const stop = (): void => {
+      reject(new ResurgoError('cancelled', `stopped following ${handle.workflowId}; the run goes on`));
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  return Promise.race([result, aborted]);
+}
+
+/** The result, across restarts of Temporal: losing the connection is not losing the run. */
+async function resultOf<R>(handle: WorkflowHandle): Promise<R> {
+  for (let failures = 0; ; ) {
+    try {
+      return (await handle.result()) as R;
+    } catch (error) {
+      const mapped = fromWorkflowError(error, handle.workflowId);
+      if (mapped.code !== 'temporalUnreachable' || ++failures > 120) throw mapped;
+      await sleep(1000);
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/** What every command that starts a run does: find Temporal, start, show, follow. */
+import type { CliContext } from './cli-context.ts';
+import type { Runs } from './operations.ts';
+
+export interface RunOptions {
+  readonly detach: boolean;
+}
+
+/** The run's result, or undefined with `--detach`. @throws what the run failed with */
+export async function runAndFollow<T extends keyof Runs>(context: CliContext, type: T, input: Runs[T]['input'], options: RunOptions): Promise<Runs[T]['result'] | undefined> {
+  const { output, signal } = context;
+  const loaded = await context.loadConfig();
+  const [{ resolveTemporal }, { connect, workflowLink }, { startRun }, { Progress }] = await Promise.all([
+    import('./temporal-address.ts'), import('./connect.ts'), import('./operations.ts'), import('./progress.ts'),
+  ]);
+  const connected = await connect(await resolveTemporal(loaded.stateDir));
+  try {
+    const run = await startRun(connected, type, input);
+    const link = workflowLink(connected, run.workflowId);
+    output.note(`run ${run.workflowId}`);
+    if (link !== undefined) output.note(`see ${link}`);
+    if (options.detach) {
+      output.result({ workflowId: run.workflowId, ...(link === undefined ? {} : { link }) }, `started ${run.workflowId}; the result will stand in the Temporal UI`);
+      return undefined;
+    }
+    const progress = new Progress(output);
+    try {
+      return await run.follow((state) => { progress.update(state); }, signal);
+    } finally {
+      progress.end();
+    }
+  } finally {
+    await connected.connection.close();
+  }
+}
+
+/** Who started it, for the manifest: `cli:user@host`. */
+export async function startedBy(env: NodeJS.ProcessEnv): Promise<string> {
+  const { hostname, userInfo } = await import('node:os');
+  let user = env['USER'] ?? env['LOGNAME'] ?? '';
+  try {
+    user = userInfo().username;
+  } catch {
+    // No passwd entry for this uid: the environment's word has to do.
+  }
+  return `cli:${user === '' ? 'unknown' : user}@${hostname()}`;
+}

@@ -1,0 +1,12 @@
+import { readFileSync } from 'node:fs';
+import type { LoadedConfig } from '../config/load.ts';
+import type { ActivityDeps } from '../activities/deps.ts';
+import { KeyRing } from '../activities/key-ring.ts';
+import { Stores } from '../activities/stores.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+/** Everything activities need, made once. */
+export function createDeps(loaded: LoadedConfig, parts: Pick<ActivityDeps, 'host' | 'searchAttributes'> & Partial<Pick<ActivityDeps, 'waitForClose' | 'onProgress'>>): ActivityDeps {
+  return { loaded, version, stores: new Stores(loaded), keys: new KeyRing(loaded), ...parts };
+}

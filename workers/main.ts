@@ -1,0 +1,53 @@
+/** The worker process: composition root of the host side. */
+import { hostname } from 'node:os';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { NativeConnection, type NativeConnectionOptions } from '@temporalio/worker';
+import { Client, Connection } from '@temporalio/client';
+import type { Logger } from 'pino';
+import { loadConfig } from '../config/load.ts';
+import { resolveTemporal } from '../client/temporal-address.ts';
+import { createDeps } from './deps.ts';
+import { workflowBundle } from './bundle.ts';
+import { createResurgoWorker } from './create-worker.ts';
+import { ensureSearchAttributes } from './search-attributes.ts';
+import { waitForClose } from './wait-for-close.ts';
+
+export interface WorkerProcessOptions {
+  readonly configPath: string;
+  /** Name of this host on task queues; default the host name plus a mark of the state directory. */
+  readonly host?: string;
+  readonly heavySlots?: number;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly onReady?: (facts: { readonly address: string; readonly namespace: string; readonly host: string }) => void;
+}
+
+/** Two configurations on one machine keep their run files apart; so do their host queues. */
+export const defaultHostName = (stateDir: string): string => `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${createHash('sha256').update(stateDir).digest('hex').slice(0, 6)}`;
+
+/** Runs a worker until `signal` aborts or it fails. */
+export async function runWorkerProcess(options: WorkerProcessOptions): Promise<void> {
+  const { logger, signal } = options;
+  const loaded = loadConfig(options.configPath);
+  const [target, bundle] = await Promise.all([resolveTemporal(loaded.stateDir), workflowBundle(join(loaded.stateDir, 'cache'))]);
+  const [connection, clientConnection] = await Promise.all([NativeConnection.connect(target.connection as NativeConnectionOptions), Connection.connect(target.connection)]);
+  const client = new Client({ connection: clientConnection, namespace: target.namespace });
+  const host = options.host ?? defaultHostName(loaded.stateDir);
+  const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);
+  if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
+  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop) });
+  try {
+    const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
+    const stop = (): void => { worker.shutdown(); };
+    const running = worker.run();
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
+    await running;
+  } finally {
+    await deps.stores.close();
+    await clientConnection.close();
+    await connection.close();
+  }
+}
