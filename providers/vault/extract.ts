@@ -1,0 +1,64 @@
+import { closeSync } from 'node:fs';
+import { chmod, link, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PartRecord, StreamRecord } from '../../domain/backup.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import type { ExtractOptions } from '../../domain/ports.ts';
+import { mapBounded } from '../repository/bounded.ts';
+import { throwIfAborted } from '../repository/abort.ts';
+import { cryptoThreads } from './crypto-pool.ts';
+import { planExtract } from './extract-plan.ts';
+import { readPart } from './part-reader.ts';
+import type { PartSource } from './part-reader.ts';
+import { SafeTree } from './safe-tree.ts';
+import { syncTree } from './sync-tree.ts';
+import { pathBytes } from './tar-path.ts';
+import { createFile } from './write-extents.ts';
+
+/**
+ * Writes a tar stream's entries below `destination`, several parts at once, each by a thread that goes from stored object to
+ * file. Files must not exist yet. Symbolic links come last and are never followed, so that nothing is written elsewhere.
+ * @throws unsafePath, destinationNotEmpty, destinationSpace, partMissing, partCorrupt, keyMissing
+ */
+export async function extractStream(source: PartSource, stream: StreamRecord, parts: readonly PartRecord[], options: ExtractOptions): Promise<{ files: number; bytes: number }> {
+  const { destination, map, signal, onProgress, fsync = true } = options;
+  if (stream.files === undefined) throw new ResurgoError('bug', `stream ${stream.name} is no tar stream`);
+  throwIfAborted(signal, 'The extraction');
+  try {
+    const tree = await SafeTree.open(destination);
+    const plan = planExtract(stream, parts, destination, map);
+    for (const entry of plan.directories) await tree.directory(entry.path);
+    for (const entry of [...plan.emptyOrSplit, ...plan.parts.flatMap((part) => part.files)]) await tree.parentOf(entry.path);
+    for (const entry of plan.emptyOrSplit) closeSync(createFile(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777));
+    await mapBounded(plan.parts, cryptoThreads + 1, async ({ part, extents, bytes }) => {
+      throwIfAborted(signal, 'The extraction');
+      await readPart(source, part, { write: extents }, signal);
+      onProgress?.(bytes);
+    });
+    for (const entry of plan.hardlinks) {
+      await tree.parentOf(entry.path);
+      await link(pathBytes(join(destination, entry.target)), pathBytes(join(destination, entry.path)));
+    }
+    for (const entry of plan.symlinks) {
+      await tree.parentOf(entry.path);
+      await symlink(pathBytes(entry.target), pathBytes(join(destination, entry.path)));
+    }
+    // Deepest first, and after everything in them was made: a mode may forbid writing.
+    for (const entry of plan.directories.toReversed()) await chmod(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777);
+    if (fsync) await syncTree(destination, [...plan.files], tree.directories, signal);
+    return { files: plan.files.length, bytes: plan.bytes };
+  } catch (error) {
+    throw asResurgo(error, destination);
+  }
+}
+
+function asResurgo(error: unknown, destination: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof ResurgoError || typeof code !== 'string') return error;
+  const wrap = (as: 'destinationSpace' | 'destinationNotEmpty' | 'unsafePath' | 'restoreFailed', why: string) => new ResurgoError(as, `extracting into ${destination}: ${why} (${message})`, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT') return wrap('destinationSpace', 'the disk is full');
+  if (code === 'EEXIST') return wrap('destinationNotEmpty', 'something is there already');
+  if (code === 'ELOOP') return wrap('unsafePath', 'a symbolic link is in the way');
+  return wrap('restoreFailed', code);
+}
+
