@@ -25,7 +25,7 @@ export interface S3Settings {
   readonly secretAccessKey?: string | undefined;
   readonly sessionToken?: string | undefined;
   readonly sse?: 'AES256' | 'aws:kms' | undefined;
-  readonly sseKmsKeyId?: string | undefined;
+  readonly kmsKeyId?: string | undefined;
   readonly storageClass?: string | undefined;
   /** Locks each object for this many days. */
   readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number } | undefined;
