@@ -60,6 +60,25 @@ export const applyProperties = async (client: PgClient, database: string, owner:
   return warnings;
 };
 
+/** Takes away what {@link applyProperties} and {@link applySettings} set, so that other properties can be given. */
+export const clearProperties = async (client: PgClient, database: string): Promise<void> => {
+  const target = quoteIdent(database);
+  await client.query(`alter database ${target} reset all`);
+  const roles = await client.query<{ role: string }>(
+    `select r.rolname as role from pg_db_role_setting s join pg_roles r on r.oid = s.setrole where s.setdatabase = (select oid from pg_database where datname = $1)`, [database],
+  );
+  for (const { role } of roles.rows) await client.query(`alter role ${quoteIdent(role)} in database ${target} reset all`);
+  const grantees = await client.query<{ grantee: string | null; owner: string }>(
+    `select distinct r.rolname as grantee, pg_get_userbyid(d.datdba) as owner from pg_database d cross join lateral aclexplode(d.datacl) a left join pg_roles r on r.oid = a.grantee where d.datname = $1`, [database],
+  );
+  for (const { grantee } of grantees.rows) await client.query(`revoke all on database ${target} from ${grantee === null ? 'public' : quoteIdent(grantee)} cascade`);
+  if (grantees.rows[0] !== undefined) {
+    // As a database without any privileges set: everything for the owner, these two for everybody.
+    await client.query(`grant all on database ${target} to ${quoteIdent(grantees.rows[0].owner)}`);
+    await client.query(`grant connect, temporary on database ${target} to public`);
+  }
+};
+
 /** Sets or clears the comment. */
 export const setDatabaseComment = async (client: PgClient, database: string, comment: string | undefined): Promise<void> => {
   await client.query(`comment on database ${quoteIdent(database)} is ${comment === undefined ? 'null' : quoteLiteral(comment)}`);

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { StreamSink } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { runTool } from '../host/child.ts';
+import { tarEnd, tarHeader, tarPadding } from '../vault/tar-write.ts';
 import { CopyRowCounter } from './copy-rows.ts';
-import { ustarEnd, ustarHeader, ustarPadding } from './ustar.ts';
 
 /** A large table leaves staging in pieces of this size while pg_dump is still writing it. */
 export const pieceBytes = 64 * 1024 * 1024;
@@ -84,7 +84,7 @@ export class DumpPacker {
 
   /** Ends the archive. */
   async end(): Promise<void> {
-    await this.#sink.write(ustarEnd());
+    await this.#sink.write(tarEnd());
     await this.#sink.end();
   }
 
@@ -106,7 +106,7 @@ export class DumpPacker {
   async #entry(name: string, progress: Progress, length: number, isPiece: boolean): Promise<void> {
     if (isPiece) progress.pieces++;
     this.entries++;
-    await this.#sink.write(ustarHeader(isPiece ? pieceName(name, progress.pieces) : name, length, Date.now() / 1000));
+    await this.#sink.write(tarHeader({ path: isPiece ? pieceName(name, progress.pieces) : name, size: length, mtime: Math.floor(Date.now() / 1000) }));
     for (let left = length; left > 0; ) {
       this.#signal?.throwIfAborted();
       const { bytesRead } = await progress.handle.read(this.#buffer, 0, Math.min(left, this.#buffer.length), progress.packed);
@@ -120,7 +120,7 @@ export class DumpPacker {
       progress.packed += bytesRead;
       this.bytes += bytesRead;
     }
-    await this.#sink.write(ustarPadding(length));
+    await this.#sink.write(tarPadding(length));
   }
 
   /** Gives the packed head of a growing file back to the file system, where that can be done. */

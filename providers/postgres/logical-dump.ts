@@ -14,7 +14,7 @@ import { readDatabaseFacts, type DatabaseFacts } from './logical-facts.ts';
 import { dumpGlobals } from './logical-globals.ts';
 import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
 import { withSnapshot } from './logical-snapshot.ts';
-import { assertToolsFit, type LogicalTools } from './logical-tools.ts';
+import { toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
 
 export interface LogicalDumpOptions {
   readonly connection: PostgresConnection;
@@ -25,7 +25,8 @@ export interface LogicalDumpOptions {
   /** Parallel workers of pg_dump, at least 1. */
   readonly jobs: number;
   readonly only?: LogicalOnly | undefined;
-  readonly tools: LogicalTools;
+  /** The programs, or how to find them; see {@link findLogicalTools}. */
+  readonly tools: LogicalTools | LogicalToolsFinder;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Bytes in staging above which pg_dump is held until they are sealed. Default 512 MiB. */
@@ -42,6 +43,8 @@ export interface LogicalDumpResult {
   readonly warnings: readonly string[];
   /** Files of the dump, pieces counted as one. */
   readonly files: number;
+  /** Of pg_dump. */
+  readonly toolVersion: string;
 }
 
 const defaultBound = 512 * 1024 * 1024;
@@ -108,16 +111,17 @@ const estimate = (facts: DatabaseFacts, only: ResolvedOnly | undefined): number 
  * @throws dumpFailed, dumpEmpty, repositoryFull, destinationSpace, toolVersion, toolMissing, inputInvalid, cancelled
  */
 export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalDumpResult> => {
-  const { connection, database, signal, tools } = options;
+  const { connection, database, signal } = options;
   if (!Number.isInteger(options.jobs) || options.jobs < 1) throw new ResurgoError('inputInvalid', `jobs must be at least 1, not ${String(options.jobs)}`);
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
   const staging = await realpath(options.staging);
   const directory = join(staging, 'dump');
   await rm(directory, { recursive: true, force: true });
   const env = { ...connection.toolEnv(database), ...options.marker };
+  let tools!: LogicalTools;
   const choose = async (client: Parameters<typeof resolveOnly>[0]): Promise<ResolvedOnly | undefined> => {
     const { rows } = await client.query<{ version: string; encoding: string }>(`select current_setting('server_version') as version, current_setting('server_encoding') as encoding`);
-    assertToolsFit(tools, rows[0]?.version ?? '', tools.pgDump);
+    tools = await toolsFor(options.tools, rows[0]?.version ?? '');
     return resolveOnly(client, options.only, rows[0]?.encoding ?? '');
   };
   return withSnapshot(connection, { database, only: choose, lockTimeoutMs: options.lockTimeoutMs ?? 300_000, signal }, async ({ client, id, only }) => {
@@ -141,6 +145,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
         checks: ['pg_dump exit code 0', ...checked.checks],
         warnings,
         files: packer.done.size,
+        toolVersion: tools.version,
       };
     } catch (error) {
       tool.stop(error);

@@ -30,19 +30,29 @@ interface DatabaseRow {
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
-const readProperties = async (client: PgClient, row: DatabaseRow, tablespace: string, comment: string | null): Promise<DatabaseProperties> => {
+/** Properties of any database of the server, by name; these catalogues are shared. */
+export const readProperties = async (client: PgClient, database: string): Promise<{ owner: string; properties: DatabaseProperties } | undefined> => {
+  const one = await client.query<{ row: DatabaseRow; owner: string; tablespace: string; comment: string | null }>(
+    `select to_jsonb(d) as row, pg_get_userbyid(d.datdba) as owner, t.spcname as tablespace, shobj_description(d.oid, 'pg_database') as comment
+       from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = $1`,
+    [database],
+  );
+  if (one.rows[0] === undefined) return undefined;
+  const { row, owner, tablespace, comment } = one.rows[0];
   const settings = await client.query<{ role: string | null; setconfig: string[] }>(
     `select r.rolname as role, s.setconfig from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
-      where s.setdatabase = (select oid from pg_database where datname = current_database()) order by 1 nulls first`,
+      where s.setdatabase = (select oid from pg_database where datname = $1) order by 1 nulls first`,
+    [database],
   );
   const privileges = await client.query<{ has: boolean; grantee: string | null; privilege: string | null; grantable: boolean }>(
     `select d.datacl is not null as has, r.rolname as grantee, a.privilege_type as privilege, a.is_grantable as grantable
        from pg_database d left join lateral aclexplode(d.datacl) a on true left join pg_roles r on r.oid = a.grantee
-      where d.datname = current_database() order by 2, 3`,
+      where d.datname = $1 order by 2, 3`,
+    [database],
   );
   const icuRules = text(row['daticurules']);
   const collationVersion = text(row['datcollversion']);
-  return {
+  const properties: DatabaseProperties = {
     connectionLimit: row.datconnlimit,
     isTemplate: row.datistemplate,
     tablespace,
@@ -57,6 +67,7 @@ const readProperties = async (client: PgClient, row: DatabaseRow, tablespace: st
         }
       : {}),
   };
+  return { owner, properties };
 };
 
 /** ACL grantees and owners are in pg_shdepend, except the bootstrap superuser (10), which needs no entry there. */
@@ -68,16 +79,17 @@ const rolesQuery = `select distinct rolname from pg_roles r where rolname !~ '^p
 
 /** The properties of the session's database alone: what a copy of it needs to be like it. */
 export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['database']> => {
-  const one = await client.query<{ row: DatabaseRow; database: string; encoding: string; owner: string; tablespace: string; comment: string | null; version: string; at: string; lsn: string | null }>(
-    `select to_jsonb(d) as row, d.datname as database, pg_encoding_to_char(d.encoding) as encoding, pg_get_userbyid(d.datdba) as owner,
-            t.spcname as tablespace, shobj_description(d.oid, 'pg_database') as comment, current_setting('server_version') as version,
+  const one = await client.query<{ row: DatabaseRow; database: string; encoding: string; version: string; at: string; lsn: string | null }>(
+    `select to_jsonb(d) as row, d.datname as database, pg_encoding_to_char(d.encoding) as encoding, current_setting('server_version') as version,
             to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
             (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text as lsn
-       from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = current_database()`,
+       from pg_database d where d.datname = current_database()`,
   );
   const found = one.rows[0];
   if (found === undefined) throw new Error('pg_database has no row for the current database');
   const { row } = found;
+  const named = await readProperties(client, found.database);
+  if (named === undefined) throw new Error('pg_database has no row for the current database');
   const extensions = await client.query<{ name: string; version: string }>('select extname as name, extversion as version from pg_extension order by 1');
   const roles = await client.query<{ rolname: string }>(rolesQuery);
   const tablespaces = await client.query<{ spcname: string }>(
@@ -91,9 +103,9 @@ export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['dat
     ctype: row.datctype,
     localeProvider: providers[String(row['datlocprovider'] ?? 'c')] ?? 'libc',
     ...(locale === undefined ? {} : { locale }),
-    owner: found.owner,
+    owner: named.owner,
     extensions: extensions.rows,
-    properties: await readProperties(client, row, found.tablespace, found.comment),
+    properties: named.properties,
     roles: roles.rows.map((each) => each.rolname),
     tablespaces: tablespaces.rows.map((each) => each.spcname),
     serverVersion: found.version.split(' ')[0] as string,

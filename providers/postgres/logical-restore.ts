@@ -13,7 +13,7 @@ import { applyProperties, applySettings, setDatabaseComment } from './database-p
 import { extractDump } from './dump-extract.ts';
 import { parseToc, type DumpToc } from './dump-toc.ts';
 import { parseTableName } from './logical-only.ts';
-import { assertToolsFit, databaseArgument, type LogicalTools } from './logical-tools.ts';
+import { databaseArgument, toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
 import { databaseState, dropDatabase, withMaintenance } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { quoteIdent } from './quote.ts';
@@ -31,7 +31,7 @@ export interface LogicalRestoreOptions {
   readonly jobs: number;
   /** A directory of this restore's own; emptied when this returns. */
   readonly staging: string;
-  readonly tools: LogicalTools;
+  readonly tools: LogicalTools | LogicalToolsFinder;
   readonly only?: LogicalOnly | undefined;
   /** What to do about roles the destination lacks. Default `create-missing`. */
   readonly globals?: GlobalsPolicy;
@@ -88,7 +88,7 @@ const select = (toc: DumpToc, only: LogicalOnly | undefined): Selection => {
  * @throws destinationNotEmpty, destinationBusy, destinationSpace, sourceVersion, extensionMissing, roleMissing, toolVersion, restoreFailed, cancelled
  */
 export const restoreLogical = async (options: LogicalRestoreOptions): Promise<LogicalRestoreResult> => {
-  const { reader, connection, database, id, tools, signal } = options;
+  const { reader, connection, database, id, signal } = options;
   const facts = logicalFacts(reader);
   const report = (phase: string, doneBytes?: number): void => options.onProgress?.({ phase, ...(doneBytes === undefined ? {} : { doneBytes }), totalBytes: reader.manifest.bytes.source });
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
@@ -98,7 +98,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
   try {
     return await withMaintenance(connection, [database], async (client) => {
       const server = await client.query<{ version: string }>(`select current_setting('server_version') as version`);
-      assertToolsFit(tools, server.rows[0]?.version ?? '', tools.pgRestore);
+      const tools = await toolsFor(options.tools, server.rows[0]?.version ?? '');
       const ready = await meetPreconditions(client, facts, options.globals ?? 'create-missing');
       const warnings = [...ready.warnings];
       await clearDestination(connection, client, database, id, signal);

@@ -7,7 +7,12 @@ export interface LogicalTools {
   readonly pgRestore: string;
   /** Major version of all three. */
   readonly major: number;
+  /** For example `18.4`. */
+  readonly version: string;
 }
+
+/** Finds programs for a server of this major version: the same major where there is one, else the next newer. */
+export type LogicalToolsFinder = (serverMajor: number) => Promise<LogicalTools>;
 
 /** Major version of a server version such as `18.4` or `15.18 (Debian …)`. */
 export const majorOf = (version: string): number => Number.parseInt(version, 10);
@@ -16,10 +21,17 @@ export const majorOf = (version: string): number => Number.parseInt(version, 10)
 export const assertToolsFit = (tools: LogicalTools, serverVersion: string, program: string): void => {
   const server = majorOf(serverVersion);
   if (tools.major < server) {
-    throw new ResurgoError('toolVersion', `${program} is of PostgreSQL ${String(tools.major)}, the server is ${serverVersion}: older tools refuse newer servers`, {
-      details: { hint: `Install the client programs of PostgreSQL ${String(server)} or set tools.directory to them.` },
+    throw new ResurgoError('toolVersion', `${program} is of PostgreSQL ${tools.version}, the server is ${serverVersion}: older tools refuse newer servers`, {
+      details: { hint: `Install the client programs of PostgreSQL ${String(server)}, or set toolsDir to where they are.` },
     });
   }
+};
+
+/** @throws toolVersion, toolMissing */
+export const toolsFor = async (tools: LogicalTools | LogicalToolsFinder, serverVersion: string): Promise<LogicalTools> => {
+  const found = typeof tools === 'function' ? await tools(majorOf(serverVersion)) : tools;
+  assertToolsFit(found, serverVersion, found.pgDump);
+  return found;
 };
 
 /** A database name for `--dbname` and kin, which read one with `=` or `://` in it as a connection string. */

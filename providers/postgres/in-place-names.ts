@@ -1,0 +1,21 @@
+/** The longest name a server keeps, bytes. */
+const nameBytes = 63;
+
+/** `base` + `suffix`, with the base cut at a character so that the whole fits into a PostgreSQL name. */
+export const fitName = (base: string, suffix: string): string => {
+  let room = nameBytes - Buffer.byteLength(suffix);
+  let kept = '';
+  for (const character of base) {
+    room -= Buffer.byteLength(character);
+    if (room < 0) break;
+    kept += character;
+  }
+  return `${kept}${suffix}`;
+};
+
+/** Name under which restore `id` of a database is built. */
+export const workingName = (database: string, id: string): string => fitName(database, `_resurgo_${id}`);
+/** Name of the copy that is kept until `restore confirm`. */
+export const keptName = (database: string): string => fitName(database, '_old');
+/** Name of a restored copy that was rolled back; the n-th one when there are others. */
+export const failedName = (database: string, n = 1): string => fitName(database, n === 1 ? '_failed' : `_failed${String(n)}`);
