@@ -24,6 +24,8 @@ export interface S3Tuning {
   readonly maxSockets?: number;
   /** Size of the parts of a multipart upload. Bytes, default 16 MiB, at least 5 MiB. */
   readonly partBytes?: number;
+  /** Keys per page of a listing. Default: the store's (1000 with most). */
+  readonly pageKeys?: number;
 }
 
 export interface Attempt {

@@ -20,7 +20,7 @@ export async function* listPages(connection: S3Connection, prefix: string, delim
     const page = await connection.call(`Listing ${prefix === '' ? 'everything' : prefix}`, signal, async () =>
       connection.client.send(
         // Encoded, because XML cannot carry every character a stranger's key may have.
-        new connection.sdk.ListObjectsV2Command({ Bucket: connection.bucket, Prefix: connection.full(prefix), Delimiter: delimiter, ContinuationToken: token, EncodingType: 'url' }),
+        new connection.sdk.ListObjectsV2Command({ Bucket: connection.bucket, Prefix: connection.full(prefix), Delimiter: delimiter, ContinuationToken: token, MaxKeys: connection.tuning.pageKeys, EncodingType: 'url' }),
         signal === undefined ? {} : { abortSignal: signal },
       ),
     );

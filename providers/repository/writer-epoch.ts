@@ -1,9 +1,9 @@
 /**
- * Who may write to a target's part of a repository: the last who claimed it. A claim is an object `<n>-<token>`; the highest (number, then
- * token) holds. That needs nothing of a store but consistent listing, which S3, its kin and file systems give; conditional requests, which not all
+ * Who may write to a target's part of a repository: the last who claimed it. A claim is an object `<n>-<hash of its owner>`; the highest
+ * (number, then hash) holds. That needs nothing of a store but consistent listing, which S3, its kin and file systems give; conditional requests, which not all
  * of them know, are not needed. What a fenced writer still has in flight lands under its own attempt id and is swept.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { epochPrefix } from './layout.ts';
@@ -12,16 +12,18 @@ import { compareKeys } from './safe-key.ts';
 const claimPattern = /^\d{12}-[0-9a-f]{16}$/;
 
 /**
- * Takes the right to write; every earlier holder fails its next {@link checkEpoch}.
- * @param owner run id or host, for people
+ * Takes the right to write; every earlier holder fails its next {@link checkEpoch}. An owner who holds it gets the same claim again.
+ * @param owner unique to the run: a backup id, or host and time of a rescue
  * @returns the claim, for `checkEpoch`
  */
 export async function claimEpoch(store: ObjectStore, target: string, owner: string, signal?: AbortSignal): Promise<string> {
   const prefix = epochPrefix(target);
+  const hash = createHash('sha256').update(owner).digest('hex').slice(0, 16);
   for (let attempt = 0; attempt < 100; attempt++) {
     const highest = (await claims(store, prefix, signal)).at(-1);
+    if (highest?.endsWith(hash) === true) return highest;
     const n = highest === undefined ? 1 : Number(highest.slice(0, 12)) + 1;
-    const mine = `${String(n).padStart(12, '0')}-${randomBytes(8).toString('hex')}`;
+    const mine = `${String(n).padStart(12, '0')}-${hash}`;
     await store.put(prefix + mine, Buffer.from(`${JSON.stringify({ owner, claimedAt: new Date().toISOString() })}\n`), { ...(signal === undefined ? {} : { signal }) });
     const now = await claims(store, prefix, signal);
     if (now.at(-1) === mine) {

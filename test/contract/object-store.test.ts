@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, test } from 'vitest';
+import { afterAll, describe, test } from 'vitest';
 import { FaultInjectingStore } from '../../providers/repository/decorators/fault-injecting.ts';
 import { RecordingStore } from '../../providers/repository/decorators/recording.ts';
 import { ThrottledStore } from '../../providers/repository/decorators/throttled.ts';
@@ -8,8 +8,6 @@ import { MemoryStore } from '../../providers/repository/memory-store.ts';
 import { openS3Store } from '../../providers/repository/s3-store.ts';
 import { s3Missing, startS3, type S3Server, tempDir, type TempDir } from '../support/index.ts';
 import { objectStoreContract } from './object-store.ts';
-
-import { afterAll } from 'vitest';
 
 const directories: TempDir[] = [];
 let server: Promise<S3Server> | undefined;
@@ -35,9 +33,9 @@ describe.skipIf(s3Missing() !== undefined)('with a server', () => {
   const s3 = async (prefix: string, multipartThreshold?: number) => {
     server ??= startS3();
     const { bucket, endpoint, region, accessKeyId, secretAccessKey } = await server;
-    return openS3Store('s3', { type: 's3', bucket, prefix, endpoint, region, accessKeyId, secretAccessKey, forcePathStyle: true, multipartThreshold }, { backoffMs: 10 });
+    return openS3Store('s3', { type: 's3', bucket, prefix, endpoint, region, accessKeyId, secretAccessKey, forcePathStyle: true, multipartThreshold }, { backoffMs: 10, pageKeys: 50 });
   };
-  objectStoreContract('S3', { open: async () => s3('plain/', undefined) });
+  objectStoreContract('S3', { open: async () => s3('plain/'), many: 120 });
   objectStoreContract('S3 in parts, under an odd prefix', { open: async () => s3('a b+c/%d', 6 * 1024 ** 2), many: 60 });
 });
 
