@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
 import { dumpLogical } from '../../providers/postgres/logical-dump.ts';
+import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { sourceServer } from '../source-server.ts';
 import type { DumpContext, EngineDump } from './dump-engine.ts';
@@ -21,14 +22,14 @@ export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, 
       staging,
       jobs: settings.config.jobs ?? Math.min(4, availableParallelism()),
       ...(only === undefined ? {} : { only: { ...(only.schemas === undefined ? {} : { schemas: only.schemas }), ...(only.tables === undefined ? {} : { tables: only.tables }) } }),
-      toolsDirs: settings.toolsDirs,
+      tools: findLogicalTools(settings.toolsDirs),
+      marker: { RESURGO_BACKUP: plan.backup },
       signal,
       onProgress: report,
     });
     return {
       facts: dump.facts,
       serverVersion: facts.version,
-      ...(dump.toolVersion === undefined ? {} : { toolVersion: dump.toolVersion }),
       checks: dump.checks,
       warnings: dump.warnings,
       check: (streams) => {

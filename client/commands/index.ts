@@ -2,10 +2,16 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli-context.ts';
 import { registerCheck } from './check.ts';
 import { registerCompletion } from './completion.ts';
+import { registerBackup } from './backup.ts';
+import { registerBackups } from './backups.ts';
 import { registerInit } from './init.ts';
+import { registerRestore } from './restore.ts';
+import { registerUp } from './up.ts';
+import { registerVerify } from './verify.ts';
+import { registerWorker } from './worker.ts';
 
 /** Declares one command: name, description, options. Its handler imports lazily. */
 export type Register = (program: Command, cli: Cli) => void;
 
 /** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerCompletion];
+export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerRestore, registerCompletion];

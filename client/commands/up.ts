@@ -15,7 +15,7 @@ export const registerUp: Register = (program, cli) => {
         const { output } = context;
         const loaded = await context.loadConfig();
         const { runUp } = await import('../../workers/embedded/up.ts');
-        const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../entry.ts' : '../entry.js', import.meta.url));
+        const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../cli.ts' : '../cli.js', import.meta.url));
         await runUp({
           stateDir: loaded.stateDir,
           worker: {
