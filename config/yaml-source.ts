@@ -25,11 +25,12 @@ const hints: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indentation by a tab; use spaces',
   DUPLICATE_KEY: 'this key is there twice; keep one',
   MULTIPLE_DOCS: 'a second document (`---`) begins here; a configuration is one document',
-  BAD_ALIAS: 'an alias to an anchor that is not there',
 };
 
 const maxAliases = 100;
 const maxDepth = 32;
+/** Each one is looked up in the whole document. */
+const maxAliasNodes = 200;
 
 const keyText = (key: unknown): string => (isScalar(key) ? String(key.value) : String(key));
 
@@ -48,7 +49,7 @@ export function parseYaml(text: string): YamlSource {
   if (deepest > 256) return failed('is nested too deeply');
   let doc: Document.Parsed;
   try {
-    doc = parseDocument(text, { lineCounter: counter, prettyErrors: false, merge: true, logLevel: 'silent', stringKeys: true });
+    doc = parseDocument(text, { lineCounter: counter, prettyErrors: false, merge: true, stringKeys: true });
   } catch (error) {
     return failed(error instanceof RangeError ? 'is nested too deeply' : 'is not readable as YAML');
   }
@@ -58,10 +59,14 @@ export function parseYaml(text: string): YamlSource {
     message: hints[error.code] ?? `is not valid YAML: ${withoutQuotedText(error.message)}`,
     code: 'configInvalid',
   }));
+  let aliases = 0;
   const checkNode = (node: unknown, depth: number): void => {
     if (problems.length > 100) return;
     const offset = (node as Node | null)?.range?.[0] ?? 0;
-    if (depth > maxDepth) {
+    if (isAlias(node)) {
+      if (++aliases > maxAliasNodes) problems.push({ ...at(offset), field: '', message: `there are more than ${maxAliasNodes} aliases; write the values out`, code: 'configInvalid' });
+      else if (!node.resolve(doc)) problems.push({ ...at(offset), field: '', message: 'an alias to an anchor that is not there (before it)', code: 'configInvalid' });
+    } else if (depth > maxDepth) {
       problems.push({ ...at(offset), field: '', message: 'is nested too deeply', code: 'configInvalid' });
     } else if (isMap(node) || isSeq(node)) {
       for (const item of node.items) {
@@ -110,8 +115,8 @@ function locateOffset(doc: Document.Parsed, path: ConfigPath, part: 'key' | 'val
       if (!pair) return offset;
       const key = (pair.key as Node | null)?.range?.[0] ?? offset;
       const value = pair.value as Node | null;
-      // The value of a block mapping begins at its first key: the key above it says more.
-      offset = (last && part === 'key') || !value || isMap(value) || isSeq(value) ? key : (value.range?.[0] ?? key);
+      // The value of a block mapping begins at its first key: the key above it says more. So does that of a value that is not there.
+      offset = (last && part === 'key') || !value || isMap(value) || isSeq(value) || value.range?.[0] === value.range?.[1] ? key : (value.range?.[0] ?? key);
       node = value;
     } else if (isSeq(node)) {
       const item = node.items[Number(step)] as Node | undefined;
