@@ -54,6 +54,8 @@ export const bareETag = (etag: string | undefined): string => (etag ?? '').repla
 export function checkAck(ack: Ack, body: Uint8Array, sha256: string): 'right' | 'wrong' | 'unknown' {
   if (ack.ChecksumSHA256 !== undefined) return ack.ChecksumSHA256 === hexToBase64(sha256) ? 'right' : 'wrong';
   const etag = bareETag(ack.ETag);
+  // Every store answers a write with an ETag; an answer without one may come from something in between.
+  if (etag === '') return 'wrong';
   if (!/^[0-9a-f]{32}$/.test(etag) || ack.ServerSideEncryption === 'aws:kms' || ack.ServerSideEncryption === 'aws:kms:dsse') return 'unknown';
   return etag === md5Hex(body) ? 'right' : 'wrong';
 }

@@ -5,7 +5,7 @@ import { type Resource, register, unregister } from './resources.ts';
 /** What happens to a request instead of (or around) passing it on. */
 export type S3Fault =
   /** Answered by us, never passed on. */
-  | { readonly kind: 'answer'; readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly kind: 'answer'; readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
   /** The connection is cut, before or after the server did it. */
   | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
   /** No answer at all. */
@@ -36,13 +36,20 @@ export class S3FaultProxy implements Resource {
   readonly seen: string[] = [];
   /** Header lists, beside `seen`. */
   readonly headers: IncomingMessage['headers'][] = [];
+  /** Most requests under way at once. */
+  peak = 0;
+  private open = 0;
   private readonly rules: { rule: S3FaultRule; left: number }[] = [];
   private readonly server: Server;
   private readonly upstream: URL;
 
   constructor(upstream: string) {
     this.upstream = new URL(upstream);
-    this.server = createServer((req, res) => void this.handle(req, res).catch(() => req.socket.destroy()));
+    this.server = createServer((req, res) => {
+      this.peak = Math.max(this.peak, ++this.open);
+      res.once('close', () => this.open--);
+      this.handle(req, res).catch(() => req.socket.destroy());
+    });
     register(this);
   }
 
@@ -96,7 +103,7 @@ export class S3FaultProxy implements Resource {
     if (fault?.kind === 'hang') return;
     if (fault?.kind === 'answer') {
       res.writeHead(fault.status, { 'content-type': 'application/xml', ...fault.headers });
-      res.end(req.method === 'HEAD' ? '' : `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${fault.code}</Code><Message>injected</Message></Error>`);
+      res.end(req.method === 'HEAD' ? '' : fault.body ?? `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${fault.code}</Code><Message>injected</Message></Error>`);
       return;
     }
     if (fault?.kind === 'forget') {
