@@ -43,8 +43,8 @@ export function seal(job: SealJob): Promise<SealResult> {
 export function open(job: OpenJob): Promise<OpenResult> {
   if (job.object.length <= inlineBytes && (job.content?.plainBytes ?? 0) <= inlineBytes) return new Promise((resolve) => resolve(openPart(job)));
   const { buffer } = job.object;
-  // A buffer that is not all ours (a slice of something larger) is copied instead.
-  const owned = buffer instanceof ArrayBuffer && buffer.byteLength >= 65536 && buffer.byteLength <= job.object.byteLength + 65536;
+  // A buffer that is not all ours (a slice of something larger, such as Node's shared pool of 64 KiB) is copied instead.
+  const owned = buffer instanceof ArrayBuffer && buffer.byteLength > Math.max(65536, Buffer.poolSize) && buffer.byteLength <= job.object.byteLength + 65536;
   const object = owned ? job.object : Uint8Array.from(job.object);
   return submit({ ...job, object: new Uint8Array(object.buffer, object.byteOffset, object.length) }, [object.buffer as ArrayBuffer]);
 }
