@@ -72,6 +72,7 @@ export function sealPart(job: SealJob): SealResult {
     const step = cipher.update(packed.subarray(at, at + stepBytes));
     object.set(step, at);
     hash.update(step);
+    step.buffer.transfer(0);
   }
   cipher.final();
   const tag = cipher.getAuthTag();
@@ -96,7 +97,9 @@ export function openPart(job: OpenJob): OpenResult {
   for (let at = 0; at < bodyBytes; at += stepBytes) {
     const sealed = body.subarray(at, at + stepBytes);
     hash?.update(sealed);
-    sealed.set(decipher.update(sealed));
+    const opened = decipher.update(sealed);
+    sealed.set(opened);
+    opened.buffer.transfer(0);
   }
   // The checksum first: it tells damage (a bad disk) from a wrong key or a swapped part.
   if (hash !== undefined) checkSum(hash.update(tag).digest('hex'), job.sha256);
