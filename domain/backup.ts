@@ -79,6 +79,8 @@ export interface TableFacts {
   readonly rows: number;
   /** Bytes of COPY text. */
   readonly bytes: number;
+  /** Belongs to an extension: the dump has only the rows that the extension does not make itself. */
+  readonly ofExtension?: true;
 }
 
 export interface LogicalFacts {

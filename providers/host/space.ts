@@ -1,7 +1,9 @@
-import { lstat, readdir, statfs } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { lstat, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ResurgoError, type ErrorCode } from '../../domain/errors.ts';
+import { runTool } from './child.ts';
 
 /** The path itself, or its nearest ancestor that exists. */
 const existing = async (path: string): Promise<string> => {
@@ -61,3 +63,25 @@ export const ensureSpace = async (path: string, needed: number, what: string, co
 export const isDiskFull = (error: unknown): boolean =>
   ['ENOSPC', 'EDQUOT'].includes(String((error as NodeJS.ErrnoException | undefined)?.code)) ||
   /No space left on device|Disk quota exceeded/.test(String((error as Error | undefined)?.message));
+
+/**
+ * Gives a range of a file back to the file system; the file keeps its size. Needs util-linux and a file system that can (ext4, XFS, Btrfs, tmpfs).
+ * @throws toolMissing, toolFailed
+ */
+export const punchHole = async (path: string, offset: number, length: number): Promise<void> => {
+  await runTool({ command: 'fallocate', args: ['--punch-hole', '--offset', String(offset), '--length', String(length), path], timeoutMs: 60_000 });
+};
+
+/** Whether {@link punchHole} works in a directory; tried out on a small file. */
+export const canPunchHoles = async (directory: string): Promise<boolean> => {
+  const probe = join(directory, `.probe-${randomBytes(4).toString('hex')}`);
+  try {
+    await writeFile(probe, Buffer.alloc(8192), { flag: 'wx', mode: 0o600 });
+    await punchHole(probe, 0, 4096);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await rm(probe, { force: true });
+  }
+};

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TableFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { runTool } from '../host/child.ts';
-import type { DumpPacker } from './dump-packer.ts';
+import type { DumpPacker, PackedFile } from './dump-packer.ts';
 import { parseToc, type DumpToc, type TocEntry } from './dump-toc.ts';
 import type { DatabaseFacts } from './logical-facts.ts';
 import type { LogicalTools } from './logical-tools.ts';
@@ -33,13 +33,21 @@ export const listDump = async (directory: string, tools: LogicalTools, env: Reco
   return ids;
 };
 
-const tableOf = (entry: TocEntry, toc: DumpToc, packer: DumpPacker, facts: DatabaseFacts): TableFacts => {
-  const named = facts.tables.get(entry.oid) ?? { schema: entry.namespace ?? '', name: entry.tag };
-  const label = `${named.schema}.${named.name}`;
-  const packed = packer.done.get(entry.file ?? '');
-  if (packed === undefined) throw new ResurgoError('dumpFailed', `The dump has no file ${String(entry.file)} for table ${label} (${String(toc.entries.length)} entries)`);
-  if (packed.copy?.complete !== true) throw new ResurgoError('dumpFailed', `The data of table ${label} (${String(entry.file)}, ${String(packed.bytes)} bytes) is cut short`);
-  return { schema: named.schema, name: named.name, rows: packed.copy.rows, bytes: packed.bytes };
+/**
+ * Exact facts of every table with data. `found` gives what was packed for an entry.
+ * @throws dumpFailed when one is missing or does not end as pg_dump ends a table
+ */
+export const tableFacts = (toc: DumpToc, facts: DatabaseFacts, found: (entry: TocEntry) => PackedFile | undefined): TableFacts[] => {
+  const tables: TableFacts[] = [];
+  for (const entry of toc.entries) {
+    if (entry.desc !== 'TABLE DATA' || !entry.hasData) continue;
+    const { schema, name, ofExtension } = facts.tables.get(entry.oid) ?? { schema: entry.namespace ?? '', name: entry.tag, ofExtension: false };
+    const packed = found(entry);
+    if (packed === undefined) throw new ResurgoError('dumpFailed', `The dump has no data for table ${schema}.${name} (entry ${String(entry.dumpId)})`);
+    if (packed.copy?.complete !== true) throw new ResurgoError('dumpFailed', `The data of table ${schema}.${name} (entry ${String(entry.dumpId)}, ${String(packed.bytes)} bytes) is cut short`);
+    tables.push({ schema, name, rows: packed.copy.rows, bytes: packed.bytes, ...(ofExtension ? { ofExtension } : {}) });
+  }
+  return tables.sort((a, b) => (a.schema < b.schema ? -1 : a.schema > b.schema ? 1 : a.name < b.name ? -1 : 1));
 };
 
 /** Lines of the packed lists of large objects, which must all be there. */
@@ -71,20 +79,19 @@ export const checkDump = async (options: {
   if (bytes.length === 0) throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left an empty table of contents`);
   const toc = parseToc(bytes);
   const listed = await listDump(options.directory, options.tools, options.env, options.signal);
-  const unread = [...listed].filter((id) => !toc.entries.some((entry) => entry.dumpId === id));
+  const known = new Set(toc.entries.map((entry) => entry.dumpId));
+  const unread = [...listed].filter((id) => !known.has(id));
   if (listed.size === 0 && toc.entries.length > 4) throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
   if (unread.length > 0) throw new ResurgoError('dumpFailed', `pg_restore --list shows entries ${unread.slice(0, 5).join(', ')} that were not found in toc.dat`);
   const expected = new Set<string>();
-  const tables: TableFacts[] = [];
   for (const entry of toc.entries) {
     if (!entry.hasData || entry.file === undefined) continue;
     expected.add(entry.file);
-    if (entry.desc === 'TABLE DATA') tables.push(tableOf(entry, toc, packer, options.facts));
-    else if (!packer.done.has(entry.file)) throw new ResurgoError('dumpFailed', `The dump has no file ${entry.file} for ${entry.desc} ${entry.tag}`);
+    if (entry.desc !== 'TABLE DATA' && !packer.done.has(entry.file)) throw new ResurgoError('dumpFailed', `The dump has no file ${entry.file} for ${entry.desc} ${entry.tag}`);
   }
   const stray = [...packer.done.keys()].filter((name) => !expected.has(name) && !/^blob_\d+\.dat$/.test(name));
   if (stray.length > 0) throw new ResurgoError('dumpFailed', `The dump has files that its table of contents does not name: ${stray.slice(0, 5).join(', ')}`);
   const largeObjects = largeObjectsOf(packer.lists, packer);
-  tables.sort((a, b) => (a.schema < b.schema ? -1 : a.schema > b.schema ? 1 : a.name < b.name ? -1 : 1));
+  const tables = tableFacts(toc, options.facts, (entry) => packer.done.get(entry.file ?? ''));
   return { tables, largeObjects, checks: ['pg_restore --list', 'every data file present and complete', 'rows counted while sealing'] };
 };

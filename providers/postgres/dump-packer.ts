@@ -3,12 +3,12 @@ import { join } from 'node:path';
 
 import type { StreamSink } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
-import { runTool } from '../host/child.ts';
+import { punchHole } from '../host/space.ts';
 import { tarEnd, tarHeader, tarPadding } from '../vault/tar-write.ts';
 import { CopyRowCounter } from './copy-rows.ts';
 
 /** A large table leaves staging in pieces of this size while pg_dump is still writing it. */
-export const pieceBytes = 64 * 1024 * 1024;
+export const defaultPieceBytes = 64 * 1024 * 1024;
 
 /** Name of a piece: `3324.dat.000001`. `cat 3324.dat.0* > 3324.dat` makes the file again. */
 export const pieceName = (file: string, n: number): string => `${file}.${String(n).padStart(6, '0')}`;
@@ -43,15 +43,17 @@ export class DumpPacker {
   readonly #directory: string;
   readonly #sink: StreamSink;
   readonly #signal: AbortSignal | undefined;
+  readonly #pieceBytes: number;
   readonly #started = new Map<string, Progress>();
   readonly #buffer = Buffer.allocUnsafeSlow(1024 * 1024);
   /** Whether space already packed can be given back inside a file that still grows. */
   #canPunch: boolean | undefined;
 
-  constructor(directory: string, sink: StreamSink, signal: AbortSignal | undefined) {
+  constructor(directory: string, sink: StreamSink, options: { signal?: AbortSignal | undefined; pieceBytes?: number | undefined } = {}) {
     this.#directory = directory;
     this.#sink = sink;
-    this.#signal = signal;
+    this.#signal = options.signal;
+    this.#pieceBytes = options.pieceBytes ?? defaultPieceBytes;
   }
 
   /** Bytes of this file that left staging already. */
@@ -61,9 +63,9 @@ export class DumpPacker {
 
   /** Packs what a growing file has in whole pieces. Returns whether there was any. */
   async packPieces(name: string, size: number): Promise<boolean> {
-    if (size - this.packed(name) < pieceBytes) return false;
+    if (size - this.packed(name) < this.#pieceBytes) return false;
     const progress = await this.#begin(name);
-    await this.#entry(name, progress, pieceBytes, true);
+    await this.#entry(name, progress, this.#pieceBytes, true);
     await this.#punch(name, progress.packed);
     return true;
   }
@@ -72,7 +74,7 @@ export class DumpPacker {
   async packFinal(name: string): Promise<void> {
     const progress = await this.#begin(name);
     const { size } = await progress.handle.stat();
-    while (progress.pieces > 0 && size - progress.packed > pieceBytes) await this.#entry(name, progress, pieceBytes, true);
+    while (progress.pieces > 0 && size - progress.packed > this.#pieceBytes) await this.#entry(name, progress, this.#pieceBytes, true);
     if (size > progress.packed || progress.pieces === 0) await this.#entry(name, progress, size - progress.packed, progress.pieces > 0);
     const after = (await progress.handle.stat()).size;
     await progress.handle.close();
@@ -127,11 +129,7 @@ export class DumpPacker {
   async #punch(name: string, upTo: number): Promise<void> {
     if (this.#canPunch === false) return;
     try {
-      await runTool({
-        command: 'fallocate',
-        args: ['--punch-hole', '--offset', String(upTo - pieceBytes), '--length', String(pieceBytes), join(this.#directory, name)],
-        timeoutMs: 60_000,
-      });
+      await punchHole(join(this.#directory, name), upTo - this.#pieceBytes, this.#pieceBytes);
       this.#canPunch = true;
     } catch {
       this.#canPunch = false; // Only costs space, which was checked.

@@ -5,13 +5,15 @@ import type { LogicalFacts, LogicalOnly } from '../../domain/backup.ts';
 import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { startTool, type RunningTool } from '../host/child.ts';
-import { ensureSpace, isDiskFull } from '../host/space.ts';
+import { canPunchHoles, freeBytes, isDiskFull } from '../host/space.ts';
 import type { PostgresConnection } from './connection.ts';
-import { checkDump } from './dump-check.ts';
+import { checkDump, type CheckedDump } from './dump-check.ts';
 import { DumpPacker } from './dump-packer.ts';
 import { DumpStaging } from './dump-staging.ts';
+import { dumpThroughPipe } from './logical-dump-stream.ts';
 import { readDatabaseFacts, type DatabaseFacts } from './logical-facts.ts';
 import { dumpGlobals } from './logical-globals.ts';
+import { mapPostgresError } from './postgres-error.ts';
 import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
 import { withSnapshot } from './logical-snapshot.ts';
 import { toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
@@ -29,8 +31,10 @@ export interface LogicalDumpOptions {
   readonly tools: LogicalTools | LogicalToolsFinder;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
-  /** Bytes in staging above which pg_dump is held until they are sealed. Default 512 MiB. */
+  /** Bytes in staging above which pg_dump is held until they are sealed; staging may need twice as much for moments. Default 256 MiB. */
   readonly stagingBound?: number;
+  /** A table leaves staging in pieces of this size while it is still written. Bytes, default 64 MiB. */
+  readonly pieceBytes?: number;
   /** Added to the environment of pg_dump, so that leftovers are found again ({@link processesWithEnvironment}). */
   readonly marker?: Readonly<Record<string, string>>;
   /** How long a table locked by others is waited for. Default 5 min. */
@@ -47,7 +51,7 @@ export interface LogicalDumpResult {
   readonly toolVersion: string;
 }
 
-const defaultBound = 512 * 1024 * 1024;
+const defaultBound = 256 * 1024 * 1024;
 const lookEveryMs = 30;
 
 /** What went wrong with pg_dump, in our words. */
@@ -63,7 +67,7 @@ const dumpError = (error: unknown, database: string, staging: string): unknown =
 };
 
 /** Moves files while pg_dump makes them, until it has ended well. toc.dat, which it writes first, stays. */
-const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, directory: string, packer: DumpPacker, totalBytes: () => number): Promise<void> => {
+const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, directory: string, packer: DumpPacker, totalBytes: number): Promise<void> => {
   const staging = new DumpStaging(directory, tool.pid, options.jobs);
   const bound = options.stagingBound ?? defaultBound;
   let ended = false;
@@ -72,7 +76,7 @@ const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, 
   tool.stdout.resume();
   let held = false;
   let lastLook = 0;
-  const report = (): void => options.onProgress?.({ phase: 'dump', doneBytes: packer.bytes, totalBytes: Math.max(totalBytes(), packer.bytes) });
+  const report = (): void => options.onProgress?.({ phase: 'dump', doneBytes: packer.bytes, totalBytes: Math.max(totalBytes, packer.bytes) });
   while (!ended) {
     // Not busier than needed when files are many and small.
     await Promise.race([done, new Promise((resolve) => setTimeout(resolve, Math.max(0, lastLook + lookEveryMs - performance.now())))]);
@@ -96,13 +100,24 @@ const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, 
   report();
 };
 
-const estimate = (facts: DatabaseFacts, only: ResolvedOnly | undefined): number => {
-  const chosen = only && new Set(only.tables.map((table) => `${table.schema}.${table.name}`));
-  let bytes = only === undefined ? facts.largeObjectBytes : 0;
-  for (const table of facts.tables.values()) {
-    if (only === undefined || only.schemas.includes(table.schema) || chosen?.has(`${table.schema}.${table.name}`) === true) bytes += table.diskBytes;
-  }
-  return bytes;
+/** Bytes on disk of what will be dumped; COPY text is near to that, mostly below. */
+const estimate = (facts: DatabaseFacts, only: ResolvedOnly | undefined): { total: number; largest: (count: number) => number } => {
+  const chosen = only && new Set(only.tables.map((table) => JSON.stringify([table.schema, table.name])));
+  const sizes = [...facts.tables.values()]
+    .filter((table) => only === undefined || only.schemas.includes(table.schema) || chosen?.has(JSON.stringify([table.schema, table.name])) === true)
+    .map((table) => table.diskBytes)
+    .toSorted((a, b) => b - a);
+  if (only === undefined) sizes.unshift(facts.largeObjectBytes);
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  return { total: sum(sizes), largest: (count) => sum(sizes.slice(0, count)) };
+};
+
+/** Bytes staging needs. Where holes cannot be punched, the tables being written stay whole until they are finished. */
+const stagingNeed = async (staging: string, sizes: ReturnType<typeof estimate>, options: LogicalDumpOptions): Promise<number> => {
+  const bounded = 2 * (options.stagingBound ?? defaultBound);
+  const floor = 4 * 1024 * 1024;
+  if (sizes.total <= bounded || (await canPunchHoles(staging))) return floor + Math.min(sizes.total * 1.2, bounded);
+  return floor + Math.min(sizes.total, bounded + sizes.largest(options.jobs)) * 1.2;
 };
 
 /**
@@ -124,29 +139,41 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
     tools = await toolsFor(options.tools, rows[0]?.version ?? '');
     return resolveOnly(client, options.only, rows[0]?.encoding ?? '');
   };
-  return withSnapshot(connection, { database, only: choose, lockTimeoutMs: options.lockTimeoutMs ?? 300_000, signal }, async ({ client, id, only }) => {
+  const work = withSnapshot(connection, { database, only: choose, lockTimeoutMs: options.lockTimeoutMs ?? 300_000, signal }, async ({ client, id, only }) => {
     const facts = await readDatabaseFacts(client);
-    const sourceBytes = estimate(facts, only);
-    await ensureSpace(staging, Math.min(sourceBytes, options.stagingBound ?? defaultBound), `Staging of the dump of ${database}`);
+    const sizes = estimate(facts, only);
     const warnings = await dumpGlobals({ connection, client, database, writer: options.writer, tools, env, signal });
-    const packer = new DumpPacker(directory, options.writer.openStream('dump.tar', 'tar'), signal);
-    const args = ['--format=directory', `--jobs=${String(options.jobs)}`, '--compress=0', '--no-sync', '--no-password', `--snapshot=${id}`, `--file=${directory}`, ...(only?.args ?? [])];
+    const args = ['--no-password', `--snapshot=${id}`, ...(only?.args ?? [])];
+    const onStderrLine = (line: string): void => { if (/warning:/.test(line) && warnings.length < 50) warnings.push(line); };
+    const result = (checked: CheckedDump, files: number): LogicalDumpResult => ({
+      facts: { engine: 'logical', ...facts.database, tables: checked.tables, largeObjects: checked.largeObjects, ...(options.only === undefined ? {} : { only: options.only }) },
+      checks: ['pg_dump exit code 0', ...checked.checks],
+      warnings,
+      files,
+      toolVersion: tools.version,
+    });
+    const [need, free] = [await stagingNeed(staging, sizes, options), await freeBytes(staging)];
+    if (free < need) {
+      const mib = (bytes: number): string => `${String(Math.round(bytes / 1048576))} MiB`;
+      warnings.push(`Dumped by one worker through a pipe: a parallel dump needs about ${mib(need)} of staging, ${staging} has ${mib(free)} free.`);
+      try {
+        const onBytes = (doneBytes: number): void => options.onProgress?.({ phase: 'dump', doneBytes, totalBytes: Math.max(sizes.total, doneBytes) });
+        return result(await dumpThroughPipe({ writer: options.writer, args, tools, env, directory, facts, database, signal, onStderrLine, onBytes }), 1);
+      } catch (error) {
+        throw dumpError(error, database, staging);
+      }
+    }
+    const packer = new DumpPacker(directory, options.writer.openStream('dump.tar', 'tar'), { signal, pieceBytes: options.pieceBytes });
     const tool = startTool({
-      command: tools.pgDump, args, env, signal,
-      onStderrLine: (line) => { if (/warning:/.test(line) && warnings.length < 50) warnings.push(line); },
+      command: tools.pgDump, env, signal, onStderrLine,
+      args: ['--format=directory', `--jobs=${String(options.jobs)}`, '--compress=0', '--no-sync', `--file=${directory}`, ...args],
     });
     try {
-      await packWhileRunning(options, tool, directory, packer, () => sourceBytes);
+      await packWhileRunning(options, tool, directory, packer, sizes.total);
       const checked = await checkDump({ directory, packer, facts, tools, env, database, signal });
       await packer.packFinal('toc.dat');
       await packer.end();
-      return {
-        facts: { engine: 'logical', ...facts.database, tables: checked.tables, largeObjects: checked.largeObjects, ...(options.only === undefined ? {} : { only: options.only }) },
-        checks: ['pg_dump exit code 0', ...checked.checks],
-        warnings,
-        files: packer.done.size,
-        toolVersion: tools.version,
-      };
+      return result(checked, packer.done.size);
     } catch (error) {
       tool.stop(error);
       const ended = await tool.done.then(() => undefined, (reason: unknown) => reason);
@@ -156,5 +183,8 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
       await packer.close();
       await rm(directory, { recursive: true, force: true });
     }
+  });
+  return work.catch((error: unknown) => {
+    throw isResurgoError(error) ? error : signal?.aborted === true ? new ResurgoError('cancelled', `The dump of ${database} was cancelled`, { cause: error }) : mapPostgresError(error, `dumping ${database}`, connection);
   });
 };
