@@ -96,7 +96,7 @@ export class PhysicalContentCheck {
     this.#digest = undefined;
     this.#blob = stream.name === 'backup_manifest' ? createHash('sha256') : undefined;
     const prefix = streamPrefix(stream.name);
-    this.#files = prefix === undefined ? [] : (stream.files ?? []).filter((file) => file.type === 'file' && file.size > 0 && !isUnlisted(prefix + file.path));
+    this.#files = prefix === undefined ? [] : (stream.files ?? []).filter((file) => file.type === 'file' && file.size > 0 && (!isUnlisted(prefix + file.path) || this.#manifest.files.has(prefix + file.path)));
   }
 
   #digestOf(stream: StreamRecord, file: FileRecord): FileDigest {

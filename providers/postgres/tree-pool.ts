@@ -13,6 +13,8 @@ export interface TreatOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of files done since the last call. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Size of each file. */
+  readonly onSize?: (bytes: number) => void;
 }
 
 const bytesOf = (job: FileJob): number => job.expected?.size ?? 0;
@@ -62,6 +64,7 @@ export async function treatFiles(jobs: readonly FileJob[], options: TreatOptions
         worker.postMessage(batch);
       });
       for (const [i, result] of results.entries()) {
+        if (result.size !== undefined) options.onSize?.(result.size);
         if (result.problem !== undefined) problems.push(result.problem);
         if (result.error) {
           const full = result.error.code === 'ENOSPC' || result.error.code === 'EDQUOT';

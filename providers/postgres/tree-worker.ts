@@ -15,6 +15,7 @@ export interface FileJob {
 }
 
 export interface FileResult {
+  readonly size?: number;
   readonly problem?: string;
   /** A failed system call: its code and message. */
   readonly error?: { readonly code: string; readonly message: string };
@@ -27,8 +28,8 @@ export function treatFile(job: FileJob): FileResult {
   try {
     let problem: string | undefined;
     const { expected } = job;
+    const { size } = fstatSync(fd);
     if (expected) {
-      const { size } = fstatSync(fd);
       if (size !== expected.size) problem = `${expected.path} has ${size} bytes, the manifest says ${expected.size}`;
       else if (job.content) {
         const digest = new FileDigest(expected);
@@ -38,7 +39,7 @@ export function treatFile(job: FileJob): FileResult {
     }
     if (job.owner) fchownSync(fd, job.owner.uid, job.owner.gid);
     if (job.sync) fsyncSync(fd);
-    return problem === undefined ? {} : { problem };
+    return problem === undefined ? { size } : { size, problem };
   } finally {
     closeSync(fd);
   }
