@@ -76,8 +76,9 @@ export function signWith(key: HostKey, message: Uint8Array): string {
 
 /** A raw ed25519 public key as a key object; undefined when it is not 32 bytes of base64. */
 export function publicKeyObject(base64: string): KeyObject | undefined {
-  if (!/^[A-Za-z0-9+/]{43}=$/.test(base64)) return undefined;
-  return createPublicKey({ key: Buffer.concat([spkiPrefix, Buffer.from(base64, 'base64')]), format: 'der', type: 'spki' });
+  const raw = Buffer.from(base64, 'base64');
+  if (raw.length !== 32 || raw.toString('base64') !== base64) return undefined;
+  return createPublicKey({ key: Buffer.concat([spkiPrefix, raw]), format: 'der', type: 'spki' });
 }
 
 async function make(signingKey: KeyObject, identity: string, name = 'host key'): Promise<HostKey> {

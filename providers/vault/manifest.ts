@@ -57,6 +57,8 @@ function checkSignature(manifest: SignedManifest, trusted: readonly string[] | u
   const { signature, ...unsigned } = manifest;
   const key = publicKeyObject(signature.publicKey);
   if (key === undefined) throw new ResurgoError('manifestInvalid', `${what}: its public key is malformed`);
+  // One value has one spelling: stray bits at the end of base64 would be a change nobody notices.
+  if (Buffer.from(signature.value, 'base64').toString('base64') !== signature.value) throw new ResurgoError('manifestInvalid', `${what}: its signature is not base64`);
   if (!verify(null, Buffer.from(canonicalJson(unsigned)), key, Buffer.from(signature.value, 'base64')))
     throw new ResurgoError('manifestInvalid', `${what}: its signature does not fit its content: it was altered after it was signed`);
   if (trusted !== undefined && trusted.length > 0 && !trusted.includes(signature.publicKey))
