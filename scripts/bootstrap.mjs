@@ -2,7 +2,7 @@
 // Makes everything a checkout needs available, below .tools/ where it is not installed: Node, npm packages, Temporal, PostgreSQL.
 // Runs on Node 18 without any package. What was found is recorded in .tools/env.json, which others read.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withLock } from './tools/lock.mjs';
@@ -39,7 +39,8 @@ const all = {
   postgres: {
     what: `PostgreSQL ${pins.postgresMajor} (50 MB)`,
     why: `demo and tests start real servers; ${pins.minPostgresMajor} or later is needed for incremental backups`,
-    remedy: 'install postgresql-18 and its contrib modules (https://www.postgresql.org/download/linux/), or set RESURGO_PG_BIN',
+    remedy:
+      'install postgresql-18 and its contrib modules (https://www.postgresql.org/download/linux/), or set RESURGO_PG_BIN',
     find: findPostgres,
     fetch: fetchPostgres,
     paths: (env) => [env.pgBin && join(env.pgBin, 'postgres'), env.pgBin && join(env.pgBin, 'pg_basebackup')],
@@ -73,6 +74,10 @@ function readRecord() {
 
 const isThere = (name, env) => all[name].paths(env).every((path) => path && existsSync(path));
 
+/** An optional tool that could not be had is not tried again at every start. */
+const retryAfterMs = 3_600_000;
+const gaveUp = (name, env) => Boolean(all[name].optional) && Date.now() - (env.missing?.[name]?.at ?? 0) < retryAfterMs;
+
 function writeRecord(env) {
   const draft = `${record}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(env, null, 2)}\n`);
@@ -89,6 +94,7 @@ async function provide(name, env, context) {
     say(`${tool.what} is there after ${((Date.now() - started) / 1000).toFixed(1)} s`);
   }
   Object.assign(env, found);
+  if (env.missing) delete env.missing[name];
 }
 
 function explain(name, error) {
@@ -97,14 +103,31 @@ function explain(name, error) {
   return `${what} is not available: ${reason}\n  Why it is needed: ${why}.\n  How to get it: ${remedy}.`;
 }
 
+function discard(dir) {
+  try {
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3, retryDelay: 100 });
+  } catch {
+    // The next setup tries again.
+  }
+}
+
 async function setUp(wanted) {
-  mkdirSync(join(tools, 'tmp'), { recursive: true });
-  // What an interrupted setup left; the lock is ours.
-  for (const name of readdirSync(join(tools, 'tmp'))) rmSync(join(tools, 'tmp', name), { recursive: true, force: true });
-  const context = { root, tools, temp: (name) => join(tools, 'tmp', name) };
+  // What an interrupted setup left; the lock is ours. An npm that outlived it may still write there, so this setup has its own place.
+  discard(join(tools, 'tmp'));
+  const work = join(tools, 'tmp', `${process.pid}-${Date.now()}`);
+  mkdirSync(work, { recursive: true });
+  const context = { root, tools, temp: (name) => join(work, name) };
   const env = readRecord();
   const problems = [];
   const warnings = [];
+  const cannot = (name, error) => {
+    const text = explain(name, error);
+    if (!all[name].optional) problems.push(text);
+    else {
+      warnings.push(text);
+      env.missing = { ...env.missing, [name]: { at: Date.now(), reason: error.message } };
+    }
+  };
   const modules = async () => {
     if (modulesAreCurrent(root)) return;
     say('installing the npm packages …');
@@ -116,10 +139,10 @@ async function setUp(wanted) {
     modules().catch((error) => problems.push(error instanceof SetupError ? error.message : error.stack)),
     ...wanted
       .filter((name) => !isThere(name, env))
-      .map((name) => provide(name, env, context).catch((error) => (all[name].optional ? warnings : problems).push(explain(name, error)))),
+      .map((name) => provide(name, env, context).catch((error) => cannot(name, error))),
   ];
   await Promise.all(jobs);
-  rmSync(join(tools, 'tmp'), { recursive: true, force: true });
+  discard(join(tools, 'tmp'));
   for (const line of warnings) say(line);
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
   writeRecord(env);
@@ -127,21 +150,34 @@ async function setUp(wanted) {
 }
 
 /**
+ * An optional tool that is absent is named in `missing` with the reason.
  * @param {('node' | 'temporal' | 'postgres' | 'moto')[]} wanted
  * @returns the content of .tools/env.json: node, nodeVersion, temporal, temporalVersion, pgBin, pgMajor, pgVersion, moto: { python, path }
  */
-export async function bootstrap(wanted = ['node', 'temporal', 'postgres']) {
+export async function bootstrap(wanted = ['node', 'temporal', 'postgres'], { retry = false } = {}) {
   const env = readRecord();
-  if (modulesAreCurrent(root) && wanted.every((name) => isThere(name, env))) return env;
+  const absent = wanted.filter((name) => !isThere(name, env));
+  if (modulesAreCurrent(root) && absent.every((name) => !retry && gaveUp(name, env))) {
+    for (const name of absent)
+      say(
+        `going on without ${all[name].what}: ${env.missing[name].reason.split('\n')[0]} (\`npm run setup\` tries again)`,
+      );
+    return env;
+  }
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    say(`this machine is ${process.platform}/${process.arch}; programs can be fetched for Linux on x86-64 only, elsewhere they have to be installed`);
+    say(
+      `this machine is ${process.platform}/${process.arch}; programs can be fetched for Linux on x86-64 only, elsewhere they have to be installed`,
+    );
   }
   const waiting = (pid) => say(`another setup of this checkout is running (process ${pid}); waiting for it …`);
   try {
     return await withLock(tools, waiting, () => setUp(wanted));
   } catch (error) {
     if (['EACCES', 'EROFS', 'EPERM'].includes(error.code)) {
-      throw new SetupError(`${tools} cannot be written (${error.code}): run the setup once as the owner of the checkout, or clone it to a place of your own.`);
+      if (modulesAreCurrent(root) && absent.every((name) => all[name].optional)) return env;
+      throw new SetupError(
+        `${tools} cannot be written (${error.code}): run the setup once as the owner of the checkout, or clone it to a place of your own.`,
+      );
     }
     if (error.code === 'ENOSPC') throw new SetupError(`No space is left below ${root}; the setup needs about 1.2 GB.`);
     throw error;
@@ -151,7 +187,7 @@ export async function bootstrap(wanted = ['node', 'temporal', 'postgres']) {
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const extras = process.argv.slice(2).filter((argument) => argument in all);
   try {
-    const env = await bootstrap([...new Set(['node', 'temporal', 'postgres', ...extras])]);
+    const env = await bootstrap([...new Set(['node', 'temporal', 'postgres', ...extras])], { retry: true });
     process.stdout.write(`${JSON.stringify(env, null, 2)}\n`);
   } catch (error) {
     say(error instanceof SetupError ? error.message : error.stack);

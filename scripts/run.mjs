@@ -38,7 +38,7 @@ const commands = {
 async function main([name, ...args]) {
   const command = Object.hasOwn(commands, name ?? '') ? commands[name] : undefined;
   if (!command) throw new SetupError(`usage: node scripts/run.mjs ${Object.keys(commands).join('|')} [arguments]`);
-  const tools = await bootstrap(command.needs);
+  const tools = await bootstrap(command.needs, { retry: name === 'setup' });
   // Children that say `node` mean this one.
   const env = { ...process.env, PATH: [dirname(tools.node), process.env.PATH].filter(Boolean).join(delimiter) };
   if (command.main) {
@@ -46,7 +46,9 @@ async function main([name, ...args]) {
     return become(tools.node, ['--disable-warning=ExperimentalWarning', join(root, command.main), ...args], env);
   }
   if (command.config) return runTests({ root, node: tools.node, config: command.config, args, env, become });
-  process.stderr.write(`Node ${tools.nodeVersion}, Temporal CLI ${tools.temporalVersion}, PostgreSQL ${tools.pgVersion}${tools.moto ? ', moto' : ''}: ready (.tools/env.json)\n`);
+  process.stderr.write(
+    `Node ${tools.nodeVersion}, Temporal CLI ${tools.temporalVersion}, PostgreSQL ${tools.pgVersion}${tools.moto ? ', moto' : ''}: ready (.tools/env.json)\n`,
+  );
   return 0;
 }
 

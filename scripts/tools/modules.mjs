@@ -1,5 +1,5 @@
 // node_modules, exactly as package-lock.json says.
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { npm } from './fetch.mjs';
 
@@ -19,7 +19,8 @@ export function modulesAreCurrent(root) {
   for (const [path, entry] of Object.entries(wanted)) {
     if (path === '') continue;
     const installed = present[path];
-    if (installed ? installed.version !== entry.version || installed.integrity !== entry.integrity : !entry.optional) return false;
+    if (installed ? installed.version !== entry.version || installed.integrity !== entry.integrity : !entry.optional)
+      return false;
   }
   return Object.keys(present).every((path) => path in wanted);
 }
@@ -42,5 +43,4 @@ export async function installModules(context) {
     if (error.code !== 'EBUSY' && error.code !== 'EXDEV') throw error;
     await npm('Installing the npm packages', args, context.root);
   }
-  rmSync(work, { recursive: true, force: true });
 }

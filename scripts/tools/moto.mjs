@@ -10,7 +10,8 @@ export function findMoto(context) {
   const path = join(context.tools, 'moto');
   try {
     const record = JSON.parse(readFileSync(join(path, 'resurgo.json'), 'utf8'));
-    if (record.version === pins.moto.version && isExecutable(record.python)) return { moto: { python: record.python, path } };
+    if (record.version === pins.moto.version && isExecutable(record.python))
+      return { moto: { python: record.python, path } };
   } catch {
     // Not there, or not whole.
   }
@@ -27,8 +28,11 @@ export async function fetchMoto(context) {
     ...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-warn-conflicts', '--only-binary=:all:'],
     ...['--target', ready, ...pins.moto.requirements],
   ]);
-  const { code, stderr } = await run(python, ['-c', 'import moto.server'], { env: { ...process.env, PYTHONPATH: ready } });
-  if (code !== 0) throw new SetupError(`The fetched moto does not load in ${python}: ${stderr.trim().split('\n').pop()}`);
+  const { code, stderr } = await run(python, ['-c', 'import moto.server'], {
+    env: { ...process.env, PYTHONPATH: ready },
+  });
+  if (code !== 0)
+    throw new SetupError(`The fetched moto does not load in ${python}: ${stderr.trim().split('\n').pop()}`);
   writeFileSync(join(ready, 'resurgo.json'), JSON.stringify({ version: pins.moto.version, python }));
   const target = join(context.tools, 'moto');
   if (existsSync(target)) rmSync(target, { recursive: true, force: true });

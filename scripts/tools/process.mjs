@@ -19,7 +19,8 @@ export function isExecutable(file) {
 export function allOnPath(name, path = process.env.PATH ?? '') {
   const found = [];
   for (const dir of path.split(delimiter)) {
-    if (isAbsolute(dir) && isExecutable(join(dir, name)) && !found.includes(join(dir, name))) found.push(join(dir, name));
+    if (isAbsolute(dir) && isExecutable(join(dir, name)) && !found.includes(join(dir, name)))
+      found.push(join(dir, name));
   }
   return found;
 }

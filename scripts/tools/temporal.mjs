@@ -7,14 +7,19 @@ import { SetupError, allOnPath, atLeast, isExecutable, versionOf } from './proce
 
 async function probe(file) {
   const version = isExecutable(file) ? await versionOf(file) : undefined;
-  return version && atLeast(version.parts, pins.minTemporal) ? { temporal: file, temporalVersion: version.text } : undefined;
+  return version && atLeast(version.parts, pins.minTemporal)
+    ? { temporal: file, temporalVersion: version.text }
+    : undefined;
 }
 
 export async function findTemporal(context) {
   const named = process.env.TEMPORAL_CLI_PATH;
   if (named) {
     const found = await probe(named);
-    if (!found) throw new SetupError(`TEMPORAL_CLI_PATH names ${named}, which is no Temporal CLI of version ${pins.minTemporal.join('.')} or later.`);
+    if (!found)
+      throw new SetupError(
+        `TEMPORAL_CLI_PATH names ${named}, which is no Temporal CLI of version ${pins.minTemporal.join('.')} or later.`,
+      );
     return found;
   }
   for (const file of [...allOnPath('temporal'), join(context.tools, 'temporal/temporal')]) {

@@ -7,7 +7,9 @@ function count(file) {
   if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0, broken: 'vitest wrote no report' };
   const report = JSON.parse(readFileSync(file, 'utf8'));
   // A file that does not load has no failed test of its own, but it is a failure all the same.
-  const unloaded = report.testResults.filter((each) => each.status === 'failed' && !each.assertionResults.some((test) => test.status === 'failed'));
+  const unloaded = report.testResults.filter(
+    (each) => each.status === 'failed' && !each.assertionResults.some((test) => test.status === 'failed'),
+  );
   return {
     passed: report.numPassedTests,
     failed: report.numFailedTests + unloaded.length,

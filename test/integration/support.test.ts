@@ -1,5 +1,6 @@
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
 import { Client, Connection } from '@temporalio/client';
+import { defineSearchAttributeKey } from '@temporalio/common';
 import { spawn } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, statSync } from 'node:fs';
 import pg from 'pg';
@@ -44,7 +45,11 @@ describe('PostgreSQL', () => {
 
   test('roles log in with a password only, and contrib modules are there', async () => {
     const server = await startPostgres({ config: { autovacuum: 'off' } });
-    const url = await server.addRole(`o'hara "x"`, { password: `p'w/@:"`, replication: true, memberOf: ['pg_read_all_data'] });
+    const url = await server.addRole(`o'hara "x"`, {
+      password: `p'w/@:"`,
+      replication: true,
+      memberOf: ['pg_read_all_data'],
+    });
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     expect((await client.query<{ who: string }>('select current_user who')).rows).toEqual([{ who: `o'hara "x"` }]);
@@ -66,9 +71,12 @@ describe('PostgreSQL', () => {
     cpSync(server.dataDir, copy, { recursive: true });
     chmodSync(copy, 0o700);
     const opened = await openPostgres(copy);
-    expect(await opened.sql('postgres', `select current_setting('data_checksums') c, pg_encoding_to_char(encoding) e from pg_database where datname like '%n%de'`)).toEqual([
-      { c: 'off', e: 'LATIN1' },
-    ]);
+    expect(
+      await opened.sql(
+        'postgres',
+        `select current_setting('data_checksums') c, pg_encoding_to_char(encoding) e from pg_database where datname like '%n%de'`,
+      ),
+    ).toEqual([{ c: 'off', e: 'LATIN1' }]);
     await opened.stop();
     expect(existsSync(copy)).toBe(true);
   });
@@ -95,7 +103,11 @@ describe('Temporal', () => {
     const start = async (id: string): Promise<void> => {
       const connection = await Connection.connect({ address: server.address });
       const client = new Client({ connection });
-      await client.workflow.start('nobody', { taskQueue: 'none', workflowId: id, searchAttributes: { ResurgoTest: ['x'] } });
+      await client.workflow.start('nobody', {
+        taskQueue: 'none',
+        workflowId: id,
+        typedSearchAttributes: [{ key: defineSearchAttributeKey('ResurgoTest', 'KEYWORD'), value: 'x' }],
+      });
       await connection.close();
     };
     await start('before');
@@ -147,4 +159,3 @@ describe('leftovers', () => {
     expect(pgRunAs() === undefined).toBe(process.getuid?.() !== 0);
   });
 });
-

@@ -1,7 +1,13 @@
 /** Real servers for tests, demo and bench. Each has a `stop()` that leaves nothing behind. */
 export { leakCheck } from './leak-check.ts';
 export { freePort } from './ports.ts';
-export { type PostgresOptions, type PostgresServer, type RoleOptions, openPostgres, startPostgres } from './postgres.ts';
+export {
+  type PostgresOptions,
+  type PostgresServer,
+  type RoleOptions,
+  openPostgres,
+  startPostgres,
+} from './postgres.ts';
 export { giveToServer, pgTool } from './postgres-cluster.ts';
 export { type Resource, stopAll } from './resources.ts';
 export { type RunAs, pgRunAs } from './run-as.ts';

@@ -27,13 +27,24 @@ function survivors(): string[] {
     if (stat !== '' && state !== 'Z') parents.set(Number(name), Number(parent));
   }
   const ours = (pid: number): boolean => {
-    for (let each = parents.get(pid); each !== undefined && each > 1; each = parents.get(each)) if (each === process.pid) return true;
+    for (let each = parents.get(pid); each !== undefined && each > 1; each = parents.get(each))
+      if (each === process.pid) return true;
     const mark = process.env[marker];
-    return mark !== undefined && read(`/proc/${String(pid)}/environ`).split('\0').includes(`${marker}=${mark}`);
+    return (
+      mark !== undefined &&
+      read(`/proc/${String(pid)}/environ`)
+        .split('\0')
+        .includes(`${marker}=${mark}`)
+    );
   };
   return [...parents.keys()]
     .filter((pid) => pid !== process.pid && ours(pid))
-    .map((pid) => `process ${String(pid)}: ${read(`/proc/${String(pid)}/cmdline`).replaceAll('\0', ' ').trim()}`);
+    .map(
+      (pid) =>
+        `process ${String(pid)}: ${read(`/proc/${String(pid)}/cmdline`)
+          .replaceAll('\0', ' ')
+          .trim()}`,
+    );
 }
 
 /**

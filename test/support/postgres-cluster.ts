@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, chownSync, lstatSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  lstatSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pgRunAs } from './run-as.ts';
 
@@ -15,7 +24,9 @@ export function pgTool(bin: string, name: string, args: readonly string[]): stri
     ...(runAs ? { uid: runAs.uid, gid: runAs.gid } : {}),
   });
   if (result.status !== 0) {
-    throw new Error(`${name} ${args.join(' ')} ended with ${String(result.status ?? result.signal ?? result.error?.message)}:\n${result.stderr}`);
+    throw new Error(
+      `${name} ${args.join(' ')} ended with ${String(result.status ?? result.signal ?? result.error?.message)}:\n${result.stderr}`,
+    );
   }
   return result.stdout;
 }
@@ -63,7 +74,8 @@ host all all 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
 `;
 
-export const clusterMajor = (dataDir: string): number => Number(readFileSync(join(dataDir, 'PG_VERSION'), 'utf8').trim());
+export const clusterMajor = (dataDir: string): number =>
+  Number(readFileSync(join(dataDir, 'PG_VERSION'), 'utf8').trim());
 
 export function createCluster(bin: string, dataDir: string, options: ClusterOptions): void {
   const major = Number(/\d+/.exec(pgTool(bin, 'postgres', ['--version']))?.[0]);
@@ -91,7 +103,8 @@ export function giveToServer(path: string): void {
   give(path);
   const tablespaces = join(path, 'pg_tblspc');
   try {
-    for (const name of readdirSync(tablespaces)) if (lstatSync(join(tablespaces, name)).isSymbolicLink()) give(readlinkSync(join(tablespaces, name)));
+    for (const name of readdirSync(tablespaces))
+      if (lstatSync(join(tablespaces, name)).isSymbolicLink()) give(readlinkSync(join(tablespaces, name)));
   } catch {
     // No cluster, no tablespaces.
   }

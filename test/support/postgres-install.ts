@@ -24,7 +24,8 @@ export function postgresInstallation(major?: number): Installation {
   const bin = major === undefined || major === env.pgMajor ? env.pgBin : installedPostgres(major);
   if (!bin) throw new Error(`PostgreSQL ${String(major)} is not installed below /usr/lib/postgresql`);
   const runAs = pgRunAs();
-  const reachable = !runAs || spawnSync(join(bin, 'postgres'), ['--version'], { uid: runAs.uid, gid: runAs.gid }).status === 0;
+  const reachable =
+    !runAs || spawnSync(join(bin, 'postgres'), ['--version'], { uid: runAs.uid, gid: runAs.gid }).status === 0;
   if (reachable) return { bin, release: () => Promise.resolve() };
   if (!copy) {
     copy = tempDir('pgsql');

@@ -80,7 +80,8 @@ export class PostgresServer implements Resource {
   }
 
   url(database = 'postgres', user = superuser, password?: string): string {
-    const login = password === undefined ? encodeURIComponent(user) : `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
+    const login =
+      password === undefined ? encodeURIComponent(user) : `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
     return `postgres://${login}@127.0.0.1:${String(this.port)}/${encodeURIComponent(database)}`;
   }
 
@@ -91,7 +92,12 @@ export class PostgresServer implements Resource {
   /** Starts (again) and waits until it takes connections. Extra `-c name=value` settings are for this start only. */
   async start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.isRunning) return;
-    const all = { port: String(this.port), listen_addresses: '127.0.0.1', unix_socket_directories: this.socketDir.length < 90 ? this.socketDir : '', ...settings };
+    const all = {
+      port: String(this.port),
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: this.socketDir.length < 90 ? this.socketDir : '',
+      ...settings,
+    };
     const process_ = new ServerProcess({
       name: this.name,
       file: join(this.pgBin, 'postgres'),
@@ -130,13 +136,18 @@ export class PostgresServer implements Resource {
   private async backendsGone(timeoutMs = 30_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (clusterProcesses(this.dataDir).length > 0) {
-      if (Date.now() > deadline) throw new Error(`${this.name}: processes ${clusterProcesses(this.dataDir).join(', ')} do not end`);
+      if (Date.now() > deadline)
+        throw new Error(`${this.name}: processes ${clusterProcesses(this.dataDir).join(', ')} do not end`);
       await sleep(20);
     }
   }
 
   /** Runs one statement (or several, without parameters) on a connection of its own and returns the rows of the last. */
-  async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(database: string, text: string, params?: readonly unknown[]): Promise<Row[]> {
+  async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    database: string,
+    text: string,
+    params?: readonly unknown[],
+  ): Promise<Row[]> {
     return this.session(database, async (client) => {
       const result: unknown = params ? await client.query(text, [...params]) : await client.query(text);
       const last = (Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult<Row> | undefined;
@@ -158,10 +169,13 @@ export class PostgresServer implements Resource {
 
   /** Adds a role that logs in with a SCRAM password; returns its URL for `database`. */
   async addRole(role: string, options: RoleOptions, database = 'postgres'): Promise<string> {
-    const flags = [options.replication ? 'REPLICATION' : '', options.superuser ? 'SUPERUSER' : ''].filter(Boolean).join(' ');
+    const flags = [options.replication ? 'REPLICATION' : '', options.superuser ? 'SUPERUSER' : '']
+      .filter(Boolean)
+      .join(' ');
     const name = pg.escapeIdentifier(role);
     await this.sql('postgres', `CREATE ROLE ${name} LOGIN ${flags} PASSWORD ${pg.escapeLiteral(options.password)}`);
-    for (const group of options.memberOf ?? []) await this.sql('postgres', `GRANT ${pg.escapeIdentifier(group)} TO ${name}`);
+    for (const group of options.memberOf ?? [])
+      await this.sql('postgres', `GRANT ${pg.escapeIdentifier(group)} TO ${name}`);
     return this.url(database, role, options.password);
   }
 
@@ -225,11 +239,20 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
  */
 export async function openPostgres(
   dataDir: string,
-  options: { readonly port?: number; readonly settings?: Readonly<Record<string, string>>; readonly start?: boolean } = {},
+  options: {
+    readonly port?: number;
+    readonly settings?: Readonly<Record<string, string>>;
+    readonly start?: boolean;
+  } = {},
 ): Promise<PostgresServer> {
   giveToServer(dataDir);
   const installation = postgresInstallation(clusterMajor(dataDir));
-  const server = new PostgresServer(installation, tempDir('socket', pgRunAs()), dataDir, options.port ?? (await freePort()));
+  const server = new PostgresServer(
+    installation,
+    tempDir('socket', pgRunAs()),
+    dataDir,
+    options.port ?? (await freePort()),
+  );
   if (options.start ?? true) await server.start(options.settings);
   return server;
 }

@@ -16,7 +16,9 @@ export function pgRunAs(): RunAs | undefined {
 }
 
 function lookUp(): RunAs {
-  const users = readFileSync('/etc/passwd', 'utf8').split('\n').map((line) => line.split(':'));
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'));
   for (const wanted of ['postgres', 'nobody']) {
     const found = users.find(([name]) => name === wanted);
     if (found) return { user: wanted, uid: Number(found[2]), gid: Number(found[3]) };

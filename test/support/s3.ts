@@ -7,7 +7,8 @@ import { type TempDir, tempDir } from './temp.ts';
 import { toolsEnv } from './tools-env.ts';
 
 /** Why there is no S3 server here, or undefined when there is: `test.skipIf(s3Missing() !== undefined)`. */
-export const s3Missing = (): string | undefined => (toolsEnv().moto ? undefined : 'moto is not installed: node scripts/bootstrap.mjs moto');
+export const s3Missing = (): string | undefined =>
+  toolsEnv().moto ? undefined : 'moto is not installed: node scripts/bootstrap.mjs moto';
 
 export interface S3Options {
   /** Created on every start. Default `resurgo-test`. */
@@ -66,7 +67,13 @@ export class S3Server implements Resource {
       name: this.name,
       file: moto.python,
       args: ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(this.port)],
-      env: { PATH: process.env['PATH'], HOME: this.work.path, TMPDIR: this.work.path, PYTHONPATH: moto.path, PYTHONDONTWRITEBYTECODE: '1' },
+      env: {
+        PATH: process.env['PATH'],
+        HOME: this.work.path,
+        TMPDIR: this.work.path,
+        PYTHONPATH: moto.path,
+        PYTHONDONTWRITEBYTECODE: '1',
+      },
       cwd: this.work.path,
       logFile: join(this.work.path, 'server.log'),
     });
@@ -84,7 +91,9 @@ export class S3Server implements Resource {
   async createBucket(bucket: string): Promise<void> {
     const client = new S3Client(this.clientConfig);
     try {
-      await client.send(new CreateBucketCommand({ Bucket: bucket, ...(this.objectLock ? { ObjectLockEnabledForBucket: true } : {}) }));
+      await client.send(
+        new CreateBucketCommand({ Bucket: bucket, ...(this.objectLock ? { ObjectLockEnabledForBucket: true } : {}) }),
+      );
     } finally {
       client.destroy();
     }

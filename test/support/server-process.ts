@@ -94,7 +94,10 @@ export class ServerProcess {
     for (;;) {
       if (!this.isRunning) throw new Error(`${this.command.name} ended while starting:\n${tail(this.command.logFile)}`);
       if (await isReady()) return;
-      if (Date.now() > deadline) throw new Error(`${this.command.name} was not ready within ${String(timeoutMs)} ms:\n${tail(this.command.logFile)}`);
+      if (Date.now() > deadline)
+        throw new Error(
+          `${this.command.name} was not ready within ${String(timeoutMs)} ms:\n${tail(this.command.logFile)}`,
+        );
       await sleep(25);
     }
   }

@@ -78,4 +78,5 @@ export function tempDir(name = 'dir', owner?: RunAs): TempDir {
 }
 
 /** What this process's temp root still holds. */
-export const tempLeftovers = (): readonly string[] => (root && existsSync(root) ? readdirSync(root).map((name) => join(root as string, name)) : []);
+export const tempLeftovers = (): readonly string[] =>
+  root && existsSync(root) ? readdirSync(root).map((name) => join(root as string, name)) : [];

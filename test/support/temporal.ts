@@ -29,7 +29,11 @@ export class TemporalServer implements Resource {
   private readonly httpPort: number;
   private process: ServerProcess | undefined;
 
-  constructor(work: TempDir, ports: { port: number; http: number; metrics: number; ui: number | undefined }, options: TemporalOptions) {
+  constructor(
+    work: TempDir,
+    ports: { port: number; http: number; metrics: number; ui: number | undefined },
+    options: TemporalOptions,
+  ) {
     this.work = work;
     this.port = ports.port;
     this.uiPort = ports.ui;
@@ -39,8 +43,20 @@ export class TemporalServer implements Resource {
       ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(ports.port), '--http-port', String(ports.http)],
       ...['--metrics-port', String(ports.metrics), '--log-level', 'error'],
       ...(ports.ui === undefined ? ['--headless'] : ['--ui-port', String(ports.ui), '--ui-disable-news-fetch']),
-      ...(this.dbFile === undefined ? [] : ['--db-filename', this.dbFile, '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL']),
-      ...Object.entries(options.searchAttributes ?? {}).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+      ...(this.dbFile === undefined
+        ? []
+        : [
+            '--db-filename',
+            this.dbFile,
+            '--sqlite-pragma',
+            'journal_mode=WAL',
+            '--sqlite-pragma',
+            'synchronous=NORMAL',
+          ]),
+      ...Object.entries(options.searchAttributes ?? {}).flatMap(([name, type]) => [
+        '--search-attribute',
+        `${name}=${type}`,
+      ]),
       ...(options.args ?? []),
     ];
     register(this);
@@ -81,7 +97,11 @@ export class TemporalServer implements Resource {
     this.process = process_;
     await process_.ready(async () => {
       try {
-        return (await fetch(`http://127.0.0.1:${String(this.httpPort)}/api/v1/namespaces/default`, { signal: AbortSignal.timeout(2000) })).ok;
+        return (
+          await fetch(`http://127.0.0.1:${String(this.httpPort)}/api/v1/namespaces/default`, {
+            signal: AbortSignal.timeout(2000),
+          })
+        ).ok;
       } catch {
         return false;
       }
@@ -113,7 +133,12 @@ export class TemporalServer implements Resource {
 }
 
 export async function startTemporal(options: TemporalOptions = {}): Promise<TemporalServer> {
-  const ports = { port: await freePort(), http: await freePort(), metrics: await freePort(), ui: options.ui ? await freePort() : undefined };
+  const ports = {
+    port: await freePort(),
+    http: await freePort(),
+    metrics: await freePort(),
+    ui: options.ui ? await freePort() : undefined,
+  };
   const server = new TemporalServer(tempDir('temporal'), ports, options);
   await server.start();
   return server;
