@@ -9,6 +9,8 @@ export interface RawProblem {
   readonly path: ConfigPath;
   readonly part?: 'key' | 'value';
   readonly message: string;
+  /** Default configInvalid. */
+  readonly code?: 'configInvalid' | 'configUnsafe';
 }
 
 type Raw = Readonly<Record<string, unknown>>;

@@ -2,18 +2,17 @@ import type { z } from 'zod';
 import type { RawProblem } from './cross-check.ts';
 import { show } from './leaf.ts';
 import { didYouMean } from './suggest.ts';
-import type { ConfigProblem } from './yaml-source.ts';
 
 type Issue = z.core.$ZodIssue;
 
 /** Turns zod's issues into sentences; the leaves have written theirs already. */
-export function explain(issues: readonly Issue[]): (RawProblem & { code?: ConfigProblem['code'] })[] {
+export function explain(issues: readonly Issue[]): RawProblem[] {
   return issues.flatMap((issue) => {
     const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     switch (issue.code) {
       case 'unrecognized_keys': {
         const known = issue.message.split(' ');
-        return issue.keys.map((key) => ({ path: [...path, key], part: 'key' as const, message: unknownKey(key, known) }));
+        return issue.keys.slice(0, 100).map((key) => ({ path: [...path, key], part: 'key' as const, message: unknownKey(key, known) }));
       }
       case 'invalid_type':
         return [{ path, ...(issue.expected === 'array' ? {} : { part: 'key' as const }), message: wrongShape(issue.expected, issue.message) }];
@@ -24,7 +23,7 @@ export function explain(issues: readonly Issue[]): (RawProblem & { code?: Config
       case 'too_small':
         return [{ path, message: 'is an empty list; name at least one, or remove the key', part: 'key' as const }];
       case 'custom': {
-        const code = (issue.params as { code?: ConfigProblem['code'] } | undefined)?.code;
+        const code = (issue.params as { code?: RawProblem['code'] } | undefined)?.code;
         return [{ path, message: issue.message, ...(code === 'configUnsafe' ? { code } : {}) }];
       }
       default:

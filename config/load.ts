@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { ResurgoError } from '../domain/errors.ts';
+import { canonicalJson } from './canonical.ts';
 import { crossCheck } from './cross-check.ts';
 import { explain } from './explain.ts';
-import { canonicalJson } from './canonical.ts';
 import { withReferences } from './leaf.ts';
 import { absolutePaths } from './paths.ts';
 import { decodeUtf8, readTrustedFile } from './safe-file.ts';
 import { resolveSecret } from './secret.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
-import { fieldName, parseYaml } from './yaml-source.ts';
+import { fieldName, maxProblems, parseYaml } from './yaml-source.ts';
 import type { ConfigProblem } from './yaml-source.ts';
 
 export interface LoadedConfig {
@@ -29,7 +29,7 @@ export interface LoadedConfig {
   readonly owner: number;
 }
 
-const maxConfigBytes = 1024 * 1024;
+const maxConfigBytes = 512 * 1024;
 
 /**
  * Reads and checks a configuration file. Every problem is reported at once, as `FILE:LINE:COLUMN field: reason, remedy`;
@@ -74,16 +74,14 @@ export function parseConfig(text: string, options: { shown: string; dir: string;
     const resolve = (ref: { env: string } | { file: string }): string =>
       resolveSecret('file' in ref ? { file: path.resolve(options.dir, ref.file) } : ref, 'Its value', options.env);
     const parsed = withReferences(resolve, () => configSchema.safeParse(yaml.data, { reportInput: false }));
-    const found = [...(parsed.error ? explain(parsed.error.issues) : []), ...crossCheck(yaml.data)];
-    for (const { path: at, part, message, code } of found as { path: ConfigProblemPath; part?: 'key' | 'value'; message: string; code?: ConfigProblem['code'] }[]) {
+    const found = [...(parsed.error ? explain(parsed.error.issues.slice(0, maxProblems)) : []), ...crossCheck(yaml.data)].slice(0, maxProblems);
+    for (const { path: at, part, message, code } of found) {
       problems.push({ ...yaml.locate(at, part), field: fieldName(at), message, code: code ?? 'configInvalid' });
     }
     if (parsed.success && problems.length === 0) return parsed.data as Config;
   }
   throw problemsError(problems, options.shown);
 }
-
-type ConfigProblemPath = readonly (string | number)[];
 
 function problemsError(found: readonly ConfigProblem[], shown: string): ResurgoError {
   const problems = [...found].sort((a, b) => a.line - b.line || a.column - b.column);

@@ -1,4 +1,4 @@
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node } from 'yaml';
 
 export type ConfigPath = readonly (string | number)[];
@@ -23,14 +23,13 @@ export interface YamlSource {
 
 const hints: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indentation by a tab; use spaces',
-  DUPLICATE_KEY: 'this key is there twice; keep one',
   MULTIPLE_DOCS: 'a second document (`---`) begins here; a configuration is one document',
 };
 
 const maxAliases = 100;
 const maxDepth = 32;
-/** Each one is looked up in the whole document. */
-const maxAliasNodes = 200;
+/** Nobody reads more. */
+export const maxProblems = 100;
 
 const keyText = (key: unknown): string => (isScalar(key) ? String(key.value) : String(key));
 
@@ -49,31 +48,40 @@ export function parseYaml(text: string): YamlSource {
   if (deepest > 256) return failed('is nested too deeply');
   let doc: Document.Parsed;
   try {
-    doc = parseDocument(text, { lineCounter: counter, prettyErrors: false, merge: true, stringKeys: true });
+    doc = parseDocument(text, { lineCounter: counter, prettyErrors: false, merge: true, stringKeys: true, uniqueKeys: false });
   } catch (error) {
     return failed(error instanceof RangeError ? 'is nested too deeply' : 'is not readable as YAML');
   }
-  const problems: ConfigProblem[] = [...doc.errors, ...doc.warnings].map((error) => ({
+  const problems: ConfigProblem[] = [...doc.errors, ...doc.warnings].slice(0, maxProblems).map((error) => ({
     ...at(error.pos[0]),
     field: '',
     message: hints[error.code] ?? `is not valid YAML: ${withoutQuotedText(error.message)}`,
     code: 'configInvalid',
   }));
+  const report = (offset: number, message: string): void => void problems.push({ ...at(offset), field: '', message, code: 'configInvalid' });
   let aliases = 0;
+  // In the order of the document: an alias refers to an anchor before it.
+  const anchors = new Set<string>();
   const checkNode = (node: unknown, depth: number): void => {
-    if (problems.length > 100) return;
     const offset = (node as Node | null)?.range?.[0] ?? 0;
+    if (problems.length >= maxProblems) return;
     if (isAlias(node)) {
-      if (++aliases > maxAliasNodes) problems.push({ ...at(offset), field: '', message: `there are more than ${maxAliasNodes} aliases; write the values out`, code: 'configInvalid' });
-      else if (!node.resolve(doc)) problems.push({ ...at(offset), field: '', message: 'an alias to an anchor that is not there (before it)', code: 'configInvalid' });
-    } else if (depth > maxDepth) {
-      problems.push({ ...at(offset), field: '', message: 'is nested too deeply', code: 'configInvalid' });
-    } else if (isMap(node) || isSeq(node)) {
-      for (const item of node.items) {
-        if (isPair(item)) checkNode(item.value, depth + 1);
-        else checkNode(item, depth + 1);
-      }
+      if (++aliases > maxAliases) report(offset, `there are more than ${maxAliases} aliases; write the values out`);
+      else if (!anchors.has(node.source)) report(offset, 'an alias to an anchor that is not there');
+      return;
     }
+    const { anchor } = (node ?? {}) as { anchor?: string };
+    if (anchor !== undefined) anchors.add(anchor);
+    if (depth > maxDepth) report(offset, 'is nested too deeply');
+    else if (isMap(node)) {
+      const keys = new Set<string>();
+      for (const { key, value } of node.items) {
+        const text = keyText(key);
+        if (keys.has(text)) report((key as Node | null)?.range?.[0] ?? offset, 'this key is there twice; keep one');
+        keys.add(text);
+        checkNode(value, depth + 1);
+      }
+    } else if (isSeq(node)) for (const item of node.items) checkNode(item, depth + 1);
   };
   checkNode(doc.contents, 0);
   let data: unknown;
