@@ -57,7 +57,7 @@ export async function storeBackup(deps: ActivityDeps, step: DeliverStep): Promis
     };
     await inParallel(missing, parallelPuts, send);
     for (const key of [objects.sums, keyFile(prepared.backup, 1), hostKeyFile(prepared.backup)]) await send(key);
-  }, deps.onProgress);
+  }, deps);
 }
 
 /** A repository that lacks the parents could not restore this backup by itself: they are copied first. */
@@ -124,7 +124,7 @@ export async function verifyBackup(deps: ActivityDeps, step: DeliverStep): Promi
         },
       });
     },
-    deps.onProgress,
+    deps,
   );
 }
 

@@ -139,7 +139,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
     } finally {
       await Promise.all(feeders.map((feeder) => feeder.close()));
     }
-  }, deps.onProgress);
+  }, deps);
 }
 
 async function openOthers(deps: ActivityDeps, plan: PreparedBackup): Promise<ObjectStore[]> {

@@ -17,4 +17,6 @@ export interface ActivityDeps {
   readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
+  /** Aborts bulk work where there is no Temporal to cancel it. */
+  readonly signal?: AbortSignal;
 }

@@ -14,15 +14,16 @@ const stallMs = 30 * 60_000;
 
 /**
  * Runs bulk work with heartbeats that carry its progress, until it ends, is cancelled, or moves nothing for {@link stallMs}.
- * Outside an activity (rescue) `listener` gets the reports.
+ * Where there is no Temporal (rescue), `outside` gets the reports and says when to stop.
  */
-export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, listener?: OnProgress): Promise<T> {
+export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, outside: { readonly onProgress?: OnProgress; readonly signal?: AbortSignal } = {}): Promise<T> {
   const context = currentContext();
   let latest: ProgressReport = { phase: 'starting' };
   let movedAt = performance.now();
   const stalled = new AbortController();
   const signals = [stalled.signal];
   if (context !== undefined) signals.push(context.cancellationSignal);
+  if (outside.signal !== undefined) signals.push(outside.signal);
   const timer = setInterval(() => {
     context?.heartbeat(latest);
     if (performance.now() - movedAt > stallMs) {
@@ -36,7 +37,7 @@ export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, listener?
       report: (next) => {
         if (next.phase !== latest.phase || next.doneBytes !== latest.doneBytes || next.note !== latest.note) movedAt = performance.now();
         latest = next;
-        listener?.(next);
+        outside.onProgress?.(next);
       },
     });
   } catch (error) {

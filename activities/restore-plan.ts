@@ -63,6 +63,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     requiredBytes: facts.requiredBytes,
     freeBytes: facts.freeBytes,
     stopsServices: facts.stopsServices,
+    replaces: facts.replaces,
     configHash: settings.hash,
     digest: input.digest ?? false,
     only: input.only ?? [],

@@ -20,7 +20,7 @@ export function restoreActivities(deps: ActivityDeps) {
     await withPulse(({ signal, report }) => {
       report({ phase: `${name} hook of ${plan.target}` });
       return runHook({ name, command, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: plan.target, RESURGO_RESTORE: plan.id } });
-    }, deps.onProgress);
+    }, deps);
     return `${name}: ${command[0] ?? ''}`;
   };
 
@@ -29,11 +29,11 @@ export function restoreActivities(deps: ActivityDeps) {
 
     /** Effect: the data beside its destination. Idempotency: what an earlier attempt left is removed first. Heartbeat: bytes. */
     buildRestore: (plan: RestorePlan): Promise<BuiltRestore> =>
-      withPulse(async (pulse) => engineOf(plan).build(plan, await openChain(deps, plan), pulse), deps.onProgress),
+      withPulse(async (pulse) => engineOf(plan).build(plan, await openChain(deps, plan), pulse), deps),
 
     /** Effect: none that lasts. @throws restoreMismatch, contentMismatch */
     verifyRestore: (plan: RestorePlan): Promise<RestoreVerification> =>
-      withPulse(async (pulse) => engineOf(plan).verify(plan, await openChain(deps, plan), pulse), deps.onProgress),
+      withPulse(async (pulse) => engineOf(plan).verify(plan, await openChain(deps, plan), pulse), deps),
 
     /** Effect: the configured stop hook ran. @throws hookFailed */
     stopServices: async (plan: RestorePlan): Promise<string> => (await hook(plan, 'stop')) ?? 'no stop hook',

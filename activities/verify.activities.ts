@@ -63,7 +63,7 @@ export function verifyActivities(deps: ActivityDeps) {
               report({ phase: `read back ${copy.name} from ${copy.repository}`, doneBytes, totalBytes: manifest.bytes.stored });
             },
           });
-        }, deps.onProgress);
+        }, deps);
         await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes });
         return { ...base, status: 'verified', depth: result.depth, bytes: result.bytes };
       } catch (error) {

@@ -144,6 +144,8 @@ export interface RestorePlan {
   readonly requiredBytes: number;
   readonly freeBytes: number | null;
   readonly stopsServices: boolean;
+  /** In place: there is something at the destination that is replaced and kept. */
+  readonly replaces: boolean;
   readonly configHash: string;
   readonly digest: boolean;
   readonly only: readonly string[];

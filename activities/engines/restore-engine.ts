@@ -11,6 +11,7 @@ export interface DestinationFacts {
   /** For people and for later steps; without secrets. */
   readonly destination: string;
   readonly stopsServices: boolean;
+  readonly replaces: boolean;
   readonly requiredBytes: number;
   readonly freeBytes: number | null;
   readonly warnings: readonly string[];

@@ -5,6 +5,7 @@ import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerInit } from './init.ts';
+import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
@@ -14,4 +15,4 @@ import { registerWorker } from './worker.ts';
 export type Register = (program: Command, cli: Cli) => void;
 
 /** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerRestore, registerCompletion];
+export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerRestore, registerRescue, registerCompletion];

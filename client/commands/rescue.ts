@@ -1,0 +1,74 @@
+import { RestoreFailed } from '../../workflows/restore-flow.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import type { ProgressStep } from '../progress.ts';
+import type { Register } from './index.ts';
+import { restoreInput, restoreOptions, showFailedRestore, showRestore, type RestoreFlags } from './restore.ts';
+
+interface RescueFlags extends RestoreFlags {
+  readonly repository?: string;
+  readonly identity?: string;
+  readonly trust?: string[];
+  readonly toolsDir?: string;
+  readonly connection?: string;
+  readonly dataDir?: string;
+}
+
+export const registerRescue: Register = (program, cli) => {
+  const rescue = program.command('rescue').description('break glass: work from a repository alone, with Temporal gone');
+  restoreOptions(rescue.command('restore').argument('[target]', 'default: the only one there is').description('restore without Temporal, without a worker, without a configuration'))
+    .option('--repository <url>', '/path, file:///path or s3://bucket/prefix?region=…&endpoint=…; default: the configuration')
+    .option('--identity <file>', 'age identity; or a passphrase in RESURGO_PASSPHRASE')
+    .option('--trust <key...>', 'public signing key of the host that took the backups')
+    .option('--tools-dir <dir>', 'where pg_restore, pg_combinebackup … are')
+    .option('--connection <url>', 'logical: server to restore into (password from PGPASSWORD or ~/.pgpass)')
+    .option('--data-dir <dir>', 'physical, in place: the data directory to replace')
+    .action(
+      cli.action(async (context, target: string | undefined, flags: RescueFlags) => {
+        if (flags.repository !== undefined && flags.identity === undefined && context.env['RESURGO_PASSPHRASE'] === undefined) {
+          throw new ResurgoError('usage', '--repository needs --identity FILE, or RESURGO_PASSPHRASE in the environment');
+        }
+        const input = restoreInput(target ?? '', flags);
+        const [{ rescueRestore }, { Progress }] = await Promise.all([import('../rescue.ts'), import('../progress.ts')]);
+        const progress = new Progress(context.output);
+        const steps: ProgressStep[] = [];
+        let current = '';
+        const show = (report?: { phase: string; doneBytes?: number; totalBytes?: number; note?: string }): void => {
+          progress.update({ steps, active: current === '' || report === undefined ? [] : [{ activity: current, attempt: 1, progress: report }] });
+        };
+        const passphrase = context.env['RESURGO_PASSPHRASE'];
+        try {
+          const result = await rescueRestore({
+            ...(target === undefined ? {} : { target }),
+            loadConfig: () => context.loadConfig(),
+            ...(flags.repository === undefined ? {} : { repository: flags.repository }),
+            ...(flags.identity === undefined ? {} : { identity: flags.identity }),
+            ...(passphrase === undefined || flags.identity !== undefined ? {} : { passphrase }),
+            ...(flags.trust === undefined ? {} : { trust: flags.trust }),
+            ...(flags.toolsDir === undefined ? {} : { toolsDir: flags.toolsDir }),
+            ...(flags.connection === undefined ? {} : { connection: flags.connection }),
+            ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+            input,
+            signal: context.signal,
+            onNote: (text) => { context.output.note(text); },
+            onProgress: (report) => { show(report); },
+            onStep: (name, state, detail) => {
+              current = state === 'in progress' ? name : '';
+              const step = { name, state: state as ProgressStep['state'], ...(detail === undefined ? {} : { detail }) };
+              const at = steps.findIndex((known) => known.name === name);
+              if (at < 0) steps.push(step);
+              else steps[at] = step;
+              show();
+            },
+          });
+          progress.end();
+          return await showRestore(context, result);
+        } catch (error) {
+          progress.end();
+          if (!(error instanceof RestoreFailed)) throw error;
+          const { code, message, hint } = error.result.error ?? { code: 'bug', message: error.message };
+          const failure = new ResurgoError(code as 'bug', message, { cause: error.original, details: { result: error.result, ...(hint === undefined ? {} : { hint }) } });
+          return showFailedRestore(context, failure);
+        }
+      }),
+    );
+};
