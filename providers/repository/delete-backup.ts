@@ -16,6 +16,8 @@ export async function deleteBackup(store: ObjectStore, ref: Pick<BackupRef, 'tar
   await store.delete([keys.manifest], signal);
   await deleteListed(store, keysPrefix(ref.id), () => true, signal);
   await deleteListed(store, keys.prefix, () => true, signal);
+  // On disk this takes away directories that an earlier deletion left empty when it died.
+  if (store.kind === 'disk') await store.delete([keys.manifest, keys.part('none', 1)], signal);
 }
 
 /**

@@ -134,7 +134,9 @@ export class DiskStore implements ObjectStore {
         throwIfAborted(signal, `Deleting ${key}`);
         const path = await this.#directories.find(directory);
         if (path === undefined) return;
-        await unlink(join(path, file)).then(() => touched.add(path), undefinedIfMissing);
+        await unlink(join(path, file)).catch(undefinedIfMissing);
+        // Also when it was gone already: a crash may have left the directory empty.
+        touched.add(path);
       });
       // Deepest first, so that emptied parents go too.
       const left = new Set<string>();

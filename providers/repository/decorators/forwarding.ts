@@ -46,6 +46,10 @@ export class ForwardingStore implements ObjectStore {
     return this.inner.freeBytes();
   }
 
+  async sweepTemporary(olderThanMs: number, signal?: AbortSignal): Promise<number> {
+    return (await this.inner.sweepTemporary?.(olderThanMs, signal)) ?? 0;
+  }
+
   async close(): Promise<void> {
     await this.inner.close();
   }
