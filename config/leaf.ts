@@ -202,8 +202,8 @@ export const connection = (description: string) =>
   });
 
 /** A key file: a path, `{ file }` or `{ env }`; the key itself may not stand in the configuration. */
-export const keyFile = (description: string) =>
-  secretLeaf({ kind: 'key file', description, example: '{ file: ./resurgo.key }' }, (value) => {
+export const keyFile = (description: string, example?: string) =>
+  secretLeaf({ kind: 'key file', description, ...(example === undefined ? {} : { example }) }, (value) => {
     if (typeof value !== 'string') return refuse('is not a path');
     if (/secret|-----BEGIN|\n/i.test(value)) return refuse('holds the key itself; keep it in a file of mode 0600 and name that: { file: ./resurgo.key }');
     return value.trim() === '' ? refuse('is empty') : { file: value };

@@ -47,8 +47,8 @@ export const postgresTarget = mapping({
   compressionLevel: integer('zstd level.', 1, 19).default(3),
   verify: oneOf(['checksum', 'authenticated', 'content'], 'How deep a backup is read back before it is called verified: `checksum` compares stored bytes, `authenticated` also decrypts every part, `content` also checks what is inside.').default('authenticated'),
   only: mapping({
-    schemas: list(text('Schema name as it is stored, unquoted.'), 'Only these schemas.').optional(),
-    tables: list(text('`schema.table` as stored, unquoted.'), 'Only these tables.').optional(),
+    schemas: list(text('Schema name as it is stored, unquoted.'), 'Only these schemas, as stored, unquoted.').optional(),
+    tables: list(text('`schema.table` as stored, unquoted.'), 'Only these tables, `schema.table` as stored, unquoted.').optional(),
   }, 'Part of the database (logical).').optional(),
   checkpoint: oneOf(['fast', 'spread'], 'Checkpoint before a physical backup: at once, or spread over time to spare the disk.').default('fast'),
   maxRate: size('Upper limit of what is read from the server, per second.', { rate: true, min: 32 * 1024 }).optional(),

@@ -5,11 +5,11 @@ import { diskRepository, s3Repository } from './schema-repository.ts';
 import { member, objectives, postgresTarget, service } from './schema-target.ts';
 
 const encryption = mapping({
-  recipients: list(recipient('An age public key.'), 'Who can restore.').optional(),
-  identity: keyFile('The age identity (secret key); only where restores run.').optional(),
+  recipients: list(recipient('An age public key.'), 'Who can restore: age public keys.').optional(),
+  identity: keyFile('The age identity (secret key); only where restores run.', '{ file: ./resurgo.key }').optional(),
   passphrase: secret('In place of recipients and identity: one passphrase for both.', { check: (value) => (value.length < 12 ? 'is shorter than 12 characters' : undefined) }).optional(),
   hostKey: keyFile('This host\'s own key: signs manifests, opens metadata of its own backups.').default({ file: './resurgo-host.key' }),
-  trustedHosts: list(publicKey('Public signing key of a host.'), 'Hosts whose manifests are accepted; default this host\'s.').optional(),
+  trustedHosts: list(publicKey('Public signing key of a host.'), 'Public signing keys of hosts whose manifests are accepted; default this host\'s.').optional(),
 }, 'Keys. Everything is encrypted before it leaves the host.');
 
 /** One schema per value of `type`, each known value that is not built yet refused in words. */
