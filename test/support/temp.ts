@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeSharedMemory } from './postgres-cluster.ts';
 import { type RunAs, pgRunAs } from './run-as.ts';
 import { type Resource, register, unregister } from './resources.ts';
 
@@ -16,11 +17,17 @@ const startTime = (pid: number | string): string | undefined => {
   }
 };
 
-/** Directories of test processes that were killed. */
+/** Directories of test processes that were killed, and the shared memory of the servers in them. */
 function sweep(base: string): void {
   for (const name of readdirSync(base)) {
     const match = /^resurgo-test-(\d+)-(\d+)-/.exec(name);
-    if (match?.[1] && startTime(match[1]) !== match[2]) rmSync(join(base, name), { recursive: true, force: true });
+    if (!match?.[1] || startTime(match[1]) === match[2]) continue;
+    try {
+      for (const each of readdirSync(join(base, name))) removeSharedMemory(join(base, name, each, 'data'));
+      rmSync(join(base, name), { recursive: true, force: true });
+    } catch {
+      // Another test process sweeps too, or it belongs to another user.
+    }
   }
 }
 
