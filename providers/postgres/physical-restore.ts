@@ -10,8 +10,9 @@ import { finishDirectories, readDataTree, syncDirectory } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { extractLink, isLeftOut } from './extract-link.ts';
 import type { ExtractedLink } from './extract-link.ts';
-import { withinDataDirectory } from './restore-places.ts';
-import type { RestorePlaces } from './restore-places.ts';
+import { settleBuild } from './in-place-physical.ts';
+import { planPlaces, withinDataDirectory } from './restore-places.ts';
+import type { PlacesOptions, RestorePlaces } from './restore-places.ts';
 import { restoreOwner } from './restore-owner.ts';
 import { assertRestoreSpace } from './restore-space.ts';
 import { findPgTool } from './tools.ts';
@@ -214,3 +215,17 @@ function fetchProgress(chain: readonly BackupReader[], onProgress: OnProgress | 
   };
 }
 
+
+/** Plan, build and settle in one: for callers that have nothing to do in between. @throws like planPlaces, buildPhysical and settleBuild */
+export async function restorePhysical(options: Omit<BuildOptions, 'places'> & Pick<PlacesOptions, 'destination' | 'id' | 'tablespaceMap' | 'tablespaceRoot'>): Promise<BuiltCluster> {
+  const last = options.chain.at(-1);
+  if (!last) throw new ResurgoError('bug', 'A restore without a backup.');
+  const places = await planPlaces({ ...options, mode: 'new', tablespaces: factsOf(last).tablespaces });
+  try {
+    const built = await buildPhysical({ ...options, places });
+    return { ...built, ...(await settleBuild(places)) };
+  } catch (error) {
+    await discardBuild(places);
+    throw error;
+  }
+}

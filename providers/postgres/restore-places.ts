@@ -1,4 +1,4 @@
-import { lstat, readdir, readlink, realpath, stat } from 'node:fs/promises';
+import { lstat, readFile, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { TablespaceFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -56,8 +56,11 @@ export async function contentOf(path: string): Promise<string[] | undefined> {
   }
 }
 
-/** Whether another file system begins here (or a bind mount, as far as the device tells). */
+/** Whether something is mounted here, another file system or a bind mount: such a directory cannot be renamed. */
 export async function isMountPoint(path: string): Promise<boolean> {
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  if (mounts.split('\n').some((line) => unescape(line.split(' ')[4] ?? '') === path)) return true;
   try {
     const [own, parent] = await Promise.all([stat(path), stat(join(path, '..'))]);
     return own.dev !== parent.dev || own.ino === parent.ino;

@@ -1,0 +1,59 @@
+import { readFile, readdir, readlink, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ResurgoError } from '../../domain/errors.ts';
+
+export interface ClusterProcess {
+  readonly pid: number;
+  readonly command: string;
+}
+
+const commandOf = async (pid: number): Promise<string> => (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+};
+
+/**
+ * Processes that work on a data directory: PostgreSQL's postmaster and every backend have it as their working directory, also after the
+ * postmaster was killed. `postmaster.pid` counts too where /proc may not be looked at.
+ */
+export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[]> {
+  const real = await realpath(dataDir).catch(() => undefined);
+  if (real === undefined) return [];
+  const found = new Map<number, ClusterProcess>();
+  let hidden = false;
+  for (const name of await readdir('/proc').catch((): string[] => [])) {
+    if (!/^\d+$/.test(name)) continue;
+    const pid = Number(name);
+    const cwd = await readlink(`/proc/${name}/cwd`).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EACCES' || error.code === 'EPERM') hidden = true;
+      return '';
+    });
+    // A shell that stands in the directory is in the way of nothing.
+    if (cwd !== real) continue;
+    const command = await commandOf(pid);
+    if (/postgres|postmaster/.test(command)) found.set(pid, { pid, command });
+  }
+  const first = Number((await readFile(join(real, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0]);
+  if (first > 0 && !found.has(first) && isAlive(first)) {
+    const command = await commandOf(first);
+    // The number may have gone to somebody else; where nothing can be read it must be believed.
+    if (hidden ? command === '' || /postgres|postmaster/.test(command) : (await readlink(`/proc/${first}/cwd`).catch(() => '')) === real) found.set(first, { pid: first, command });
+  }
+  return [...found.values()];
+}
+
+/** @throws destinationBusy naming the processes */
+export async function assertNotRunning(dataDir: string): Promise<void> {
+  const running = await clusterProcesses(dataDir);
+  if (running.length === 0) return;
+  const shown = running.slice(0, 3).map(({ pid, command }) => `${pid} (${command.slice(0, 80) || 'unknown'})`).join(', ');
+  throw new ResurgoError('destinationBusy', `PostgreSQL runs on ${dataDir}: process ${shown}${running.length > 3 ? ` and ${running.length - 3} more` : ''}.`, {
+    details: { hint: 'Stop the server first (pg_ctl -m fast stop, systemctl stop …), or configure services.stop.' },
+  });
+}

@@ -1,0 +1,182 @@
+import { chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ResurgoError } from '../../domain/errors.ts';
+import { startTool } from '../host/child.ts';
+import type { RunningTool } from '../host/child.ts';
+import { assertNotRunning, clusterProcesses } from './cluster-processes.ts';
+import { resolveConnection } from './connection.ts';
+import type { PostgresConnection } from './connection.ts';
+import { readControlData } from './control-data.ts';
+import type { ControlData } from './control-data.ts';
+import { withClient } from './postgres-client.ts';
+import { findPgTool } from './tools.ts';
+
+export interface LocalServerOptions {
+  readonly dataDir: string;
+  readonly toolDirs?: readonly string[];
+  /** A role that exists in the cluster: the one that took the backup. Used to find the superuser's name. */
+  readonly knownRole?: string;
+  /** More settings, `name → value`. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** Recovery may take long. Milliseconds, default 30 minutes. */
+  readonly startTimeoutMs?: number;
+}
+
+export interface LocalServer {
+  /** As superuser, over a private socket. */
+  readonly connection: PostgresConnection;
+  readonly pid: number;
+  /** Fast shutdown, so that the data directory is consistent at rest; then the socket directory goes. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/**
+ * What keeps a restored cluster from reaching out: it archives nothing, follows nobody, subscribes to nothing, runs no library's
+ * background workers, and nobody but us reaches it.
+ */
+function isolation(control: ControlData): Record<string, string> {
+  const atLeast = (value: number, minimum: number): string => String(Math.max(value, minimum));
+  return {
+    listen_addresses: '',
+    archive_mode: 'off',
+    archive_command: '',
+    archive_library: '',
+    restore_command: '',
+    primary_conninfo: '',
+    primary_slot_name: '',
+    synchronous_standby_names: '',
+    max_logical_replication_workers: '0',
+    shared_preload_libraries: '',
+    session_preload_libraries: '',
+    local_preload_libraries: '',
+    autovacuum: 'off',
+    ssl: 'off',
+    logging_collector: 'off',
+    log_destination: 'stderr',
+    cluster_name: 'resurgo-check',
+    external_pid_file: '',
+    shared_buffers: '128MB',
+    huge_pages: 'off',
+    // Recovery refuses less than the source had.
+    max_connections: atLeast(control.maxConnections, 20),
+    max_worker_processes: atLeast(control.maxWorkerProcesses, 8),
+    max_wal_senders: String(control.maxWalSenders),
+    max_prepared_transactions: String(control.maxPreparedTransactions),
+    max_locks_per_transaction: atLeast(control.maxLocksPerTransaction, 64),
+  };
+}
+
+async function superuserName(connect: (role: string) => PostgresConnection, knownRole: string | undefined, signal: AbortSignal | undefined): Promise<string> {
+  let problem: unknown;
+  for (const role of new Set([...(knownRole === undefined ? [] : [knownRole]), 'postgres'])) {
+    try {
+      return await withClient(connect(role), async (client) => {
+        const { rows } = await client.query<{ name: string }>('select rolname::text as name from pg_roles where oid = 10');
+        return rows[0]?.name ?? role;
+      }, { signal });
+    } catch (error) {
+      problem ??= error;
+    }
+  }
+  throw new ResurgoError('restoreFailed', 'No role of the restored cluster could log in.', { cause: problem });
+}
+
+/**
+ * Starts PostgreSQL on a restored data directory for checks: isolated, reachable only through a socket in a private directory, as the
+ * owner of the directory when we are root. The cluster recovers; `stop` leaves it cleanly shut down.
+ * @throws restoreFailed with the end of the server's log, destinationBusy, toolMissing, toolVersion, cancelled
+ */
+export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
+  const { dataDir, signal } = options;
+  await assertNotRunning(dataDir);
+  const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8'), 10);
+  const find = { dirs: options.toolDirs ?? [] };
+  const postgres = await findPgTool('postgres', major, find);
+  const control = await readControlData(dataDir, major, find);
+  const { uid, gid } = await stat(dataDir);
+  const asRoot = process.getuid?.() === 0;
+  if (asRoot && uid === 0) throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
+  // A socket's path has 107 bytes at most, so it cannot lie in the data directory.
+  const home = await mkdtemp(join(tmpdir(), 'resurgo-pg-'));
+  const hba = join(home, 'pg_hba.conf');
+  const ident = join(home, 'pg_ident.conf');
+  const config = join(home, 'postgresql.conf');
+  await writeFile(hba, 'local all all trust\n', { mode: 0o600 });
+  await writeFile(ident, '', { mode: 0o600 });
+  // The source's own file may not be in the data directory (Debian), and may include what is not here: only what it needs is said.
+  await writeFile(config, '', { mode: 0o600 });
+  await chmod(home, 0o700);
+  if (asRoot) for (const path of [hba, ident, config, home]) await chown(path, uid, gid);
+  const settings: Record<string, string> = {
+    ...isolation(control), unix_socket_directories: home, unix_socket_permissions: '0700', config_file: config, hba_file: hba, ident_file: ident, port: '5432', ...options.settings,
+  };
+  const log: string[] = [];
+  const remove = (): Promise<void> => rm(home, { recursive: true, force: true });
+  let server: RunningTool;
+  try {
+    server = startTool({
+      command: postgres.path,
+      // postgresql.auto.conf is read after every other file; only the command line is stronger.
+      args: ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+      cwd: '/', graceMs: 60_000, ...(asRoot ? { uid, gid } : {}),
+      onStderrLine: (line) => {
+        log.push(line);
+        if (log.length > 60) log.shift();
+      },
+    });
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  server.stdout.resume();
+  let ended: unknown;
+  const end = server.done.then(() => (ended = 'ended'), (error: unknown) => (ended = error));
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopping ??= (async () => {
+    signal?.removeEventListener('abort', onAbort);
+    if (ended === undefined) signalPostmaster(server.pid, 'SIGINT');
+    const timer = setTimeout(() => signalPostmaster(server.pid, 'SIGQUIT'), 60_000);
+    await end;
+    clearTimeout(timer);
+    await backendsGone(dataDir);
+    await remove();
+  })());
+  const onAbort = (): void => void stop();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const connect = (role: string): PostgresConnection => resolveConnection(`postgres:///?host=${encodeURIComponent(home)}`, { user: role, database: 'template1', applicationName: 'resurgo-check' });
+  try {
+    await waitReady(dataDir, server.pid, () => ended !== undefined, signal, options.startTimeoutMs ?? 30 * 60_000);
+    const name = await superuserName(connect, options.knownRole, signal);
+    return { connection: connect(name), pid: server.pid, stop };
+  } catch (error) {
+    await stop();
+    if (signal?.aborted) throw new ResurgoError('cancelled', `Cancelled while the restored cluster ${dataDir} was started.`, { cause: signal.reason });
+    const words = log.filter((line) => /FATAL|PANIC|ERROR|HINT|DETAIL/.test(line)).slice(-4).join(' | ') || log.slice(-3).join(' | ');
+    throw new ResurgoError('restoreFailed', `PostgreSQL ${postgres.version} did not start on the restored ${dataDir}: ${words || (error as Error).message}`, { cause: error, details: { log } });
+  }
+}
+
+function signalPostmaster(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // Gone already.
+  }
+}
+
+async function backendsGone(dataDir: string): Promise<void> {
+  for (let tries = 0; tries < 200 && (await clusterProcesses(dataDir)).length > 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+/** The eighth line of postmaster.pid tells the state. */
+async function waitReady(dataDir: string, pid: number, ended: () => boolean, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
+  for (const until = Date.now() + timeoutMs; Date.now() < until; await new Promise((resolve) => setTimeout(resolve, 25))) {
+    signal?.throwIfAborted();
+    if (ended()) throw new Error('the server ended');
+    const lines = (await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+    if (lines[0] === String(pid) && lines[7]?.trim() === 'ready') return;
+  }
+  throw new Error(`the server was not ready within ${timeoutMs} ms`);
+}
