@@ -44,7 +44,10 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     await openKeys({ stores: sources.map((source) => source.store), backup: manifest.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() });
   }
   const engine = restoreEngine(deps, settings);
-  const facts = await engine.inspect({ ...input, mode }, best.manifests);
+  const stores = sources.map((source) => source.store);
+  const facts = await engine.inspect({ ...input, mode }, best.manifests, async () =>
+    openBackup({ stores, ref: best.ref, credentials: await deps.keys.credentials(), trusted: await deps.keys.trusted() }),
+  );
   if (input.noDowntime === true && facts.stopsServices) {
     throw new ResurgoError('destinationBusy', `restoring ${input.target} in place stops its services, and --no-downtime was asked for`, { details: { hint: 'Restore beside and switch over yourself, or leave --no-downtime out.' } });
   }
@@ -67,6 +70,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     configHash: settings.hash,
     digest: input.digest ?? false,
     only: input.only ?? [],
+    ...(facts.engineState === undefined ? {} : { engineState: facts.engineState }),
     recoversTo: { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) },
     warnings: [...warnings, ...facts.warnings],
     startedAt: input.startedAt,

@@ -149,6 +149,8 @@ export interface RestorePlan {
   readonly configHash: string;
   readonly digest: boolean;
   readonly only: readonly string[];
+  /** What the engine decided at planning time and later steps need; JSON, without secrets. */
+  readonly engineState?: unknown;
   /** Point the data will stand at: time of the backup's end, and LSN for physical. */
   readonly recoversTo: { readonly time: string; readonly lsn?: string };
   readonly warnings: readonly string[];

@@ -9,6 +9,8 @@ export interface BuiltRestore {
   readonly bytes: number;
   readonly files: number;
   readonly records: number | null;
+  /** What was checked while it was built, in words. */
+  readonly checks: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -113,6 +115,8 @@ class Flow {
   }
 }
 
+const withChecks = (verification: RestoreVerification, more: readonly string[]): RestoreVerification => ({ ...verification, checks: [...more, ...verification.checks] });
+
 /** Carries the finished {@link RestoreResult} of a restore that failed. */
 export class RestoreFailed extends Error {
   readonly result: RestoreResult;
@@ -172,7 +176,8 @@ export async function restoreFlow(input: RestoreInput & { readonly id: string; r
       undo: { name: 'remove what was built', undo: () => steps.discardRestore(made) },
       detail: (value) => `${(value.bytes / 1048576).toFixed(1)} MiB in ${value.files} files`,
     });
-    verification = await flow.critical('verify', () => steps.verifyRestore(made), { detail: (value) => value.checks.join(', ') });
+    const checkedWhileBuilding = built.checks;
+    verification = await flow.critical('verify', async () => withChecks(await steps.verifyRestore(made), checkedWhileBuilding), { detail: (value) => value.checks.join(', ') });
     if (made.mode === 'in-place') {
       if (made.stopsServices) {
         await flow.critical('stop services', () => steps.stopServices(made), { undo: { name: 'start services again', undo: () => steps.startServices(made) }, detail: (text) => text });

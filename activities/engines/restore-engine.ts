@@ -15,6 +15,7 @@ export interface DestinationFacts {
   readonly requiredBytes: number;
   readonly freeBytes: number | null;
   readonly warnings: readonly string[];
+  readonly engineState?: unknown;
 }
 
 export interface Pulse {
@@ -25,7 +26,7 @@ export interface Pulse {
 /** What differs between restoring a cluster and restoring a database. Every method may be called again after a crash. */
 export interface RestoreEngine {
   /** Refuses what cannot work, before anything is touched. @throws destinationNotEmpty, destinationSpace, destinationBusy, toolMissing */
-  inspect(input: RestoreInput & { readonly id: string }, chain: readonly Manifest[]): Promise<DestinationFacts>;
+  inspect(input: RestoreInput & { readonly id: string }, chain: readonly Manifest[], open: () => Promise<BackupReader>): Promise<DestinationFacts>;
   build(plan: RestorePlan, chain: readonly BackupReader[], pulse: Pulse): Promise<BuiltRestore>;
   verify(plan: RestorePlan, chain: readonly BackupReader[], pulse: Pulse): Promise<RestoreVerification>;
   /** In place: the old data becomes the kept copy, the new takes its place. */

@@ -76,7 +76,7 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
           reader, connection, database: builtName(plan, database), id: plan.id, jobs, staging,
           tools: findLogicalTools(settings.toolsDirs), only: onlyOf(plan), signal, onProgress: report, marker: { RESURGO_RESTORE: plan.id },
         });
-        return { bytes: result.bytes, files: result.files, records: result.rows, warnings: result.warnings };
+        return { bytes: result.bytes, files: result.files, records: result.rows, checks: [], warnings: result.warnings };
       } finally {
         await rm(staging, { recursive: true, force: true });
       }
