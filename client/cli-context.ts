@@ -20,5 +20,7 @@ export type Outcome = number | undefined;
 /** What `register(program, cli)` gets: options are declared at once, everything heavy is imported inside the handler. */
 export interface Cli {
   /** Wraps a handler for commander's `.action()`: builds the context, and turns its outcome into the exit code. */
-  action<A extends unknown[]>(handler: (context: CliContext, ...args: A) => Promise<Outcome | void>): (...args: A) => Promise<void>;
+  action<A extends unknown[]>(
+    handler: (context: CliContext, ...args: A) => Promise<Outcome | void>,
+  ): (...args: A) => Promise<void>;
 }

@@ -11,5 +11,7 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const exitCode = await main(process.argv.slice(2));
 // Connections that are still open must not keep a finished command alive.
-await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))));
+await Promise.all(
+  [process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))),
+);
 process.exit(exitCode);

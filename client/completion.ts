@@ -27,8 +27,10 @@ complete -c resurgo -l config -r -F
   }
 }
 
-const takesValue = (option: Option | undefined): option is Option => option !== undefined && (option.required || option.optional);
-const findOption = (chain: readonly Command[], word: string): Option | undefined => chain.flatMap((c) => c.options).find((option) => option.long === word || option.short === word);
+const takesValue = (option: Option | undefined): option is Option =>
+  option !== undefined && (option.required || option.optional);
+const findOption = (chain: readonly Command[], word: string): Option | undefined =>
+  chain.flatMap((c) => c.options).find((option) => option.long === word || option.short === word);
 
 /** Candidates for the last of `words`; empty where files are meant or nothing fits. */
 export async function completeLine(program: Command, words: readonly string[], context: CliContext): Promise<string[]> {
@@ -47,27 +49,45 @@ export async function completeLine(program: Command, words: readonly string[], c
       if (option.long === '--config') configPath = before[i] ?? configPath;
       continue;
     }
-    const deeper = position === 0 ? chain.at(-1)?.commands.find((c) => c.name() === word || c.aliases().includes(word)) : undefined;
+    const deeper =
+      position === 0 ? chain.at(-1)?.commands.find((c) => c.name() === word || c.aliases().includes(word)) : undefined;
     if (deeper) chain.push(deeper);
     else position++;
   }
   const command = chain.at(-1) ?? program;
   if (current.startsWith('-')) {
-    return matching(chain.flatMap((c) => c.options).filter((option) => !option.hidden && !before.includes(option.long ?? '')).flatMap((option) => option.long ?? []).concat('--help'), current);
+    return matching(
+      chain
+        .flatMap((c) => c.options)
+        .filter((option) => !option.hidden && !before.includes(option.long ?? ''))
+        .flatMap((option) => option.long ?? [])
+        .concat('--help'),
+      current,
+    );
   }
-  const visible = position === 0 ? command.commands.filter((c) => !(c as Command & { _hidden?: boolean })._hidden).map((c) => c.name()) : [];
+  const visible =
+    position === 0
+      ? command.commands.filter((c) => !(c as Command & { _hidden?: boolean })._hidden).map((c) => c.name())
+      : [];
   const args = command.registeredArguments;
   const argument: Argument | undefined = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);
-  const named = argument === undefined ? [] : argument.argChoices ?? (/^targets?$/i.test(argument.name()) ? await targetNames(configPath) : []);
+  const named =
+    argument === undefined
+      ? []
+      : (argument.argChoices ?? (/^targets?$/i.test(argument.name()) ? await targetNames(configPath) : []));
   return matching([...visible, ...named], current);
 }
 
-const matching = (candidates: readonly string[], begun: string): string[] => [...new Set(candidates)].filter((word) => word.startsWith(begun)).sort();
+const matching = (candidates: readonly string[], begun: string): string[] =>
+  [...new Set(candidates)].filter((word) => word.startsWith(begun)).sort();
 
 /** From a configuration that may well be half written. */
 async function targetNames(configPath: string): Promise<string[]> {
   try {
-    const [{ readTrustedFile }, { parseYaml }] = await Promise.all([import('../config/safe-file.ts'), import('../config/yaml-source.ts')]);
+    const [{ readTrustedFile }, { parseYaml }] = await Promise.all([
+      import('../config/safe-file.ts'),
+      import('../config/yaml-source.ts'),
+    ]);
     const { data } = parseYaml(readTrustedFile(configPath, 'Configuration', 1024 * 1024).bytes.toString('utf8'));
     const { namePattern } = await import('../domain/ids.ts');
     return Object.keys((data as { targets?: object }).targets ?? {}).filter((name) => namePattern.test(name));

@@ -59,7 +59,8 @@ export class Output {
   document(document: object): void {
     if (this.hasResult) throw new Error('a second JSON document for one command');
     this.hasResult = true;
-    const versioned = Array.isArray(document) || 'schemaVersion' in document ? document : { schemaVersion: 1, ...document };
+    const versioned =
+      Array.isArray(document) || 'schemaVersion' in document ? document : { schemaVersion: 1, ...document };
     this.write(this.options.stdout, `${JSON.stringify(versioned, null, 2)}\n`);
   }
 
@@ -88,7 +89,10 @@ export class Output {
   }
 
   error(message: string, hint?: string): void {
-    this.write(this.options.stderr, `${this.style('error:', 'red')} ${clean(message)}\n${hint ? `${this.style('hint:', 'bold')} ${clean(hint)}\n` : ''}`);
+    this.write(
+      this.options.stderr,
+      `${this.style('error:', 'red')} ${clean(message)}\n${hint ? `${this.style('hint:', 'bold')} ${clean(hint)}\n` : ''}`,
+    );
   }
 
   /** As it is, control characters included, to stderr: for the progress display. */

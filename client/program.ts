@@ -15,10 +15,16 @@ interface GlobalOptions {
 }
 
 /** The whole command tree; `finish` hears the exit code of the command that ran. */
-export function createProgram(finish: (exitCode: number) => void, makeContext: (options: GlobalOptions) => CliContext, onHelp: (text: string) => void = () => undefined): Command {
+export function createProgram(
+  finish: (exitCode: number) => void,
+  makeContext: (options: GlobalOptions) => CliContext,
+  onHelp: (text: string) => void = () => undefined,
+): Command {
   const program = new Command('resurgo');
   program
-    .description('Durable disaster recovery for PostgreSQL: backups and restores that survive the death of any machine.')
+    .description(
+      'Durable disaster recovery for PostgreSQL: backups and restores that survive the death of any machine.',
+    )
     .version(version, '--version', 'print the version')
     .addOption(new Option('--config <file>', 'configuration file').default('resurgo.yaml').env('RESURGO_CONFIG'))
     .option('--json', 'one JSON document on stdout, everything else on stderr')
@@ -28,11 +34,16 @@ export function createProgram(finish: (exitCode: number) => void, makeContext: (
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => undefined, writeErr: onHelp })
-    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused, 4 failed and undone, 5 unknown or waiting,\n6 objective missed, 7 done with warnings, 130 interrupted.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused, 4 failed and undone, 5 unknown or waiting,\n6 objective missed, 7 done with warnings, 130 interrupted.',
+    );
   const cli: Cli = {
-    action: (handler) => async (...args) => {
-      finish((await handler(makeContext(program.opts<GlobalOptions>()), ...args)) ?? 0);
-    },
+    action:
+      (handler) =>
+      async (...args) => {
+        finish((await handler(makeContext(program.opts<GlobalOptions>()), ...args)) ?? 0);
+      },
   };
   for (const register of commands) register(program, cli);
   return program;
@@ -41,7 +52,8 @@ export function createProgram(finish: (exitCode: number) => void, makeContext: (
 /** Runs one command line and returns its exit code; never throws. */
 export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   const words = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
-  const make = (options: { json: boolean; quiet: boolean }): Output => new Output({ ...options, stdout: process.stdout, stderr: process.stderr, env });
+  const make = (options: { json: boolean; quiet: boolean }): Output =>
+    new Output({ ...options, stdout: process.stdout, stderr: process.stderr, env });
   // Needed before the line is understood: its own errors are JSON too.
   let output = make({ json: words.includes('--json'), quiet: words.includes('--quiet') });
   const interrupts = watchInterrupts(output);
@@ -52,7 +64,11 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
     (options) => {
       output = make({ json: options.json === true, quiet: options.quiet === true });
       return {
-        output, env, configPath: options.config, version, signal: interrupts.signal,
+        output,
+        env,
+        configPath: options.config,
+        version,
+        signal: interrupts.signal,
         loadConfig: async () => (await import('../config/load.ts')).loadConfig(options.config, { env }),
       };
     },
@@ -61,7 +77,8 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
-    exitCode = error instanceof CommanderError ? reportUsage(error, help, output, env) : reportError(error, output, env);
+    exitCode =
+      error instanceof CommanderError ? reportUsage(error, help, output, env) : reportError(error, output, env);
   } finally {
     interrupts.stop();
   }
@@ -73,6 +90,9 @@ function reportUsage(error: CommanderError, help: string, output: Output, env: N
   if (error.exitCode === 0) return 0;
   // A line that stops before a command gets the list of them.
   if (error.code === 'commander.help') output.note(help);
-  const message = error.code === 'commander.help' ? 'A command is missing.' : error.message.replace(/^error: /, '').replace('\n(', ' (');
+  const message =
+    error.code === 'commander.help'
+      ? 'A command is missing.'
+      : error.message.replace(/^error: /, '').replace('\n(', ' (');
   return reportError(new ResurgoError('usage', message), output, env);
 }

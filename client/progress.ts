@@ -24,8 +24,22 @@ export interface ProgressState {
   readonly active: readonly ActiveWork[];
 }
 
-const marks: Readonly<Record<ProgressStep['state'], string>> = { pending: '·', 'in progress': '▸', completed: '✓', failed: '✗', skipped: '-', compensated: '↩' };
-const words: Readonly<Record<ProgressStep['state'], string>> = { pending: 'waits', 'in progress': 'begins', completed: 'done', failed: 'failed', skipped: 'skipped', compensated: 'undone' };
+const marks: Readonly<Record<ProgressStep['state'], string>> = {
+  pending: '·',
+  'in progress': '▸',
+  completed: '✓',
+  failed: '✗',
+  skipped: '-',
+  compensated: '↩',
+};
+const words: Readonly<Record<ProgressStep['state'], string>> = {
+  pending: 'waits',
+  'in progress': 'begins',
+  completed: 'done',
+  failed: 'failed',
+  skipped: 'skipped',
+  compensated: 'undone',
+};
 
 export interface ProgressOptions {
   /** Clock, ms. */
@@ -96,8 +110,15 @@ export class Progress {
     const width = this.output.width - 1;
     const all = [
       ...this.state.steps.map((step) => {
-        const line = cut(`${marks[step.state]} ${oneLine(step.name)}${step.detail === undefined ? '' : `  ${oneLine(step.detail)}`}`, width);
-        return step.state === 'pending' ? this.output.style(line, 'dim') : step.state === 'failed' ? this.output.style(line, 'red') : line;
+        const line = cut(
+          `${marks[step.state]} ${oneLine(step.name)}${step.detail === undefined ? '' : `  ${oneLine(step.detail)}`}`,
+          width,
+        );
+        return step.state === 'pending'
+          ? this.output.style(line, 'dim')
+          : step.state === 'failed'
+            ? this.output.style(line, 'red')
+            : line;
       }),
       ...this.state.active.flatMap((work) => this.describe(work, width).map((line) => cut(`    ${line}`, width))),
     ];
@@ -113,7 +134,9 @@ export class Progress {
     for (const step of this.state.steps) {
       if (step.state === 'pending' || this.told.get(step.name) === step.state) continue;
       this.told.set(step.name, step.state);
-      this.output.note(`${oneLine(step.name)}: ${words[step.state]}${step.detail === undefined ? '' : ` (${oneLine(step.detail)})`}`);
+      this.output.note(
+        `${oneLine(step.name)}: ${words[step.state]}${step.detail === undefined ? '' : ` (${oneLine(step.detail)})`}`,
+      );
       said = true;
     }
     for (const work of this.state.active) {
@@ -144,14 +167,21 @@ export class Progress {
       const parts = [
         share !== undefined && width !== undefined && width >= 70 ? bar(share, 20) : undefined,
         share === undefined ? undefined : `${Math.floor(share * 100)} %`,
-        known ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}` : doneBytes === undefined ? undefined : formatBytes(doneBytes),
+        known
+          ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`
+          : doneBytes === undefined
+            ? undefined
+            : formatBytes(doneBytes),
         rate === undefined ? undefined : `${formatBytes(rate)}/s`,
         left === undefined ? undefined : `${formatDuration(left)} left`,
         progress.note === undefined ? undefined : oneLine(progress.note),
       ].filter((part) => part !== undefined);
       lines.push(`${oneLine(progress.phase)}${parts.length === 0 ? '' : `  ${parts.join('  ')}`}`);
     } else lines.push(work.activity);
-    if (work.attempt > 1) lines.push(`attempt ${work.attempt}${work.lastFailure === undefined ? '' : `, after: ${oneLine(work.lastFailure)}`}`);
+    if (work.attempt > 1)
+      lines.push(
+        `attempt ${work.attempt}${work.lastFailure === undefined ? '' : `, after: ${oneLine(work.lastFailure)}`}`,
+      );
     return lines;
   }
 }

@@ -28,6 +28,8 @@ export class RateMeter {
   remainingMs(total: number | undefined): number | undefined {
     const rate = this.bytesPerSecond();
     const done = this.samples.at(-1)?.bytes ?? 0;
-    return total === undefined || rate === undefined || rate <= 0 || total < done ? undefined : ((total - done) / rate) * 1000;
+    return total === undefined || rate === undefined || rate <= 0 || total < done
+      ? undefined
+      : ((total - done) / rate) * 1000;
   }
 }

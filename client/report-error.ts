@@ -14,7 +14,16 @@ export function reportError(error: unknown, output: Output, env: NodeJS.ProcessE
   const { code, message, hint } = failure;
   if (output.json && !output.documentWritten) {
     const problems = failure.details['problems'];
-    output.document({ schemaVersion: 1, error: { code, kind: errors[code].kind, message, hint, ...(Array.isArray(problems) ? { problems: problems as unknown[] } : {}) } });
+    output.document({
+      schemaVersion: 1,
+      error: {
+        code,
+        kind: errors[code].kind,
+        message,
+        hint,
+        ...(Array.isArray(problems) ? { problems: problems as unknown[] } : {}),
+      },
+    });
   }
   output.error(message, hint);
   if (env['RESURGO_DEBUG'] || code === 'bug') {

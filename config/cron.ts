@@ -17,7 +17,13 @@ const fields: readonly Field[] = [
   { name: 'day of week', min: 0, max: 7, names: days },
 ];
 const macros: Readonly<Record<string, string>> = {
-  '@hourly': '0 * * * *', '@daily': '0 0 * * *', '@midnight': '0 0 * * *', '@weekly': '0 0 * * 0', '@monthly': '0 0 1 * *', '@yearly': '0 0 1 1 *', '@annually': '0 0 1 1 *',
+  '@hourly': '0 * * * *',
+  '@daily': '0 0 * * *',
+  '@midnight': '0 0 * * *',
+  '@weekly': '0 0 * * 0',
+  '@monthly': '0 0 1 * *',
+  '@yearly': '0 0 1 1 *',
+  '@annually': '0 0 1 1 *',
 };
 
 export interface Cron {
@@ -40,9 +46,11 @@ function parseField(text: string, field: Field): Set<number> | string {
     if (!match || (match[1] === '*' && match[2] !== undefined)) return bad;
     const step = match[3] === undefined ? 1 : Number(match[3]);
     const from = match[1] === '*' ? field.min : number(match[1] ?? '');
-    const to = match[2] !== undefined ? number(match[2]) : match[1] === '*' || match[3] !== undefined ? field.max : from;
+    const to =
+      match[2] !== undefined ? number(match[2]) : match[1] === '*' || match[3] !== undefined ? field.max : from;
     if (from === undefined || to === undefined || step === 0) return bad;
-    if (from < field.min || to > field.max || from > to) return `its ${field.name} ${JSON.stringify(item)} is outside ${field.min}–${field.max}`;
+    if (from < field.min || to > field.max || from > to)
+      return `its ${field.name} ${JSON.stringify(item)} is outside ${field.min}–${field.max}`;
     for (let value = from; value <= to; value += step) values.add(field.name === 'day of week' ? value % 7 : value);
   }
   return values;
@@ -53,41 +61,68 @@ export function parseCron(text: string): Cron | string {
   const expression = text.startsWith('@') ? macros[text.toLowerCase()] : text;
   if (expression === undefined) return `it is none of ${Object.keys(macros).join(', ')}`;
   const words = expression.trim().split(/\s+/);
-  if (words.length !== 5) return `it has ${words.length} fields, not 5 (minute, hour, day of month, month, day of week)`;
+  if (words.length !== 5)
+    return `it has ${words.length} fields, not 5 (minute, hour, day of month, month, day of week)`;
   const sets: Set<number>[] = [];
   for (const [i, field] of fields.entries()) {
     const set = parseField(words[i] ?? '', field);
     if (typeof set === 'string') return set;
     sets.push(set);
   }
-  const [minutes, hours, monthDays, monthSet, weekdays] = sets as [Set<number>, Set<number>, Set<number>, Set<number>, Set<number>];
+  const [minutes, hours, monthDays, monthSet, weekdays] = sets as [
+    Set<number>,
+    Set<number>,
+    Set<number>,
+    Set<number>,
+    Set<number>,
+  ];
   const anyDay = words[2]?.startsWith('*') ?? true;
   const anyWeekday = words[4]?.startsWith('*') ?? true;
   const sorted = (set: Set<number>): number[] => [...set].sort((a, b) => a - b);
   const longest = (month: number): number => (month === 2 ? 29 : [4, 6, 9, 11].includes(month) ? 30 : 31);
   // With a weekday given, that alone makes it fire.
-  if (anyWeekday && ![...monthSet].some((month) => [...monthDays].some((day) => day <= longest(month)))) return 'no month it names has that day, so it would never run';
+  if (anyWeekday && ![...monthSet].some((month) => [...monthDays].some((day) => day <= longest(month))))
+    return 'no month it names has that day, so it would never run';
   return {
     minutes: sorted(minutes),
     hours: sorted(hours),
     // Classic cron: when both are restricted, either is enough.
-    firesOn: (day, month, weekday) => monthSet.has(month) && (anyDay || anyWeekday ? monthDays.has(day) && weekdays.has(weekday) : monthDays.has(day) || weekdays.has(weekday)),
+    firesOn: (day, month, weekday) =>
+      monthSet.has(month) &&
+      (anyDay || anyWeekday
+        ? monthDays.has(day) && weekdays.has(weekday)
+        : monthDays.has(day) || weekdays.has(weekday)),
   };
 }
 
 /** Milliseconds by which `timezone` is ahead of UTC at a moment. */
 function offsetAt(time: number, format: Intl.DateTimeFormat): number {
   const part = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]));
-  return Date.UTC(part['year'] ?? 0, (part['month'] ?? 1) - 1, part['day'] ?? 1, part['hour'] ?? 0, part['minute'] ?? 0) - Math.floor(time / 60_000) * 60_000;
+  return (
+    Date.UTC(part['year'] ?? 0, (part['month'] ?? 1) - 1, part['day'] ?? 1, part['hour'] ?? 0, part['minute'] ?? 0) -
+    Math.floor(time / 60_000) * 60_000
+  );
 }
 
 const clockOf = (timeZone: string): Intl.DateTimeFormat =>
-  new Intl.DateTimeFormat('en-US', { timeZone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric' });
+  new Intl.DateTimeFormat('en-US', {
+    timeZone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+  });
 
 /**
  * The longest time between two runs of a set of schedules, ms, over `spanDays` from `from`; undefined when it runs less than twice in it.
  */
-export function longestGap(schedules: readonly { cron: Cron; timezone: string }[], from: number, spanDays = 400): number | undefined {
+export function longestGap(
+  schedules: readonly { cron: Cron; timezone: string }[],
+  from: number,
+  spanDays = 400,
+): number | undefined {
   const times = new Set<number>();
   for (const { cron, timezone } of schedules) {
     const clock = clockOf(timezone);
@@ -96,7 +131,8 @@ export function longestGap(schedules: readonly { cron: Cron; timezone: string }[
       if (!cron.firesOn(date.getUTCDate(), date.getUTCMonth() + 1, date.getUTCDay())) continue;
       const midnight = Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate());
       const offset = offsetAt(midnight, clock);
-      for (const hour of cron.hours) for (const minute of cron.minutes) times.add(midnight + (hour * 60 + minute) * 60_000 - offset);
+      for (const hour of cron.hours)
+        for (const minute of cron.minutes) times.add(midnight + (hour * 60 + minute) * 60_000 - offset);
     }
   }
   const sorted = [...times].sort((a, b) => a - b);

@@ -14,7 +14,8 @@ export interface RawProblem {
 }
 
 type Raw = Readonly<Record<string, unknown>>;
-const isMapping = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isMapping = (value: unknown): value is Raw =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
@@ -22,13 +23,16 @@ const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
 export function crossCheck(data: unknown): RawProblem[] {
   const root = mappingOf(data);
   const problems: RawProblem[] = [];
-  const report = (at: ConfigPath, message: string, part?: 'key' | 'value'): void => void problems.push({ path: at, message, ...(part ? { part } : {}) });
+  const report = (at: ConfigPath, message: string, part?: 'key' | 'value'): void =>
+    void problems.push({ path: at, message, ...(part ? { part } : {}) });
   const targets = mappingOf(root['targets']);
   const repositories = mappingOf(root['repositories']);
 
   const checkNames = (section: string, names: Raw): void => {
-    if (isMapping(root[section]) && Object.keys(names).length === 0) report([section], `has no entries; name at least one`, 'key');
-    for (const key of Object.keys(names)) if (!namePattern.test(key)) report([section, key], `${show(key)} ${nameRule}`, 'key');
+    if (isMapping(root[section]) && Object.keys(names).length === 0)
+      report([section], `has no entries; name at least one`, 'key');
+    for (const key of Object.keys(names))
+      if (!namePattern.test(key)) report([section, key], `${show(key)} ${nameRule}`, 'key');
   };
   const checkReferences = (at: ConfigPath, value: unknown, known: Raw, what: string): void => {
     const seen = new Set<unknown>();
@@ -37,7 +41,10 @@ export function crossCheck(data: unknown): RawProblem[] {
       if (seen.has(entry)) report([...at, i], `${show(entry)} is named twice`);
       else if (!has(known, entry)) {
         const names = Object.keys(known);
-        report([...at, i], `${show(entry)} is no ${what} of this configuration${didYouMean(entry, names) || (names.length ? `; there are ${names.slice(0, 10).join(', ')}` : '')}`);
+        report(
+          [...at, i],
+          `${show(entry)} is no ${what} of this configuration${didYouMean(entry, names) || (names.length ? `; there are ${names.slice(0, 10).join(', ')}` : '')}`,
+        );
       }
       seen.add(entry);
     }
@@ -57,12 +64,25 @@ export function crossCheck(data: unknown): RawProblem[] {
       const rule = mappingOf(value);
       checkReferences([section, i, 'targets'], rule['targets'], targets, 'target');
       checkReferences([section, i, 'repositories'], rule['repositories'], repositories, 'repository');
-      if (section === 'retention' && isMapping(value) && !['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly', 'age', 'pitr'].some((key) => has(rule, key))) {
-        report([section, i], 'keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly, age, pitr');
+      if (
+        section === 'retention' &&
+        isMapping(value) &&
+        !['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly', 'age', 'pitr'].some((key) => has(rule, key))
+      ) {
+        report(
+          [section, i],
+          'keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly, age, pitr',
+        );
       }
       if (section === 'policies' && (rule['kind'] === 'incremental' || rule['kind'] === 'differential')) {
-        const logical = listOf(rule['targets']).find((name) => typeof name === 'string' && has(targets, name) && mappingOf(targets[name])['engine'] === 'logical');
-        if (logical !== undefined) report([section, i, 'kind'], `${show(rule['kind'])} is not possible for ${show(logical)}: a logical backup is always full. Use kind: full`);
+        const logical = listOf(rule['targets']).find(
+          (name) => typeof name === 'string' && has(targets, name) && mappingOf(targets[name])['engine'] === 'logical',
+        );
+        if (logical !== undefined)
+          report(
+            [section, i, 'kind'],
+            `${show(rule['kind'])} is not possible for ${show(logical)}: a logical backup is always full. Use kind: full`,
+          );
       }
     }
   }
@@ -75,8 +95,14 @@ function checkEncryption(root: Raw, report: Report): void {
   const encryption = root['encryption'];
   if (!isMapping(encryption)) return;
   const byKey = ['recipients', 'identity'].filter((key) => has(encryption, key));
-  if (has(encryption, 'passphrase') && byKey.length > 0) report(['encryption', 'passphrase'], `stands beside ${byKey.join(' and ')}; use recipients and identity, or the passphrase, not both`, 'key');
-  if (!has(encryption, 'passphrase') && !has(encryption, 'recipients')) report(['encryption'], 'has neither recipients nor a passphrase; `resurgo init` makes a key pair', 'key');
+  if (has(encryption, 'passphrase') && byKey.length > 0)
+    report(
+      ['encryption', 'passphrase'],
+      `stands beside ${byKey.join(' and ')}; use recipients and identity, or the passphrase, not both`,
+      'key',
+    );
+  if (!has(encryption, 'passphrase') && !has(encryption, 'recipients'))
+    report(['encryption'], 'has neither recipients nor a passphrase; `resurgo init` makes a key pair', 'key');
 }
 
 function checkRepositories(repositories: Raw, report: Report): void {
@@ -85,15 +111,31 @@ function checkRepositories(repositories: Raw, report: Report): void {
     const repository = mappingOf(value);
     const at = ['repositories', key];
     const isSet = (field: string): boolean => has(repository, field);
-    if (isSet('accessKeyId') !== isSet('secretAccessKey')) report(at, `has ${isSet('accessKeyId') ? 'accessKeyId without secretAccessKey' : 'secretAccessKey without accessKeyId'}; give both or neither`, 'key');
-    if (isSet('sessionToken') && !isSet('accessKeyId')) report([...at, 'sessionToken'], 'needs accessKeyId and secretAccessKey', 'key');
-    if (isSet('sseKmsKeyId') && repository['sse'] !== 'aws:kms') report([...at, 'sseKmsKeyId'], 'needs sse: aws:kms', 'key');
+    if (isSet('accessKeyId') !== isSet('secretAccessKey'))
+      report(
+        at,
+        `has ${isSet('accessKeyId') ? 'accessKeyId without secretAccessKey' : 'secretAccessKey without accessKeyId'}; give both or neither`,
+        'key',
+      );
+    if (isSet('sessionToken') && !isSet('accessKeyId'))
+      report([...at, 'sessionToken'], 'needs accessKeyId and secretAccessKey', 'key');
+    if (isSet('sseKmsKeyId') && repository['sse'] !== 'aws:kms')
+      report([...at, 'sseKmsKeyId'], 'needs sse: aws:kms', 'key');
     const text = (field: string): string => (typeof repository[field] === 'string' ? repository[field] : '');
-    const place = repository['type'] === 'disk' && text('path') ? `disk:${path.resolve('/config', text('path'))}/`
-      : repository['type'] === 's3' && text('bucket') && ['undefined', 'string'].includes(typeof repository['prefix']) ? `s3:${text('endpoint')}|${text('bucket')}|${text('prefix').replace(/\/?$/, '/').replace(/^\/$/, '')}` : undefined;
+    const place =
+      repository['type'] === 'disk' && text('path')
+        ? `disk:${path.resolve('/config', text('path'))}/`
+        : repository['type'] === 's3' && text('bucket') && ['undefined', 'string'].includes(typeof repository['prefix'])
+          ? `s3:${text('endpoint')}|${text('bucket')}|${text('prefix').replace(/\/?$/, '/').replace(/^\/$/, '')}`
+          : undefined;
     if (place === undefined) continue;
     const other = seen.find((s) => s.place === place || s.place.startsWith(place) || place.startsWith(s.place));
-    if (other) report(at, `lies in the same place as repository ${show(other.key)} (or one inside the other); give each its own ${repository['type'] === 'disk' ? 'path' : 'prefix'}`, 'key');
+    if (other)
+      report(
+        at,
+        `lies in the same place as repository ${show(other.key)} (or one inside the other); give each its own ${repository['type'] === 'disk' ? 'path' : 'prefix'}`,
+        'key',
+      );
     seen.push({ key, place });
   }
 }
@@ -103,20 +145,32 @@ const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner'];
 function checkTarget(at: ConfigPath, target: Raw, report: Report): void {
   if (target['type'] !== 'postgres') return;
   const isSet = (field: string): boolean => has(target, field);
-  if (!isSet('connection') && !isSet('members')) report(at, 'has no connection; write for example connection: { env: SHOP_URL }', 'key');
-  if (isSet('members')) for (const field of ['connection', 'standbys']) if (isSet(field)) report([...at, field], 'stands beside members; list every server under members only', 'key');
-  if (target['engine'] === 'logical') for (const field of physicalOnly) if (isSet(field)) report([...at, field], 'is only for engine: physical', 'key');
-  if (target['engine'] === 'physical') for (const field of ['only']) if (isSet(field)) report([...at, field], 'is only for engine: logical; a physical backup holds the whole cluster', 'key');
-  if (target['compression'] === 'none' && isSet('compressionLevel')) report([...at, 'compressionLevel'], 'has no effect with compression: none', 'key');
-  if (target['backupFrom'] === 'standby' && !isSet('standbys') && !isSet('members')) report([...at, 'backupFrom'], 'is standby, but no standbys are named');
+  if (!isSet('connection') && !isSet('members'))
+    report(at, 'has no connection; write for example connection: { env: SHOP_URL }', 'key');
+  if (isSet('members'))
+    for (const field of ['connection', 'standbys'])
+      if (isSet(field)) report([...at, field], 'stands beside members; list every server under members only', 'key');
+  if (target['engine'] === 'logical')
+    for (const field of physicalOnly) if (isSet(field)) report([...at, field], 'is only for engine: physical', 'key');
+  if (target['engine'] === 'physical')
+    for (const field of ['only'])
+      if (isSet(field))
+        report([...at, field], 'is only for engine: logical; a physical backup holds the whole cluster', 'key');
+  if (target['compression'] === 'none' && isSet('compressionLevel'))
+    report([...at, 'compressionLevel'], 'has no effect with compression: none', 'key');
+  if (target['backupFrom'] === 'standby' && !isSet('standbys') && !isSet('members'))
+    report([...at, 'backupFrom'], 'is standby, but no standbys are named');
   const only = target['only'];
-  if (isMapping(only) && !has(only, 'schemas') && !has(only, 'tables')) report([...at, 'only'], 'names neither schemas nor tables', 'key');
-  for (const key of Object.keys(mappingOf(target['tablespaceMap']))) if (!key.startsWith('/')) report([...at, 'tablespaceMap', key], `${show(key)} must be an absolute path`, 'key');
+  if (isMapping(only) && !has(only, 'schemas') && !has(only, 'tables'))
+    report([...at, 'only'], 'names neither schemas nor tables', 'key');
+  for (const key of Object.keys(mappingOf(target['tablespaceMap'])))
+    if (!key.startsWith('/')) report([...at, 'tablespaceMap', key], `${show(key)} must be an absolute path`, 'key');
   for (const field of ['standbys', 'members']) {
     const seen = new Set<unknown>();
     for (const [i, member] of listOf(target[field]).entries()) {
       const word = mappingOf(member)['name'];
-      if (typeof word === 'string' && seen.has(word)) report([...at, field, i, 'name'], `${show(word)} is there twice; every member has its own name`);
+      if (typeof word === 'string' && seen.has(word))
+        report([...at, field, i, 'name'], `${show(word)} is there twice; every member has its own name`);
       seen.add(word);
     }
   }

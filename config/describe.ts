@@ -34,14 +34,19 @@ interface Definition {
   readonly values?: readonly unknown[];
 }
 
-const definition = (schema: z.ZodType): Definition => schema._zod.def as unknown as Definition;
-const metaOf = (schema: z.ZodType): { kind?: string; description?: string; example?: string } => (schema.meta() ?? {}) as { kind?: string; description?: string; example?: string };
+const definition = (schema: z.ZodType): Definition => schema._zod.def;
+const metaOf = (schema: z.ZodType): { kind?: string; description?: string; example?: string } =>
+  (schema.meta() ?? {}) as { kind?: string; description?: string; example?: string };
 
 function unwrap(schema: z.ZodType): { schema: z.ZodType; optional: boolean; fallback?: unknown } {
   let current = schema;
   let optional = false;
   let fallback: unknown;
-  for (let def = definition(current); (def.type === 'optional' || def.type === 'default') && def.innerType; def = definition(current)) {
+  for (
+    let def = definition(current);
+    (def.type === 'optional' || def.type === 'default') && def.innerType;
+    def = definition(current)
+  ) {
     optional = true;
     if (def.type === 'default') fallback = def.defaultValue;
     current = def.innerType;
@@ -51,10 +56,20 @@ function unwrap(schema: z.ZodType): { schema: z.ZodType; optional: boolean; fall
 
 function written(value: unknown, kind: string): string {
   if (typeof value === 'number') {
-    if (kind === 'duration') return formatDuration(value).replaceAll(' ', '').replace(/m00s$|h00m$/, (end) => end[0] ?? '').replace(/\.0s$/, 's');
-    if (kind.startsWith('size')) return formatBytes(value).replace(/\.0+(?= )/, '').replace(' ', '');
+    if (kind === 'duration')
+      return formatDuration(value)
+        .replaceAll(' ', '')
+        .replace(/m00s$|h00m$/, (end) => end[0] ?? '')
+        .replace(/\.0s$/, 's');
+    if (kind.startsWith('size'))
+      return formatBytes(value)
+        .replace(/\.0+(?= )/, '')
+        .replace(' ', '');
   }
-  if (typeof value === 'object' && value !== null) return Object.values(value as object).every((v) => typeof v === 'string') ? Object.values(value as Record<string, string>).join(', ') : '';
+  if (typeof value === 'object' && value !== null)
+    return Object.values(value).every((v) => typeof v === 'string')
+      ? Object.values(value as Record<string, string>).join(', ')
+      : '';
   return String(value);
 }
 
@@ -76,10 +91,25 @@ export function describeConfig(): SectionDescription[] {
       const section = visitInner(type, at, inner);
       const literal = def.type === 'literal' ? `\`${String(def.values?.[0])}\`` : undefined;
       const listed = def.element ? metaOf(def.element) : undefined;
-      const kind = literal ?? (listed ? `list of ${listed.kind === 'mapping' ? 'mappings' : plural(listed.kind ?? 'text')}` : meta.kind ?? def.type);
+      const kind =
+        literal ??
+        (listed
+          ? `list of ${listed.kind === 'mapping' ? 'mappings' : plural(listed.kind ?? 'text')}`
+          : (meta.kind ?? def.type));
       const shown = fallback === undefined ? '' : written(fallback, kind);
-      const description = literal ? '' : `${meta.description ?? ''}${meta.example === undefined ? '' : ` For example \`${meta.example}\`.`}`;
-      return [{ key, kind, presence: optional ? 'optional' : 'required', ...(shown === '' ? {} : { default: shown }), description, ...(section === undefined ? {} : { section }) }];
+      const description = literal
+        ? ''
+        : `${meta.description ?? ''}${meta.example === undefined ? '' : ` For example \`${meta.example}\`.`}`;
+      return [
+        {
+          key,
+          kind,
+          presence: optional ? 'optional' : 'required',
+          ...(shown === '' ? {} : { default: shown }),
+          description,
+          ...(section === undefined ? {} : { section }),
+        },
+      ];
     });
     sections.push({ path, description: metaOf(schema).description ?? '', keys });
     for (const next of inner) next();
@@ -96,7 +126,10 @@ export function describeConfig(): SectionDescription[] {
     }
     if (def.element && definition(def.element).shape) return visitInner(def.element, `${path}[]`, inner);
     if (def.type !== 'record' || !def.valueType) return undefined;
-    const values = (definition(def.valueType).options ?? [def.valueType]).filter((option) => definition(option).shape && 'type' in (definition(option).shape ?? {}) && metaOf(option).kind === 'mapping');
+    const values = (definition(def.valueType).options ?? [def.valueType]).filter(
+      (option) =>
+        definition(option).shape && 'type' in (definition(option).shape ?? {}) && metaOf(option).kind === 'mapping',
+    );
     const named = values.map((option) => {
       const type = definition((definition(option).shape ?? {})['type'] as z.ZodType).values?.[0];
       return visitInner(option, `${path}.NAME (type: ${String(type)})`, inner);

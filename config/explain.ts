@@ -12,10 +12,18 @@ export function explain(issues: readonly Issue[]): RawProblem[] {
     switch (issue.code) {
       case 'unrecognized_keys': {
         const known = issue.message.split(' ');
-        return issue.keys.slice(0, 100).map((key) => ({ path: [...path, key], part: 'key' as const, message: unknownKey(key, known) }));
+        return issue.keys
+          .slice(0, 100)
+          .map((key) => ({ path: [...path, key], part: 'key' as const, message: unknownKey(key, known) }));
       }
       case 'invalid_type':
-        return [{ path, ...(issue.expected === 'array' ? {} : { part: 'key' as const }), message: wrongShape(issue.expected, issue.message) }];
+        return [
+          {
+            path,
+            ...(issue.expected === 'array' ? {} : { part: 'key' as const }),
+            message: wrongShape(issue.expected, issue.message),
+          },
+        ];
       case 'invalid_union': {
         const words = issue.message.split(' ');
         return [{ path, message: `is missing or unknown; use one of: ${words.join(', ')}` }];
@@ -39,7 +47,16 @@ function unknownKey(key: string, known: readonly string[]): string {
 }
 
 const wrongShape = (expected: string, message: string): string => {
-  const missing = message.includes('received undefined') ? 'is missing; it' : message.includes('received null') ? 'is empty; it' : 'it';
-  const what = expected === 'array' ? 'a list: [a, b]' : expected === 'object' || expected === 'record' ? 'a mapping of keys to values' : `a ${expected}`;
+  const missing = message.includes('received undefined')
+    ? 'is missing; it'
+    : message.includes('received null')
+      ? 'is empty; it'
+      : 'it';
+  const what =
+    expected === 'array'
+      ? 'a list: [a, b]'
+      : expected === 'object' || expected === 'record'
+        ? 'a mapping of keys to values'
+        : `a ${expected}`;
   return `${missing} must be ${what}`;
 };

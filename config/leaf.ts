@@ -35,17 +35,23 @@ export function withReferences<T>(resolve: (ref: SecretRef) => string, parse: ()
   }
 }
 
-const isMapping = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The reference a value is, or undefined; a broken one is refused. */
 export function referenceOf(value: unknown): SecretRef | undefined {
   if (!isMapping(value)) return undefined;
   const keys = Object.keys(value);
   const [key = ''] = keys;
-  if (keys.length !== 1 || (key !== 'env' && key !== 'file')) return refuse('must be one value, { env: NAME } or { file: PATH }');
+  if (keys.length !== 1 || (key !== 'env' && key !== 'file'))
+    return refuse('must be one value, { env: NAME } or { file: PATH }');
   const name = value[key];
-  if (typeof name !== 'string' || name === '') return refuse(`is a reference without a name; write { ${key}: ${key === 'env' ? 'NAME' : 'PATH'} }`);
-  if (key === 'env') return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? { env: name } : refuse(`${JSON.stringify(name)} is not a name of an environment variable`);
+  if (typeof name !== 'string' || name === '')
+    return refuse(`is a reference without a name; write { ${key}: ${key === 'env' ? 'NAME' : 'PATH'} }`);
+  if (key === 'env')
+    return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
+      ? { env: name }
+      : refuse(`${JSON.stringify(name)} is not a name of an environment variable`);
   return { file: name };
 }
 
@@ -53,7 +59,7 @@ export function referenceOf(value: unknown): SecretRef | undefined {
 export function show(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (isMapping(value)) return 'a mapping';
-  const text = JSON.stringify(value) ?? String(value);
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
@@ -70,7 +76,12 @@ function leaf<T>(meta: LeafMeta, parse: (value: string | number | boolean) => T,
         if (ref) origin = 'env' in ref ? `environment variable ${ref.env}` : `file ${ref.file}`;
         return parse(ref ? resolveReference(ref) : (input as string | number | boolean));
       } catch (error) {
-        if (isResurgoError(error)) ctx.addIssue({ code: 'custom', message: `${error.message.replace(/\.$/, '')}. ${error.hint}`, params: { code: isErrorCode(error.code) ? error.code : 'configInvalid' } });
+        if (isResurgoError(error))
+          ctx.addIssue({
+            code: 'custom',
+            message: `${error.message.replace(/\.$/, '')}. ${error.hint}`,
+            params: { code: isErrorCode(error.code) ? error.code : 'configInvalid' },
+          });
         else if (error instanceof Refusal) {
           const scalar = input !== undefined && input !== null && typeof input !== 'object';
           const shown = origin ? `(from ${origin}) ` : options.secret || !scalar ? '' : `${show(input)} `;
@@ -85,17 +96,23 @@ function leaf<T>(meta: LeafMeta, parse: (value: string | number | boolean) => T,
 const asText = (value: string | number | boolean): string => {
   if (typeof value !== 'string') return refuse(`is a ${typeof value}, not text; put it in quotes`);
   if (value.trim() === '') return refuse('is empty');
-  // eslint-disable-next-line no-control-regex
+
   if (/[\u0000-\u001f\u007f]/.test(value)) return refuse('has control characters or line breaks');
   return value;
 };
 
-export const text = (description: string, options: { example?: string; check?: (value: string) => string | undefined } = {}) =>
-  leaf<string>({ kind: 'text', description, ...(options.example === undefined ? {} : { example: options.example }) }, (value) => {
-    const word = asText(value);
-    const reason = options.check?.(word);
-    return reason === undefined ? word : refuse(reason);
-  });
+export const text = (
+  description: string,
+  options: { example?: string; check?: (value: string) => string | undefined } = {},
+) =>
+  leaf<string>(
+    { kind: 'text', description, ...(options.example === undefined ? {} : { example: options.example }) },
+    (value) => {
+      const word = asText(value);
+      const reason = options.check?.(word);
+      return reason === undefined ? word : refuse(reason);
+    },
+  );
 
 /** A path; made absolute, from the directory of the configuration, once everything is parsed. */
 export const filePath = (description: string, options: { absolute?: boolean } = {}) =>
@@ -111,7 +128,8 @@ export const name = (description: string) =>
     return namePattern.test(word) ? word : refuse(nameRule);
   });
 
-export const nameRule = 'is not a name: letters, digits, ".", "_" and "-", beginning with a letter or digit, at most 63';
+export const nameRule =
+  'is not a name: letters, digits, ".", "_" and "-", beginning with a letter or digit, at most 63';
 
 export const oneOf = <const T extends string>(values: readonly [T, ...T[]], description: string) =>
   leaf<T>({ kind: values.map((v) => `\`${v}\``).join(', '), description }, (value) => {
@@ -133,7 +151,9 @@ export const size = (description: string, options: { min?: number; max?: number;
     const bytes = parseSize(options.rate ? String(value).replace(/\/s$/, '') : String(value));
     if (bytes === undefined) return refuse(`is not a size; write for example ${sizeExample}`);
     if (bytes < (options.min ?? 1)) return refuse(`is too small; at least ${options.min ?? 1} bytes`);
-    return options.max !== undefined && bytes > options.max ? refuse(`is too large; at most ${options.max} bytes`) : bytes;
+    return options.max !== undefined && bytes > options.max
+      ? refuse(`is too large; at most ${options.max} bytes`)
+      : bytes;
   });
 
 export const integer = (description: string, min: number, max: number) =>
@@ -163,31 +183,50 @@ export const timezone = (description: string) =>
   });
 
 export const url = (description: string) =>
-  leaf<string>({ kind: 'URL', description }, (value) => {
-    const word = asText(value);
-    if (!URL.canParse(word) || !/^https?:\/\/[^/]/i.test(word)) return refuse('is not an http:// or https:// URL');
-    const parsed = new URL(word);
-    if (parsed.username || parsed.password) return refuse('carries a login; give the keys by reference in their own fields');
-    return parsed.search || parsed.hash ? refuse('must have no query') : word;
-  }, { secret: true });
+  leaf<string>(
+    { kind: 'URL', description },
+    (value) => {
+      const word = asText(value);
+      if (!URL.canParse(word) || !/^https?:\/\/[^/]/i.test(word)) return refuse('is not an http:// or https:// URL');
+      const parsed = new URL(word);
+      if (parsed.username || parsed.password)
+        return refuse('carries a login; give the keys by reference in their own fields');
+      return parsed.search || parsed.hash ? refuse('must have no query') : word;
+    },
+    { secret: true },
+  );
 
 export const recipient = (description: string) =>
   leaf<string>({ kind: 'age recipient', description }, (value) => {
-    if (typeof value === 'string' && /^AGE-(SECRET-KEY|PLUGIN)-/i.test(value)) return refuse('is an identity (the secret half), not a recipient; replace that key, it was in a file it should not be in');
-    if (typeof value !== 'string' || !/^age1[a-z0-9]+$/.test(value)) return refuse('is not an age recipient; it begins with age1');
-    return isBech32(value) ? value : refuse('is not a valid age recipient: its checksum does not fit; was a character lost or changed?');
+    if (typeof value === 'string' && /^AGE-(SECRET-KEY|PLUGIN)-/i.test(value))
+      return refuse(
+        'is an identity (the secret half), not a recipient; replace that key, it was in a file it should not be in',
+      );
+    if (typeof value !== 'string' || !/^age1[a-z0-9]+$/.test(value))
+      return refuse('is not an age recipient; it begins with age1');
+    return isBech32(value)
+      ? value
+      : refuse('is not a valid age recipient: its checksum does not fit; was a character lost or changed?');
   });
 
 export const publicKey = (description: string) =>
   leaf<string>({ kind: 'ed25519 public key', description }, (value) => {
     const word = asText(value);
-    return Buffer.from(word, 'base64').length === 32 && /^[A-Za-z0-9+/]{43}=$/.test(word) ? word : refuse('is not an ed25519 public key: 32 bytes in base64');
+    return Buffer.from(word, 'base64').length === 32 && /^[A-Za-z0-9+/]{43}=$/.test(word)
+      ? word
+      : refuse('is not an ed25519 public key: 32 bytes in base64');
   });
 
 /** A secret: kept as a reference, resolved where it is used. Its value is never shown. */
-export const secret = (description: string, options: { check?: (value: string) => string | undefined; shown?: (value: string) => string } = {}) =>
+export const secret = (
+  description: string,
+  options: { check?: (value: string) => string | undefined; shown?: (value: string) => string } = {},
+) =>
   secretLeaf({ kind: 'secret', description }, (value) => {
-    if (typeof value !== 'string') return refuse(`is a ${typeof value}, not text; put it in quotes, or better give it as { env: NAME } or { file: PATH }`);
+    if (typeof value !== 'string')
+      return refuse(
+        `is a ${typeof value}, not text; put it in quotes, or better give it as { env: NAME } or { file: PATH }`,
+      );
     if (value === '') return refuse('is empty');
     const reason = options.check?.(value);
     return reason === undefined ? new LiteralSecret(value, options.shown?.(value)) : refuse(reason);
@@ -198,14 +237,17 @@ export const connection = (description: string) =>
   secretLeaf({ kind: 'PostgreSQL URL', description, example: '{ env: SHOP_URL }' }, (value) => {
     if (typeof value !== 'string') return refuse('is not a PostgreSQL URL');
     const word = value.trim();
-    return /^postgres(ql)?:\/\/./.test(word) ? new LiteralSecret(word, redactUrl(word)) : refuse('must begin with postgres:// or postgresql://');
+    return /^postgres(ql)?:\/\/./.test(word)
+      ? new LiteralSecret(word, redactUrl(word))
+      : refuse('must begin with postgres:// or postgresql://');
   });
 
 /** A key file: a path, `{ file }` or `{ env }`; the key itself may not stand in the configuration. */
 export const keyFile = (description: string, example?: string) =>
   secretLeaf({ kind: 'key file', description, ...(example === undefined ? {} : { example }) }, (value) => {
     if (typeof value !== 'string') return refuse('is not a path');
-    if (/secret|-----BEGIN|\n/i.test(value)) return refuse('holds the key itself; keep it in a file of mode 0600 and name that: { file: ./resurgo.key }');
+    if (/secret|-----BEGIN|\n/i.test(value))
+      return refuse('holds the key itself; keep it in a file of mode 0600 and name that: { file: ./resurgo.key }');
     return value.trim() === '' ? refuse('is empty') : { file: value };
   });
 
@@ -229,14 +271,21 @@ function secretLeaf(meta: LeafMeta, parse: (value: unknown) => Secret) {
 
 /** A key of the interface that this version has not built; its presence is an error, never ignored. */
 export const notYet = (what: string, remedy = 'Remove it') =>
-  z.unknown().transform((_, ctx): never => {
-    ctx.addIssue({ code: 'custom', message: `${what} not supported by this version. ${remedy}.` });
-    return z.NEVER;
-  }).meta({ kind: 'unsupported', description: what });
+  z
+    .unknown()
+    .transform((_, ctx): never => {
+      ctx.addIssue({ code: 'custom', message: `${what} not supported by this version. ${remedy}.` });
+      return z.NEVER;
+    })
+    .meta({ kind: 'unsupported', description: what });
 
 /** A mapping of known keys. The message of an unknown one carries the known names for {@link explain}. */
 export const mapping = <T extends z.ZodRawShape>(shape: T, description = '') =>
-  z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined) }).meta({ kind: 'mapping', description });
+  z
+    .strictObject(shape, {
+      error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined),
+    })
+    .meta({ kind: 'mapping', description });
 
-export const list = <T extends z.ZodType>(item: T, description: string) => z.array(item).min(1).meta({ kind: 'list', description });
-
+export const list = <T extends z.ZodType>(item: T, description: string) =>
+  z.array(item).min(1).meta({ kind: 'list', description });

@@ -41,7 +41,11 @@ export function loadConfig(file: string, options: { env?: NodeJS.ProcessEnv } = 
   const shown = shownPath(absolute);
   const dir = path.dirname(absolute);
   const { bytes, info } = readConfigFile(absolute, shown);
-  const source = parseConfig(decodeUtf8(bytes, 'Configuration', shown), { shown, dir, env: options.env ?? process.env });
+  const source = parseConfig(decodeUtf8(bytes, 'Configuration', shown), {
+    shown,
+    dir,
+    env: options.env ?? process.env,
+  });
   return {
     config: absolutePaths(source, dir),
     path: absolute,
@@ -58,7 +62,10 @@ function readConfigFile(absolute: string, shown: string) {
     return readTrustedFile(absolute, 'Configuration', maxConfigBytes);
   } catch (error) {
     if (error instanceof ResurgoError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') {
-      throw new ResurgoError('configInvalid', `There is no configuration file ${shown}.`, { cause: error.cause, details: { hint: '`resurgo init` writes one; or name another with --config FILE.' } });
+      throw new ResurgoError('configInvalid', `There is no configuration file ${shown}.`, {
+        cause: error.cause,
+        details: { hint: '`resurgo init` writes one; or name another with --config FILE.' },
+      });
     }
     throw error;
   }
@@ -69,26 +76,40 @@ export function parseConfig(text: string, options: { shown: string; dir: string;
   const yaml = parseYaml(text);
   const problems: ConfigProblem[] = [...yaml.problems];
   if (problems.length === 0 && (yaml.data === undefined || yaml.data === null)) {
-    problems.push({ line: 1, column: 1, field: '', message: 'is empty; `resurgo init` writes a commented one', code: 'configInvalid' });
+    problems.push({
+      line: 1,
+      column: 1,
+      field: '',
+      message: 'is empty; `resurgo init` writes a commented one',
+      code: 'configInvalid',
+    });
   } else if (problems.length === 0) {
     const resolve = (ref: { env: string } | { file: string }): string =>
       resolveSecret('file' in ref ? { file: path.resolve(options.dir, ref.file) } : ref, 'Its value', options.env);
     const parsed = withReferences(resolve, () => configSchema.safeParse(yaml.data, { reportInput: false }));
-    const found = [...(parsed.error ? explain(parsed.error.issues.slice(0, maxProblems)) : []), ...crossCheck(yaml.data)].slice(0, maxProblems);
+    const found = [
+      ...(parsed.error ? explain(parsed.error.issues.slice(0, maxProblems)) : []),
+      ...crossCheck(yaml.data),
+    ].slice(0, maxProblems);
     for (const { path: at, part, message, code } of found) {
       problems.push({ ...yaml.locate(at, part), field: fieldName(at), message, code: code ?? 'configInvalid' });
     }
-    if (parsed.success && problems.length === 0) return parsed.data as Config;
+    if (parsed.success && found.length === 0) return parsed.data;
   }
   throw problemsError(problems, options.shown);
 }
 
 function problemsError(found: readonly ConfigProblem[], shown: string): ResurgoError {
   const problems = [...found].sort((a, b) => a.line - b.line || a.column - b.column);
-  const lines = problems.map((p) => `${shown}:${p.line}:${p.column} ${p.field === '' ? '' : `${p.field}: `}${p.message}${/[.?!]$/.test(p.message) ? '' : '.'}`);
+  const lines = problems.map(
+    (p) =>
+      `${shown}:${p.line}:${p.column} ${p.field === '' ? '' : `${p.field}: `}${p.message}${/[.?!]$/.test(p.message) ? '' : '.'}`,
+  );
   const code = problems.every((p) => p.code === 'configUnsafe') ? 'configUnsafe' : 'configInvalid';
   const head = problems.length === 1 ? '' : `${shown} has ${problems.length} problems:\n`;
-  return new ResurgoError(code, head + lines.join('\n'), { details: { problems, hint: 'docs/reference/config.md lists every key.' } });
+  return new ResurgoError(code, head + lines.join('\n'), {
+    details: { problems, hint: 'docs/reference/config.md lists every key.' },
+  });
 }
 
 /** Relative to the working directory when it lies below it. */

@@ -4,14 +4,18 @@ import type { BackupKind } from '../domain/backup.ts';
 import type { Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
 import { didYouMean } from './suggest.ts';
 
-const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined => (Object.hasOwn(record, key) ? record[key] : undefined);
+const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
 
 /** @throws targetUnknown */
 export function targetOf(config: Config, name: string): TargetConfig {
   const target = own(config.targets, name);
   if (target) return target;
   const names = Object.keys(config.targets);
-  throw new ResurgoError('targetUnknown', `The configuration has no target ${JSON.stringify(name)}${didYouMean(name, names) || `; there are ${names.slice(0, 20).join(', ')}`}.`);
+  throw new ResurgoError(
+    'targetUnknown',
+    `The configuration has no target ${JSON.stringify(name)}${didYouMean(name, names) || `; there are ${names.slice(0, 20).join(', ')}`}.`,
+  );
 }
 
 /** @throws configInvalid */
@@ -19,10 +23,14 @@ export function repositoryOf(config: Config, name: string): RepositoryConfig {
   const repository = own(config.repositories, name);
   if (repository) return repository;
   const names = Object.keys(config.repositories);
-  throw new ResurgoError('configInvalid', `The configuration has no repository ${JSON.stringify(name)}${didYouMean(name, names) || `; there are ${names.slice(0, 20).join(', ')}`}.`);
+  throw new ResurgoError(
+    'configInvalid',
+    `The configuration has no repository ${JSON.stringify(name)}${didYouMean(name, names) || `; there are ${names.slice(0, 20).join(', ')}`}.`,
+  );
 }
 
-export const policiesOf = (config: Config, target: string): PolicyConfig[] => (config.policies ?? []).filter((policy) => policy.targets.includes(target));
+export const policiesOf = (config: Config, target: string): PolicyConfig[] =>
+  (config.policies ?? []).filter((policy) => policy.targets.includes(target));
 
 /**
  * Names of the repositories a backup of this kind goes to, in the order they are declared: those of the policies for
@@ -33,25 +41,35 @@ export function repositoriesFor(config: Config, target: string, kind?: BackupKin
   const fallback = targetOf(config, target).repositories ?? all;
   const policies = policiesOf(config, target);
   const fitting = policies.filter((policy) => kind === undefined || policy.kind === kind);
-  const chosen = new Set((fitting.length > 0 ? fitting : policies).flatMap((policy) => policy.repositories ?? fallback));
+  const chosen = new Set(
+    (fitting.length > 0 ? fitting : policies).flatMap((policy) => policy.repositories ?? fallback),
+  );
   if (chosen.size === 0) for (const name of fallback) chosen.add(name);
   return all.filter((name) => chosen.has(name));
 }
 
-export const objectivesOf = (config: Config, target: string): ObjectivesConfig => targetOf(config, target).objectives ?? config.objectives;
+export const objectivesOf = (config: Config, target: string): ObjectivesConfig =>
+  targetOf(config, target).objectives ?? config.objectives;
 
 /**
  * Every server of a target: its `members`, or `connection` (named `primary`, though which is primary is found out) and `standbys`.
  * Passwords fall back to the target's.
  */
 export function membersOf(target: TargetConfig): MemberConfig[] {
-  const inherit = (member: MemberConfig): MemberConfig => (member.password === undefined && target.password !== undefined ? { ...member, password: target.password } : member);
+  const inherit = (member: MemberConfig): MemberConfig =>
+    member.password === undefined && target.password !== undefined ? { ...member, password: target.password } : member;
   if (target.members) return target.members.map(inherit);
-  const first: MemberConfig[] = target.connection === undefined ? [] : [{
-    name: 'primary', connection: target.connection,
-    ...(target.host === undefined ? {} : { host: target.host }),
-    ...(target.dataDir === undefined ? {} : { dataDir: target.dataDir }),
-    ...(target.service === undefined ? {} : { service: target.service }),
-  }];
+  const first: MemberConfig[] =
+    target.connection === undefined
+      ? []
+      : [
+          {
+            name: 'primary',
+            connection: target.connection,
+            ...(target.host === undefined ? {} : { host: target.host }),
+            ...(target.dataDir === undefined ? {} : { dataDir: target.dataDir }),
+            ...(target.service === undefined ? {} : { service: target.service }),
+          },
+        ];
   return [...first, ...(target.standbys ?? [])].map(inherit);
 }

@@ -6,20 +6,33 @@ import type { Secret } from './secret.ts';
 /** The configuration with every relative path made absolute from `dir`. */
 export function absolutePaths(config: Config, dir: string): Config {
   const at = (file: string): string => path.resolve(dir, file);
-  const secret = (value: Secret): Secret => (!(value instanceof LiteralSecret) && 'file' in value ? { file: at(value.file) } : value);
+  const secret = (value: Secret): Secret =>
+    !(value instanceof LiteralSecret) && 'file' in value ? { file: at(value.file) } : value;
   /** Applies `change` to the fields of `object` that are there. */
-  const change = <T extends object, K extends keyof T>(object: T, keys: readonly K[], by: (value: NonNullable<T[K]>) => unknown): T => {
-    const changed = keys.flatMap((key) => (object[key] === undefined || object[key] === null ? [] : [[key, by(object[key])]]));
+  const change = <T extends object, K extends keyof T>(
+    object: T,
+    keys: readonly K[],
+    by: (value: NonNullable<T[K]>) => unknown,
+  ): T => {
+    const changed = keys.flatMap((key) =>
+      object[key] === undefined || object[key] === null ? [] : [[key, by(object[key])]],
+    );
     return { ...object, ...Object.fromEntries(changed) } as T;
   };
   const mapValues = <T>(record: Readonly<Record<string, T>>, by: (value: T) => T): Record<string, T> =>
     Object.fromEntries(Object.entries(record).map(([key, value]) => [key, by(value)]));
 
   const repository = (value: RepositoryConfig): RepositoryConfig =>
-    value.type === 'disk' ? change(value, ['path'], at) : change(value, ['accessKeyId', 'secretAccessKey', 'sessionToken'], secret);
+    value.type === 'disk'
+      ? change(value, ['path'], at)
+      : change(value, ['accessKeyId', 'secretAccessKey', 'sessionToken'], secret);
   const member = (value: MemberConfig): MemberConfig => change(value, ['connection', 'password'], secret);
   const target = (value: TargetConfig): TargetConfig =>
-    change(change(change(value, ['connection', 'password'], secret), ['toolsDir', 'staging'], at), ['members', 'standbys'], (members) => members.map(member));
+    change(
+      change(change(value, ['connection', 'password'], secret), ['toolsDir', 'staging'], at),
+      ['members', 'standbys'],
+      (members) => members.map(member),
+    );
 
   return {
     ...config,

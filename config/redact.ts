@@ -26,13 +26,16 @@ const plain = (value: unknown): unknown => JSON.parse(canonicalJson(value)) as u
  */
 export function snapshotOf(loaded: Pick<LoadedConfig, 'source'>, target: string): ConfigSnapshot {
   const { source } = loaded;
-  const meaning = (value: object): Record<string, unknown> => plain(Object.fromEntries(Object.entries(value).filter(([key]) => !local.has(key)))) as Record<string, unknown>;
+  const meaning = (value: object): Record<string, unknown> =>
+    plain(Object.fromEntries(Object.entries(value).filter(([key]) => !local.has(key)))) as Record<string, unknown>;
   const body = {
     schemaVersion: 1 as const,
     target,
     definition: meaning(targetOf(source, target)),
     policies: plain(policiesOf(source, target).map(({ kind, repositories }) => ({ kind, repositories }))) as unknown[],
-    repositories: Object.fromEntries(repositoriesFor(source, target).map((name) => [name, meaning(repositoryOf(source, name))])),
+    repositories: Object.fromEntries(
+      repositoriesFor(source, target).map((name) => [name, meaning(repositoryOf(source, name))]),
+    ),
     recipients: source.encryption.recipients ?? [],
   };
   return { ...body, hash: createHash('sha256').update(canonicalJson(body)).digest('hex') };

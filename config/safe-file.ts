@@ -11,8 +11,17 @@ const isPrivateGroup = (info: Stats): boolean => info.gid === info.uid && info.u
 
 const unreadable = (what: string, file: string, error: unknown): ResurgoError => {
   const code = (error as NodeJS.ErrnoException).code ?? 'error';
-  const reason = { ENOENT: 'does not exist', EACCES: 'may not be read by this user', EISDIR: 'is a directory', ELOOP: 'is a loop of symbolic links', ENOTDIR: 'lies below something that is no directory' }[code];
-  return new ResurgoError('configInvalid', `${what}: file ${file} ${reason ?? `cannot be read (${code})`}.`, { cause: error, details: { hint: 'Correct the path, or create the file.' } });
+  const reason = {
+    ENOENT: 'does not exist',
+    EACCES: 'may not be read by this user',
+    EISDIR: 'is a directory',
+    ELOOP: 'is a loop of symbolic links',
+    ENOTDIR: 'lies below something that is no directory',
+  }[code];
+  return new ResurgoError('configInvalid', `${what}: file ${file} ${reason ?? `cannot be read (${code})`}.`, {
+    cause: error,
+    details: { hint: 'Correct the path, or create the file.' },
+  });
 };
 
 /** Opens, checks and reads through one descriptor, so that what was checked is what is read. Never blocks on a FIFO. */
@@ -22,8 +31,16 @@ function readChecked(file: string, what: string, limit: number, check: (info: St
     descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     const info = fstatSync(descriptor);
     if (info.isDirectory()) throw Object.assign(new Error('directory'), { code: 'EISDIR' });
-    if (!info.isFile()) throw new ResurgoError('configInvalid', `${what}: ${file} is not a regular file.`, { details: { hint: 'Name a regular file.' } });
-    if (info.size > limit) throw new ResurgoError('configInvalid', `${what}: file ${file} has ${info.size} bytes; at most ${limit} are read.`, { details: { hint: 'Is it the right file?' } });
+    if (!info.isFile())
+      throw new ResurgoError('configInvalid', `${what}: ${file} is not a regular file.`, {
+        details: { hint: 'Name a regular file.' },
+      });
+    if (info.size > limit)
+      throw new ResurgoError(
+        'configInvalid',
+        `${what}: file ${file} has ${info.size} bytes; at most ${limit} are read.`,
+        { details: { hint: 'Is it the right file?' } },
+      );
     check(info);
     return readFileSync(descriptor);
   } catch (error) {
@@ -43,7 +60,11 @@ export function readPrivateFile(file: string, what: string): string {
   const bytes = readChecked(file, what, maxSecretBytes, (info) => {
     const group = info.uid === 0 && process.getuid?.() !== 0 ? 0o030 : 0o070;
     if ((info.mode & (group | 0o007)) !== 0) {
-      throw new ResurgoError('configUnsafe', `${what}: file ${file} has mode ${octal(info.mode)}, so others may read it.`, { details: { hint: `chmod 600 ${file}` } });
+      throw new ResurgoError(
+        'configUnsafe',
+        `${what}: file ${file} has mode ${octal(info.mode)}, so others may read it.`,
+        { details: { hint: `chmod 600 ${file}` } },
+      );
     }
   });
   return decodeUtf8(bytes, what, file);
@@ -60,7 +81,11 @@ export function readTrustedFile(file: string, what: string, limit: number): { by
     refuseWritable(info, file, what);
     const uid = process.getuid?.() ?? 0;
     if (uid !== 0 && info.uid !== 0 && info.uid !== uid) {
-      throw new ResurgoError('configUnsafe', `${what}: file ${file} belongs to user ${info.uid}, who may change it, and this is user ${uid}.`, { details: { hint: `chown the file to user ${uid} or root.` } });
+      throw new ResurgoError(
+        'configUnsafe',
+        `${what}: file ${file} belongs to user ${info.uid}, who may change it, and this is user ${uid}.`,
+        { details: { hint: `chown the file to user ${uid} or root.` } },
+      );
     }
   });
   refuseOpenDirectory(path.dirname(path.resolve(file)), what);
@@ -70,7 +95,11 @@ export function readTrustedFile(file: string, what: string, limit: number): { by
 function refuseWritable(info: Stats, file: string, what: string): void {
   const group = (info.mode & 0o020) !== 0 && !isPrivateGroup(info);
   if (group || (info.mode & 0o002) !== 0) {
-    throw new ResurgoError('configUnsafe', `${what}: file ${file} has mode ${octal(info.mode)}, so others may change it.`, { details: { hint: `chmod go-w ${file}` } });
+    throw new ResurgoError(
+      'configUnsafe',
+      `${what}: file ${file} has mode ${octal(info.mode)}, so others may change it.`,
+      { details: { hint: `chmod go-w ${file}` } },
+    );
   }
 }
 
@@ -78,7 +107,11 @@ function refuseWritable(info: Stats, file: string, what: string): void {
 function refuseOpenDirectory(directory: string, what: string): void {
   const info = statSync(directory);
   if ((info.mode & 0o002) !== 0 && (info.mode & 0o1000) === 0) {
-    throw new ResurgoError('configUnsafe', `${what}: directory ${directory} has mode ${octal(info.mode)}, so others may replace files in it.`, { details: { hint: `chmod o-w ${directory}` } });
+    throw new ResurgoError(
+      'configUnsafe',
+      `${what}: directory ${directory} has mode ${octal(info.mode)}, so others may replace files in it.`,
+      { details: { hint: `chmod o-w ${directory}` } },
+    );
   }
 }
 
@@ -94,11 +127,15 @@ export function checkHookProgram(file: string, what: string, configOwner: number
     throw unreadable(what, file, error);
   }
   if (!info.isFile() || (info.mode & 0o111) === 0) {
-    throw new ResurgoError('configInvalid', `${what}: ${file} is not a program (mode ${octal(info.mode)}).`, { details: { hint: `chmod +x ${file}, or name another.` } });
+    throw new ResurgoError('configInvalid', `${what}: ${file} is not a program (mode ${octal(info.mode)}).`, {
+      details: { hint: `chmod +x ${file}, or name another.` },
+    });
   }
   refuseWritable(info, file, what);
   if (![0, process.getuid?.() ?? 0, configOwner].includes(info.uid)) {
-    throw new ResurgoError('configUnsafe', `${what}: ${file} belongs to user ${info.uid}, who may change it.`, { details: { hint: 'chown it to root or to the user of the worker.' } });
+    throw new ResurgoError('configUnsafe', `${what}: ${file} belongs to user ${info.uid}, who may change it.`, {
+      details: { hint: 'chown it to root or to the user of the worker.' },
+    });
   }
   refuseOpenDirectory(path.dirname(file), what);
 }
@@ -106,7 +143,9 @@ export function checkHookProgram(file: string, what: string, configOwner: number
 /** @throws configInvalid naming the line of the first byte that is not UTF-8 */
 export function decodeUtf8(bytes: Buffer, what: string, file: string): string {
   const invalid = (reason: string): never => {
-    throw new ResurgoError('configInvalid', `${what}: file ${file} ${reason}.`, { details: { hint: 'Save it as UTF-8 text.' } });
+    throw new ResurgoError('configInvalid', `${what}: file ${file} ${reason}.`, {
+      details: { hint: 'Save it as UTF-8 text.' },
+    });
   };
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) return invalid('is UTF-16');
   const nul = bytes.indexOf(0);
@@ -120,4 +159,5 @@ export function decodeUtf8(bytes: Buffer, what: string, file: string): string {
   }
 }
 
-const lineOf = (bytes: Buffer, offset: number): number => bytes.subarray(0, offset).toString('latin1').split('\n').length;
+const lineOf = (bytes: Buffer, offset: number): number =>
+  bytes.subarray(0, offset).toString('latin1').split('\n').length;

@@ -1,64 +1,144 @@
 import { z } from 'zod';
-import { connection, duration, filePath, flag, integer, list, mapping, name, notYet, oneOf, secret, size, text } from './leaf.ts';
+import {
+  connection,
+  duration,
+  filePath,
+  flag,
+  integer,
+  list,
+  mapping,
+  name,
+  notYet,
+  oneOf,
+  secret,
+  size,
+  text,
+} from './leaf.ts';
 
 const command = (what: string) =>
-  list(text('One argument.'), `Program and arguments that ${what}; no shell. The program by absolute path, or found on the PATH.`).optional();
+  list(
+    text('One argument.'),
+    `Program and arguments that ${what}; no shell. The program by absolute path, or found on the PATH.`,
+  ).optional();
 
-export const service = mapping({
-  stop: command('stop what uses the database, before an in-place restore swaps the data'),
-  start: command('start it again'),
-  health: command('end with 0 when the service is well'),
-  timeout: duration('How long each may take.').default(120_000),
-}, 'Hooks around an in-place restore.');
+export const service = mapping(
+  {
+    stop: command('stop what uses the database, before an in-place restore swaps the data'),
+    start: command('start it again'),
+    health: command('end with 0 when the service is well'),
+    timeout: duration('How long each may take.').default(120_000),
+  },
+  'Hooks around an in-place restore.',
+);
 
-export const objectives = mapping({
-  rto: duration('Recovery time objective: how long a recovery may take.').default(4 * 3_600_000),
-  rpo: duration('Recovery point objective: how much time of data may be lost.').default(3_600_000),
-}, 'What is promised; measured against.');
+export const objectives = mapping(
+  {
+    rto: duration('Recovery time objective: how long a recovery may take.').default(4 * 3_600_000),
+    rpo: duration('Recovery point objective: how much time of data may be lost.').default(3_600_000),
+  },
+  'What is promised; measured against.',
+);
 
 const userName = (description: string) =>
-  text(description, { example: 'postgres', check: (value) => (/^[a-z_][a-z0-9_.-]*\$?$/i.test(value) ? undefined : 'is not a user name') }).optional();
+  text(description, {
+    example: 'postgres',
+    check: (value) => (/^[a-z_][a-z0-9_.-]*\$?$/i.test(value) ? undefined : 'is not a user name'),
+  }).optional();
 
 const dataDir = filePath('Data directory of the server on its host.', { absolute: true });
 
-export const member = mapping({
-  name: name('Name of the member.'),
-  host: name('Worker host it runs on: the worker\'s `--host`; work bound to it goes to the queue `resurgo.host.<host>`.').optional(),
-  connection: connection('URL of this server.'),
-  password: secret('Password, when the URL has none; default the target\'s.').optional(),
-  dataDir: dataDir.optional(),
-  service: service.optional(),
-  fence: notYet('Fencing comes with failover, which is', 'Remove the key').optional(),
-  site: text('Where it stands; a label.').optional(),
-}, 'One server of a cluster.');
+export const member = mapping(
+  {
+    name: name('Name of the member.'),
+    host: name(
+      "Worker host it runs on: the worker's `--host`; work bound to it goes to the queue `resurgo.host.<host>`.",
+    ).optional(),
+    connection: connection('URL of this server.'),
+    password: secret("Password, when the URL has none; default the target's.").optional(),
+    dataDir: dataDir.optional(),
+    service: service.optional(),
+    fence: notYet('Fencing comes with failover, which is', 'Remove the key').optional(),
+    site: text('Where it stands; a label.').optional(),
+  },
+  'One server of a cluster.',
+);
 
-export const postgresTarget = mapping({
-  type: z.literal('postgres'),
-  engine: oneOf(['physical', 'logical'], '`physical`: the whole cluster by base backups, with incrementals from PostgreSQL 17 on; `logical`: one database by pg_dump.'),
-  connection: connection('URL of the server (or of the primary; further ones under `standbys`).').optional(),
-  password: secret('Password, when the URL has none.').optional(),
-  standbys: list(member, 'Streaming standbys of the server in `connection`.').optional(),
-  members: list(member, 'All servers of a cluster; which is primary is found out. In place of `connection` and `standbys`.').optional(),
-  wal: flag('').refine((on) => !on, 'WAL archiving is not supported by this version. Remove the key, or set it to false.').meta({ kind: '`false`', description: 'Continuous WAL archiving; `true` is refused until it is built.' }).optional(),
-  dataDir: dataDir.optional(),
-  toolsDir: filePath('Directory of pg_dump, pg_combinebackup …; default: found by the server\'s major version.').optional(),
-  jobs: integer('Parallel connections of a logical dump or restore; default by the number of CPUs.', 1, 64).optional(),
-  compression: oneOf(['zstd', 'none'], 'How parts are compressed.').default('zstd'),
-  compressionLevel: integer('zstd level.', 1, 19).default(3),
-  verify: oneOf(['checksum', 'authenticated', 'content'], 'How deep a backup is read back before it is called verified: `checksum` compares stored bytes, `authenticated` also decrypts every part, `content` also checks what is inside.').default('authenticated'),
-  only: mapping({
-    schemas: list(text('Schema name as it is stored, unquoted.'), 'Only these schemas, as stored, unquoted.').optional(),
-    tables: list(text('`schema.table` as stored, unquoted.'), 'Only these tables, `schema.table` as stored, unquoted.').optional(),
-  }, 'Part of the database (logical).').optional(),
-  checkpoint: oneOf(['fast', 'spread'], 'Checkpoint before a physical backup: at once, or spread over time to spare the disk.').default('fast'),
-  maxRate: size('Upper limit of what is read from the server, per second.', { rate: true, min: 32 * 1024 }).optional(),
-  backupFrom: oneOf(['primary', 'prefer-standby', 'standby'], 'Which server is read.').default('primary'),
-  repositories: list(name('Name of a repository.'), 'Where backups go when no policy says; default all repositories.').optional(),
-  tablespaceMap: z.record(z.string(), filePath('Where it goes.', { absolute: true })).meta({ kind: 'mapping of path to path', description: 'Where tablespaces go in a restore: old directory → new directory (physical).' }).optional(),
-  service: service.optional(),
-  owner: userName('User who owns restored data directories (physical); default the owner of `dataDir`, else `runAs`.'),
-  runAs: userName('User under whom PostgreSQL\'s programs run when the worker is root.'),
-  host: name('Worker host that backs it up and restores it: the worker\'s `--host`; default any worker.').optional(),
-  staging: filePath('Directory for what is unpacked and combined before it is swapped in; default beside the destination.').optional(),
-  objectives: objectives.optional(),
-}, 'A PostgreSQL server or database.');
+export const postgresTarget = mapping(
+  {
+    type: z.literal('postgres'),
+    engine: oneOf(
+      ['physical', 'logical'],
+      '`physical`: the whole cluster by base backups, with incrementals from PostgreSQL 17 on; `logical`: one database by pg_dump.',
+    ),
+    connection: connection('URL of the server (or of the primary; further ones under `standbys`).').optional(),
+    password: secret('Password, when the URL has none.').optional(),
+    standbys: list(member, 'Streaming standbys of the server in `connection`.').optional(),
+    members: list(
+      member,
+      'All servers of a cluster; which is primary is found out. In place of `connection` and `standbys`.',
+    ).optional(),
+    wal: flag('')
+      .refine((on) => !on, 'WAL archiving is not supported by this version. Remove the key, or set it to false.')
+      .meta({ kind: '`false`', description: 'Continuous WAL archiving; `true` is refused until it is built.' })
+      .optional(),
+    dataDir: dataDir.optional(),
+    toolsDir: filePath(
+      "Directory of pg_dump, pg_combinebackup …; default: found by the server's major version.",
+    ).optional(),
+    jobs: integer(
+      'Parallel connections of a logical dump or restore; default by the number of CPUs.',
+      1,
+      64,
+    ).optional(),
+    compression: oneOf(['zstd', 'none'], 'How parts are compressed.').default('zstd'),
+    compressionLevel: integer('zstd level.', 1, 19).default(3),
+    verify: oneOf(
+      ['checksum', 'authenticated', 'content'],
+      'How deep a backup is read back before it is called verified: `checksum` compares stored bytes, `authenticated` also decrypts every part, `content` also checks what is inside.',
+    ).default('authenticated'),
+    only: mapping(
+      {
+        schemas: list(
+          text('Schema name as it is stored, unquoted.'),
+          'Only these schemas, as stored, unquoted.',
+        ).optional(),
+        tables: list(
+          text('`schema.table` as stored, unquoted.'),
+          'Only these tables, `schema.table` as stored, unquoted.',
+        ).optional(),
+      },
+      'Part of the database (logical).',
+    ).optional(),
+    checkpoint: oneOf(
+      ['fast', 'spread'],
+      'Checkpoint before a physical backup: at once, or spread over time to spare the disk.',
+    ).default('fast'),
+    maxRate: size('Upper limit of what is read from the server, per second.', {
+      rate: true,
+      min: 32 * 1024,
+    }).optional(),
+    backupFrom: oneOf(['primary', 'prefer-standby', 'standby'], 'Which server is read.').default('primary'),
+    repositories: list(
+      name('Name of a repository.'),
+      'Where backups go when no policy says; default all repositories.',
+    ).optional(),
+    tablespaceMap: z
+      .record(z.string(), filePath('Where it goes.', { absolute: true }))
+      .meta({
+        kind: 'mapping of path to path',
+        description: 'Where tablespaces go in a restore: old directory → new directory (physical).',
+      })
+      .optional(),
+    service: service.optional(),
+    owner: userName(
+      'User who owns restored data directories (physical); default the owner of `dataDir`, else `runAs`.',
+    ),
+    runAs: userName("User under whom PostgreSQL's programs run when the worker is root."),
+    host: name("Worker host that backs it up and restores it: the worker's `--host`; default any worker.").optional(),
+    staging: filePath(
+      'Directory for what is unpacked and combined before it is swapped in; default beside the destination.',
+    ).optional(),
+    objectives: objectives.optional(),
+  },
+  'A PostgreSQL server or database.',
+);

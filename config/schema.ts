@@ -1,62 +1,133 @@
 /** The configuration file. What its keys mean stands here and, generated from here, in docs/reference/config.md. */
 import { z } from 'zod';
-import { cron, duration, integer, keyFile, list, mapping, name, notYet, oneOf, publicKey, recipient, secret, timezone } from './leaf.ts';
+import {
+  cron,
+  duration,
+  integer,
+  keyFile,
+  list,
+  mapping,
+  name,
+  notYet,
+  oneOf,
+  publicKey,
+  recipient,
+  secret,
+  timezone,
+} from './leaf.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
-import { member, objectives, postgresTarget, service } from './schema-target.ts';
+import { objectives, postgresTarget, type member, type service } from './schema-target.ts';
 
-const encryption = mapping({
-  recipients: list(recipient('An age public key.'), 'Who can restore: age public keys.').optional(),
-  identity: keyFile('The age identity (secret key); only where restores run.', '{ file: ./resurgo.key }').optional(),
-  passphrase: secret('In place of recipients and identity: one passphrase for both.', { check: (value) => (value.length < 12 ? 'is shorter than 12 characters' : undefined) }).optional(),
-  hostKey: keyFile('This host\'s own key: signs manifests, opens metadata of its own backups.').default({ file: './resurgo-host.key' }),
-  trustedHosts: list(publicKey('Public signing key of a host.'), 'Public signing keys of hosts whose manifests are accepted; default this host\'s.').optional(),
-}, 'Keys. Everything is encrypted before it leaves the host.');
+const encryption = mapping(
+  {
+    recipients: list(recipient('An age public key.'), 'Who can restore: age public keys.').optional(),
+    identity: keyFile('The age identity (secret key); only where restores run.', '{ file: ./resurgo.key }').optional(),
+    passphrase: secret('In place of recipients and identity: one passphrase for both.', {
+      check: (value) => (value.length < 12 ? 'is shorter than 12 characters' : undefined),
+    }).optional(),
+    hostKey: keyFile("This host's own key: signs manifests, opens metadata of its own backups.").default({
+      file: './resurgo-host.key',
+    }),
+    trustedHosts: list(
+      publicKey('Public signing key of a host.'),
+      "Public signing keys of hosts whose manifests are accepted; default this host's.",
+    ).optional(),
+  },
+  'Keys. Everything is encrypted before it leaves the host.',
+);
 
 /** One schema per value of `type`, each known value that is not built yet refused in words. */
-const byType = <A extends z.ZodType, B extends z.ZodType>(known: readonly [A, B] | readonly [A], words: readonly string[], unbuilt: readonly string[], description: string) => {
+const byType = <A extends z.ZodType, B extends z.ZodType>(
+  known: readonly [A, B] | readonly [A],
+  words: readonly string[],
+  unbuilt: readonly string[],
+  description: string,
+) => {
   const refused = unbuilt.map((type) =>
     z.looseObject({ type: z.literal(type) }).transform((_, ctx): never => {
-      ctx.addIssue({ code: 'custom', path: ['type'], message: `${JSON.stringify(type)} is not supported by this version. Use one of: ${words.join(', ')}.` });
+      ctx.addIssue({
+        code: 'custom',
+        path: ['type'],
+        message: `${JSON.stringify(type)} is not supported by this version. Use one of: ${words.join(', ')}.`,
+      });
       return z.NEVER;
     }),
   );
-  const options = [...known, ...refused] as unknown as readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]];
-  return (z.discriminatedUnion('type', options, { error: (issue) => (issue.code === 'invalid_union' ? words.join(' ') : undefined) }) as unknown as z.ZodUnion<readonly [A, B]>).meta({ kind: 'mapping', description });
+  const options = [...known, ...refused] as unknown as readonly [
+    z.core.$ZodTypeDiscriminable,
+    ...z.core.$ZodTypeDiscriminable[],
+  ];
+  return (
+    z.discriminatedUnion('type', options, { error: () => words.join(' ') }) as unknown as z.ZodUnion<readonly [A, B]>
+  ).meta({ kind: 'mapping', description });
 };
 
-const policy = mapping({
-  targets: list(name('Name of a target.'), 'What is backed up.'),
-  kind: oneOf(['full', 'differential', 'incremental'], 'Everything; what changed since the last full; what changed since the last backup.').default('full'),
-  schedule: cron('When, as five cron fields or @daily …').optional(),
-  timezone: timezone('Whose clock the schedule follows.').default('UTC'),
-  repositories: list(name('Name of a repository.'), 'Where to; default the target\'s `repositories`, else all.').optional(),
-}, 'What is backed up when and where to.');
+const policy = mapping(
+  {
+    targets: list(name('Name of a target.'), 'What is backed up.'),
+    kind: oneOf(
+      ['full', 'differential', 'incremental'],
+      'Everything; what changed since the last full; what changed since the last backup.',
+    ).default('full'),
+    schedule: cron('When, as five cron fields or @daily …').optional(),
+    timezone: timezone('Whose clock the schedule follows.').default('UTC'),
+    repositories: list(
+      name('Name of a repository.'),
+      "Where to; default the target's `repositories`, else all.",
+    ).optional(),
+  },
+  'What is backed up when and where to.',
+);
 
 const count = (what: string) => integer(`Keep the newest of each of the last N ${what}.`, 0, 10_000).optional();
-const retentionRule = mapping({
-  targets: list(name('Name of a target.'), 'Only for these targets.').optional(),
-  repositories: list(name('Name of a repository.'), 'Only in these repositories.').optional(),
-  last: integer('Keep the newest N.', 0, 10_000).optional(),
-  hourly: count('hours'),
-  daily: count('days'),
-  weekly: count('weeks'),
-  monthly: count('months'),
-  yearly: count('years'),
-  age: duration('Keep what is younger.').optional(),
-  pitr: duration('Keep what a recovery to any moment of this window needs.').optional(),
-}, 'A backup stays if any rule keeps it.');
+const retentionRule = mapping(
+  {
+    targets: list(name('Name of a target.'), 'Only for these targets.').optional(),
+    repositories: list(name('Name of a repository.'), 'Only in these repositories.').optional(),
+    last: integer('Keep the newest N.', 0, 10_000).optional(),
+    hourly: count('hours'),
+    daily: count('days'),
+    weekly: count('weeks'),
+    monthly: count('months'),
+    yearly: count('years'),
+    age: duration('Keep what is younger.').optional(),
+    pitr: duration('Keep what a recovery to any moment of this window needs.').optional(),
+  },
+  'A backup stays if any rule keeps it.',
+);
 
 const unbuilt = (section: string) => notYet(`Section "${section}" is`, 'Remove it').optional();
 
 export const configSchema = mapping({
-  version: z.unknown().transform((value, ctx): 1 => {
-    if (value === 1) return 1;
-    ctx.addIssue({ code: 'custom', message: value === undefined ? 'is missing; write version: 1' : `${JSON.stringify(value)} is not a version this Resurgo knows; write version: 1` });
-    return z.NEVER;
-  }).meta({ kind: '`1`', description: 'Version of this format.' }),
+  version: z
+    .unknown()
+    .transform((value, ctx): 1 => {
+      if (value === 1) return 1;
+      ctx.addIssue({
+        code: 'custom',
+        message:
+          value === undefined
+            ? 'is missing; write version: 1'
+            : `${JSON.stringify(value)} is not a version this Resurgo knows; write version: 1`,
+      });
+      return z.NEVER;
+    })
+    .meta({ kind: '`1`', description: 'Version of this format.' }),
   encryption,
-  repositories: z.record(z.string(), byType([diskRepository, s3Repository], ['disk', 's3'], [], 'A place for backups.')).meta({ kind: 'mapping of name to repository', description: 'Where backups are kept, by name.' }),
-  targets: z.record(z.string(), byType<typeof postgresTarget, typeof postgresTarget>([postgresTarget], ['postgres'], ['files', 'config', 'group', 'dataset', 'rds'], 'Something to back up.')).meta({ kind: 'mapping of name to target', description: 'What is backed up, by name.' }),
+  repositories: z
+    .record(z.string(), byType([diskRepository, s3Repository], ['disk', 's3'], [], 'A place for backups.'))
+    .meta({ kind: 'mapping of name to repository', description: 'Where backups are kept, by name.' }),
+  targets: z
+    .record(
+      z.string(),
+      byType<typeof postgresTarget, typeof postgresTarget>(
+        [postgresTarget],
+        ['postgres'],
+        ['files', 'config', 'group', 'dataset', 'rds'],
+        'Something to back up.',
+      ),
+    )
+    .meta({ kind: 'mapping of name to target', description: 'What is backed up, by name.' }),
   policies: list(policy, 'Which target is backed up when, how and where to.').optional(),
   retention: list(retentionRule, 'Which backups are kept.').optional(),
   objectives: objectives.default({ rto: 4 * 3_600_000, rpo: 3_600_000 }),
@@ -72,7 +143,10 @@ export const configSchema = mapping({
 
 type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
-export type Config = Omit<Parsed, 'drills' | 'archives' | 'replication' | 'monitors' | 'plans' | 'webhooks' | 'escalation' | 'notify'>;
+export type Config = Omit<
+  Parsed,
+  'drills' | 'archives' | 'replication' | 'monitors' | 'plans' | 'webhooks' | 'escalation' | 'notify'
+>;
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;

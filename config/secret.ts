@@ -55,14 +55,21 @@ export function resolveSecret(secret: Secret, what = 'A secret', env: NodeJS.Pro
   if ('env' in secret) {
     const value = env[secret.env];
     if (value === undefined || value === '') {
-      throw new ResurgoError('configInvalid', `${what}: environment variable ${secret.env} is ${value === undefined ? 'not set' : 'empty'}.`, {
-        details: { hint: `Set ${secret.env} in the environment of this process (workers need it too).` },
-      });
+      throw new ResurgoError(
+        'configInvalid',
+        `${what}: environment variable ${secret.env} is ${value === undefined ? 'not set' : 'empty'}.`,
+        {
+          details: { hint: `Set ${secret.env} in the environment of this process (workers need it too).` },
+        },
+      );
     }
     return value;
   }
   const value = readPrivateFile(secret.file, what).replace(/\r?\n$/, '');
-  if (value === '') throw new ResurgoError('configInvalid', `${what}: file ${secret.file} is empty.`, { details: { hint: 'Put the value into the file.' } });
+  if (value === '')
+    throw new ResurgoError('configInvalid', `${what}: file ${secret.file} is empty.`, {
+      details: { hint: 'Put the value into the file.' },
+    });
   return value;
 }
 

@@ -34,7 +34,15 @@ export const maxProblems = 100;
 const keyText = (key: unknown): string => (isScalar(key) ? String(key.value) : String(key));
 
 export const fieldName = (path: ConfigPath): string =>
-  path.reduce<string>((field, part) => (typeof part === 'number' ? `${field}[${part}]` : /^[\w-]+$/.test(part) ? `${field}${field && '.'}${part}` : `${field}[${JSON.stringify(part)}]`), '');
+  path.reduce<string>(
+    (field, part) =>
+      typeof part === 'number'
+        ? `${field}[${part}]`
+        : /^[\w-]+$/.test(part)
+          ? `${field}${field && '.'}${part}`
+          : `${field}[${JSON.stringify(part)}]`,
+    '',
+  );
 
 /** Parses YAML 1.2 and remembers where everything stands. Never throws, and never repeats the text: it may hold secrets. */
 export function parseYaml(text: string): YamlSource {
@@ -43,12 +51,22 @@ export function parseYaml(text: string): YamlSource {
     const { line, col } = counter.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const failed = (message: string): YamlSource => ({ data: undefined, problems: [{ line: 1, column: 1, field: '', message, code: 'configInvalid' }], locate: () => ({ line: 1, column: 1 }) });
+  const failed = (message: string): YamlSource => ({
+    data: undefined,
+    problems: [{ line: 1, column: 1, field: '', message, code: 'configInvalid' }],
+    locate: () => ({ line: 1, column: 1 }),
+  });
   const deepest = deepestBracket(text);
   if (deepest > 256) return failed('is nested too deeply');
   let doc: Document.Parsed;
   try {
-    doc = parseDocument(text, { lineCounter: counter, prettyErrors: false, merge: true, stringKeys: true, uniqueKeys: false });
+    doc = parseDocument(text, {
+      lineCounter: counter,
+      prettyErrors: false,
+      merge: true,
+      stringKeys: true,
+      uniqueKeys: false,
+    });
   } catch (error) {
     return failed(error instanceof RangeError ? 'is nested too deeply' : 'is not readable as YAML');
   }
@@ -58,7 +76,8 @@ export function parseYaml(text: string): YamlSource {
     message: hints[error.code] ?? `is not valid YAML: ${withoutQuotedText(error.message)}`,
     code: 'configInvalid',
   }));
-  const report = (offset: number, message: string): void => void problems.push({ ...at(offset), field: '', message, code: 'configInvalid' });
+  const report = (offset: number, message: string): void =>
+    void problems.push({ ...at(offset), field: '', message, code: 'configInvalid' });
   let aliases = 0;
   // In the order of the document: an alias refers to an anchor before it.
   const anchors = new Set<string>();
@@ -89,7 +108,16 @@ export function parseYaml(text: string): YamlSource {
     try {
       data = doc.toJS({ maxAliasCount: maxAliases });
     } catch (error) {
-      problems.push({ line: 1, column: 1, field: '', message: error instanceof ReferenceError ? `its anchors and aliases expand to too much (more than ${maxAliases}); write the values out` : 'is not readable as YAML', code: 'configInvalid' });
+      problems.push({
+        line: 1,
+        column: 1,
+        field: '',
+        message:
+          error instanceof ReferenceError
+            ? `its anchors and aliases expand to too much (more than ${maxAliases}); write the values out`
+            : 'is not readable as YAML',
+        code: 'configInvalid',
+      });
     }
   }
   return {
@@ -110,7 +138,8 @@ function deepestBracket(text: string): number {
   return deepest;
 }
 
-const withoutQuotedText = (message: string): string => message.split('\n')[0]?.replaceAll(/: .*$/g, '').slice(0, 120) ?? '';
+const withoutQuotedText = (message: string): string =>
+  message.split('\n')[0]?.replaceAll(/: .*$/g, '').slice(0, 120) ?? '';
 
 function locateOffset(doc: Document.Parsed, path: ConfigPath, part: 'key' | 'value'): number {
   let node: unknown = doc.contents;
@@ -124,7 +153,10 @@ function locateOffset(doc: Document.Parsed, path: ConfigPath, part: 'key' | 'val
       const key = (pair.key as Node | null)?.range?.[0] ?? offset;
       const value = pair.value as Node | null;
       // The value of a block mapping begins at its first key: the key above it says more. So does that of a value that is not there.
-      offset = (last && part === 'key') || !value || isMap(value) || isSeq(value) || value.range?.[0] === value.range?.[1] ? key : (value.range?.[0] ?? key);
+      offset =
+        (last && part === 'key') || !value || isMap(value) || isSeq(value) || value.range?.[0] === value.range?.[1]
+          ? key
+          : (value.range?.[0] ?? key);
       node = value;
     } else if (isSeq(node)) {
       const item = node.items[Number(step)] as Node | undefined;

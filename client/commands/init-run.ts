@@ -1,4 +1,15 @@
-import { closeSync, constants, existsSync, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { generateX25519Identity } from 'age-encryption';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -23,9 +34,15 @@ export async function runInit(context: CliContext, options: InitOptions): Promis
   const hostKeyFile = path.join(dir, 'resurgo-host.key');
   const there = [config, identityFile, hostKeyFile].filter(exists);
   if (there.length > 0 && !options.forceFree) {
-    throw new ResurgoError('destinationNotEmpty', `${there.map(shorten).join(', ')} ${there.length === 1 ? 'exists' : 'exist'} already; nothing was written.`, {
-      details: { hint: 'Work with what is there, choose another place with --config, or add only what is missing with --force-free.' },
-    });
+    throw new ResurgoError(
+      'destinationNotEmpty',
+      `${there.map(shorten).join(', ')} ${there.length === 1 ? 'exists' : 'exist'} already; nothing was written.`,
+      {
+        details: {
+          hint: 'Work with what is there, choose another place with --config, or add only what is missing with --force-free.',
+        },
+      },
+    );
   }
 
   const identity = there.includes(identityFile) ? await firstIdentity(identityFile) : await generateX25519Identity();
@@ -33,7 +50,12 @@ export async function runInit(context: CliContext, options: InitOptions): Promis
   const hostKey = await generateHostKey();
   const createdAt = new Date().toISOString();
   const plan: Planned[] = [
-    { file: identityFile, mode: 0o600, text: () => `# created: ${createdAt}\n# public key: ${recipient}\n# Resurgo restore identity. SECRET: who has it can read every backup; without it nobody can.\n${identity}\n` },
+    {
+      file: identityFile,
+      mode: 0o600,
+      text: () =>
+        `# created: ${createdAt}\n# public key: ${recipient}\n# Resurgo restore identity. SECRET: who has it can read every backup; without it nobody can.\n${identity}\n`,
+    },
     { file: hostKeyFile, mode: 0o600, text: () => formatHostKey(hostKey) },
     { file: config, mode: 0o644, text: () => configTemplate(recipient) },
   ];
@@ -43,18 +65,27 @@ export async function runInit(context: CliContext, options: InitOptions): Promis
 
   const wrote = (file: string): boolean => written.includes(file);
   context.output.result(
-    { schemaVersion: 1, config, identity: identityFile, hostKey: hostKeyFile, recipient, ...(wrote(hostKeyFile) ? { hostPublicKey: hostKey.publicKey } : {}), written },
-    () => [
-      ...plan.map(({ file }) => `${wrote(file) ? 'wrote' : 'kept '} ${shorten(file)}`),
-      '',
-      'Next:',
-      `  1. Keep a copy of ${shorten(identityFile)} away from this host, now. Without it no backup can be read;`,
-      '     who has it can read them all. A host that only takes backups does not need it at all.',
-      `  2. Fill in the connection of your database in ${shorten(config)}.`,
-      '  3. resurgo check              tries every server, repository and tool',
-      '  4. resurgo up                 starts Temporal and a worker',
-      '  5. resurgo backup main        takes the first backup',
-    ].join('\n'),
+    {
+      schemaVersion: 1,
+      config,
+      identity: identityFile,
+      hostKey: hostKeyFile,
+      recipient,
+      ...(wrote(hostKeyFile) ? { hostPublicKey: hostKey.publicKey } : {}),
+      written,
+    },
+    () =>
+      [
+        ...plan.map(({ file }) => `${wrote(file) ? 'wrote' : 'kept '} ${shorten(file)}`),
+        '',
+        'Next:',
+        `  1. Keep a copy of ${shorten(identityFile)} away from this host, now. Without it no backup can be read;`,
+        '     who has it can read them all. A host that only takes backups does not need it at all.',
+        `  2. Fill in the connection of your database in ${shorten(config)}.`,
+        '  3. resurgo check              tries every server, repository and tool',
+        '  4. resurgo up                 starts Temporal and a worker',
+        '  5. resurgo backup main        takes the first backup',
+      ].join('\n'),
   );
 }
 
@@ -97,8 +128,17 @@ function writeAll(dir: string, files: readonly Planned[]): string[] {
   } catch (error) {
     for (const file of written) unlinkSync(file);
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new ResurgoError('destinationNotEmpty', 'Another process has just written here; nothing of this run was kept.', { cause: error });
-    throw new ResurgoError('repositoryDenied', `The files cannot be written in ${dir}: ${code ?? (error as Error).message}. Nothing was kept.`, { cause: error, details: { hint: 'Check owner, mode and free space of the directory.' } });
+    if (code === 'EEXIST')
+      throw new ResurgoError(
+        'destinationNotEmpty',
+        'Another process has just written here; nothing of this run was kept.',
+        { cause: error },
+      );
+    throw new ResurgoError(
+      'repositoryDenied',
+      `The files cannot be written in ${dir}: ${code ?? (error as Error).message}. Nothing was kept.`,
+      { cause: error, details: { hint: 'Check owner, mode and free space of the directory.' } },
+    );
   }
 }
 

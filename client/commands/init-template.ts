@@ -1,5 +1,7 @@
 /** The commented configuration `resurgo init` writes. It is valid as it is. */
-export const configTemplate = (recipient: string): string => `# Resurgo configuration. Every key: docs/reference/config.md; try it with \`resurgo check\`.
+export const configTemplate = (
+  recipient: string,
+): string => `# Resurgo configuration. Every key: docs/reference/config.md; try it with \`resurgo check\`.
 # Any value may be { env: NAME } or { file: PATH }: secrets stay out of this file. Units: 500ms 30s 4h 30d, 64MiB 2GiB.
 version: 1
 

@@ -10,6 +10,11 @@ export function registerInit(program: Command, cli: Cli): void {
     .command('init')
     .description('write a commented resurgo.yaml and a fresh key pair')
     .option('--force-free', 'write only what is missing, keep what is there')
-    .addHelpText('after', '\nWrites the configuration (--config), resurgo.key (who has it can restore) and resurgo-host.key (this host\'s own) beside it.\nNothing that exists is ever overwritten.')
-    .action(cli.action(async (context, options: InitOptions) => (await import('./init-run.ts')).runInit(context, options)));
+    .addHelpText(
+      'after',
+      "\nWrites the configuration (--config), resurgo.key (who has it can restore) and resurgo-host.key (this host's own) beside it.\nNothing that exists is ever overwritten.",
+    )
+    .action(
+      cli.action(async (context, options: InitOptions) => (await import('./init-run.ts')).runInit(context, options)),
+    );
 }

@@ -33,7 +33,13 @@ describe('O4 a wrong configuration is explained where it is wrong', () => {
 });
 
 test('O4 all problems are reported at once, in the order of the file, with remedies', () => {
-  const text = variant({ 1: 'version: 3', 3: '  recipients: [age1x]', 5: '  local: { type: disk }', 7: '  shop: { type: postgres, engine: both, wal: true }', 8: 'policies: [{ targets: [shup], schedule: hourly, timezone: Mars }]\ndrills: []' });
+  const text = variant({
+    1: 'version: 3',
+    3: '  recipients: [age1x]',
+    5: '  local: { type: disk }',
+    7: '  shop: { type: postgres, engine: both, wal: true }',
+    8: 'policies: [{ targets: [shup], schedule: hourly, timezone: Mars }]\ndrills: []',
+  });
   expect.assertions(3);
   try {
     parse(text);
@@ -41,18 +47,35 @@ test('O4 all problems are reported at once, in the order of the file, with remed
     const message = (error as Error).message.split('\n');
     expect(message[0]).toBe('resurgo.yaml has 10 problems:');
     expect(message.slice(1).map((line) => line.replace(/: .*$/, ''))).toEqual([
-      'resurgo.yaml:1:10 version', 'resurgo.yaml:3:16 encryption.recipients[0]', 'resurgo.yaml:5:3 repositories.local.path',
-      'resurgo.yaml:7:3 targets.shop', 'resurgo.yaml:7:35 targets.shop.engine', 'resurgo.yaml:7:46 targets.shop.wal',
-      'resurgo.yaml:8:24 policies[0].targets[0]', 'resurgo.yaml:8:41 policies[0].schedule', 'resurgo.yaml:8:59 policies[0].timezone', 'resurgo.yaml:9:1 drills',
+      'resurgo.yaml:1:10 version',
+      'resurgo.yaml:3:16 encryption.recipients[0]',
+      'resurgo.yaml:5:3 repositories.local.path',
+      'resurgo.yaml:7:3 targets.shop',
+      'resurgo.yaml:7:35 targets.shop.engine',
+      'resurgo.yaml:7:46 targets.shop.wal',
+      'resurgo.yaml:8:24 policies[0].targets[0]',
+      'resurgo.yaml:8:41 policies[0].schedule',
+      'resurgo.yaml:8:59 policies[0].timezone',
+      'resurgo.yaml:9:1 drills',
     ]);
     expect(message.every((line) => /[.:?!]$/.test(line))).toBe(true);
   }
 });
 
 test('O4 anchors are fine, a bomb of them is refused', () => {
-  const reused = variant({ 7: '  shop: &pg { type: postgres, engine: physical, connection: { env: A } }\n  again: { <<: *pg, connection: { env: B } }' });
+  const reused = variant({
+    7: '  shop: &pg { type: postgres, engine: physical, connection: { env: A } }\n  again: { <<: *pg, connection: { env: B } }',
+  });
   expect(parse(reused).targets['again']?.connection).toEqual({ env: 'B' });
-  const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]', ...[...'bcdefghi'].map((c, i) => `${c}: &${c} [${Array(9).fill(`*${'abcdefghi'[i] ?? ''}`).join(',')}]`)].join('\n');
+  const bomb = [
+    'a: &a [x,x,x,x,x,x,x,x,x]',
+    ...'b c d e f g h i'.split(' ').map(
+      (c, i) =>
+        `${c}: &${c} [${Array(9)
+          .fill(`*${'abcdefghi'[i] ?? ''}`)
+          .join(',')}]`,
+    ),
+  ].join('\n');
   expect(problemsOf(bomb)[0]?.message).toContain('anchors and aliases expand to too much');
 });
 
@@ -63,7 +86,8 @@ test('O4 nesting without end is an error, not a crash', () => {
 });
 
 test('O4 an empty file says how to begin', () => {
-  for (const text of ['', '\n\n', '# only words\n', '---\n', 'null']) expect(problemsOf(text)[0]?.message).toContain('resurgo init');
+  for (const text of ['', '\n\n', '# only words\n', '---\n', 'null'])
+    expect(problemsOf(text)[0]?.message).toContain('resurgo init');
 });
 
 test('O4 no problem repeats a secret', () => {

@@ -9,13 +9,53 @@ import { suggest } from '../../../config/suggest.ts';
 import { formatBytes, formatDuration, parseDuration, parseSize } from '../../../config/units.ts';
 import { recipient, variant } from './bad-configs.ts';
 
-const parse = (lines: Readonly<Record<number, string>>) => parseConfig(variant(lines), { shown: 'resurgo.yaml', dir: '/nowhere', env: {} });
+const parse = (lines: Readonly<Record<number, string>>) =>
+  parseConfig(variant(lines), { shown: 'resurgo.yaml', dir: '/nowhere', env: {} });
 
 describe('O4 units', () => {
-  test.each([['500ms', 500], ['30s', 30_000], ['1.5h', 5_400_000], ['2w', 1_209_600_000], ['0s', 0], ['4 h', 14_400_000], ['4H', undefined], ['h', undefined], ['-1h', undefined], ['1h30m', undefined], ['', undefined], ['9999999999999s', undefined]])('duration %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
-  test.each([['64MiB', 67_108_864], ['1kB', 1000], ['1.5GiB', 1_610_612_736], ['100', undefined], ['1mb', undefined], ['999999999TiB', undefined]])('size %s', (text, bytes) => expect(parseSize(text)).toBe(bytes));
-  test.each([[0, '0 B'], [999, '999 B'], [1024, '1.00 KiB'], [1023.9 * 1024, '1.00 MiB'], [52_428_800, '50.0 MiB'], [1.5 * 1024 ** 3, '1.50 GiB'], [-2048, '-2.00 KiB']])('%d bytes', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
-  test.each([[0, '0 ms'], [999.7, '1.0 s'], [4200, '4.2 s'], [59_999, '1m 00s'], [185_000, '3m 05s'], [3_599_999, '1h 00m'], [7_800_000, '2h 10m'], [86_400_000, '1d'], [100 * 3_600_000, '4d 4h'], [Infinity, '–']])('%d ms', (ms, text) => expect(formatDuration(ms)).toBe(text));
+  test.each([
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.5h', 5_400_000],
+    ['2w', 1_209_600_000],
+    ['0s', 0],
+    ['4 h', 14_400_000],
+    ['4H', undefined],
+    ['h', undefined],
+    ['-1h', undefined],
+    ['1h30m', undefined],
+    ['', undefined],
+    ['9999999999999s', undefined],
+  ])('duration %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
+  test.each([
+    ['64MiB', 67_108_864],
+    ['1kB', 1000],
+    ['1.5GiB', 1_610_612_736],
+    ['100', undefined],
+    ['1mb', undefined],
+    ['999999999TiB', undefined],
+  ])('size %s', (text, bytes) => expect(parseSize(text)).toBe(bytes));
+  test.each([
+    [0, '0 B'],
+    [999, '999 B'],
+    [1024, '1.00 KiB'],
+    [1023.9 * 1024, '1.00 MiB'],
+    [52_428_800, '50.0 MiB'],
+    [1.5 * 1024 ** 3, '1.50 GiB'],
+    [-2048, '-2.00 KiB'],
+  ])('%d bytes', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
+  test.each([
+    [0, '0 ms'],
+    [999.7, '1.0 s'],
+    [4200, '4.2 s'],
+    [59_999, '1m 00s'],
+    [185_000, '3m 05s'],
+    [3_599_999, '1h 00m'],
+    [7_800_000, '2h 10m'],
+    [86_400_000, '1d'],
+    [100 * 3_600_000, '4d 4h'],
+    [Infinity, '–'],
+  ])('%d ms', (ms, text) => expect(formatDuration(ms)).toBe(text));
 });
 
 test('O4 suggestions are near, and none where nothing is', () => {
@@ -27,7 +67,8 @@ test('O4 suggestions are near, and none where nothing is', () => {
 
 test('B9 age recipients: every single changed character is noticed', () => {
   expect(isBech32(recipient)).toBe(true);
-  for (let i = 4; i < recipient.length; i++) expect(isBech32(recipient.slice(0, i) + (recipient[i] === 'q' ? 'p' : 'q') + recipient.slice(i + 1))).toBe(false);
+  for (let i = 4; i < recipient.length; i++)
+    expect(isBech32(recipient.slice(0, i) + (recipient[i] === 'q' ? 'p' : 'q') + recipient.slice(i + 1))).toBe(false);
 });
 
 describe('O4 schedules', () => {
@@ -37,7 +78,10 @@ describe('O4 schedules', () => {
     return parsed;
   };
   const gapHours = (...schedules: [string, string][]): number | undefined => {
-    const gap = longestGap(schedules.map(([text, timezone]) => ({ cron: cron(text), timezone })), Date.UTC(2026, 0, 1));
+    const gap = longestGap(
+      schedules.map(([text, timezone]) => ({ cron: cron(text), timezone })),
+      Date.UTC(2026, 0, 1),
+    );
     return gap === undefined ? undefined : gap / 3_600_000;
   };
 
@@ -55,8 +99,24 @@ describe('O4 schedules', () => {
     expect(gapHours(['0 2 * * *', 'Europe/Berlin'])).toBe(25);
   });
 
-  test.each(['* * * * *', '*/15 0-6,12 1,15 jan-mar MON', '5/10 * * * 7', '0 0 31 * *', '0 0 31 2 1'])('%s is a schedule', (text) => expect(typeof parseCron(text)).toBe('object'));
-  test.each(['', '* * * *', '60 * * * *', '* * 0 * *', '*/0 * * * *', '5-1 * * * *', '1,,2 * * * *', '* * * foo *', '* * 30 2 *', '@every 5m', '* * * * * *', '1-* * * * *'])('"%s" is none', (text) => expect(typeof parseCron(text)).toBe('string'));
+  test.each(['* * * * *', '*/15 0-6,12 1,15 jan-mar MON', '5/10 * * * 7', '0 0 31 * *', '0 0 31 2 1'])(
+    '%s is a schedule',
+    (text) => expect(typeof parseCron(text)).toBe('object'),
+  );
+  test.each([
+    '',
+    '* * * *',
+    '60 * * * *',
+    '* * 0 * *',
+    '*/0 * * * *',
+    '5-1 * * * *',
+    '1,,2 * * * *',
+    '* * * foo *',
+    '* * 30 2 *',
+    '@every 5m',
+    '* * * * * *',
+    '1-* * * * *',
+  ])('"%s" is none', (text) => expect(typeof parseCron(text)).toBe('string'));
 });
 
 describe('O4 questions to a configuration', () => {
@@ -78,7 +138,8 @@ describe('O4 questions to a configuration', () => {
 
   test('O4 names that every object has are targets only when they are configured', () => {
     expect(targetOf(config, 'toString').engine).toBe('logical');
-    for (const name of ['constructor', 'hasOwnProperty', '__proto__']) expect(() => targetOf(config, name)).toThrow(expect.objectContaining({ code: 'targetUnknown' }));
+    for (const name of ['constructor', 'hasOwnProperty', '__proto__'])
+      expect(() => targetOf(config, name)).toThrow(expect.objectContaining({ code: 'targetUnknown' }));
     expect(() => targetOf(config, 'shp')).toThrow('did you mean "shop"?');
   });
 
@@ -93,7 +154,8 @@ describe('O4 questions to a configuration', () => {
   });
 
   test('O4 the snapshot of a target changes with what it depends on and with nothing else', () => {
-    const hashOf = (change: (text: string) => string): string => snapshotOf({ source: parseConfig(change(variant(lines)), { shown: '', dir: '/', env: {} }) }, 'shop').hash;
+    const hashOf = (change: (text: string) => string): string =>
+      snapshotOf({ source: parseConfig(change(variant(lines)), { shown: '', dir: '/', env: {} }) }, 'shop').hash;
     const same = hashOf((text) => text);
     expect(hashOf((text) => text.replace('path: /c', 'path: /cc'))).toBe(same);
     expect(hashOf((text) => text.replace('rpo: 5m', 'rpo: 6m'))).toBe(same);
