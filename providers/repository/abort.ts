@@ -1,6 +1,7 @@
 import { ResurgoError } from '../../domain/errors.ts';
 
-export const cancelled = (what: string, cause: unknown): ResurgoError => new ResurgoError('cancelled', `${what} was cancelled.`, { cause });
+export const cancelled = (what: string, cause: unknown): ResurgoError =>
+  new ResurgoError('cancelled', `${what} was cancelled.`, { cause });
 
 /** @throws cancelled */
 export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {

@@ -2,7 +2,11 @@
  * Runs `work` over the items, at most `limit` at once, results in the order of the items. The first failure stops new work, waits for what
  * is running (nothing goes on behind the caller's back) and is thrown.
  */
-export async function mapBounded<T, R>(items: Iterable<T> | AsyncIterable<T>, limit: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+export async function mapBounded<T, R>(
+  items: Iterable<T> | AsyncIterable<T>,
+  limit: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = [];
   const failures: unknown[] = [];
   const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
@@ -27,14 +31,15 @@ export async function mapBounded<T, R>(items: Iterable<T> | AsyncIterable<T>, li
   };
   const lane = async (): Promise<void> => {
     try {
-      for (let got = await take(); got !== undefined; got = await take()) results[got.index] = await work(got.item, got.index);
+      for (let got = await take(); got !== undefined; got = await take())
+        results[got.index] = await work(got.item, got.index);
     } catch (error) {
       failures.push(error);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, limit) }, lane));
   if (failures.length > 0) {
-    if (!done) await iterator.return?.();
+    await iterator.return?.();
     throw failures[0];
   }
   return results;

@@ -1,12 +1,13 @@
 /** What a repository holds. Names alone answer: LIST requests, no manifest reads. */
 import type { BackupRef } from '../../domain/backup.ts';
-import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
-import { backupRef, backupsPrefix, type BackupPlace, isTargetName, keysOf, parseStateName, safeTarget, statePrefix } from './layout.ts';
+import { backupRef, backupsPrefix, isTargetName, keysOf, parseStateName, safeTarget, statePrefix } from './layout.ts';
 import { compareKeys, isSafeSegment } from './safe-key.ts';
 
 export { initRepository, openRepository, type RepositoryInfo } from './repository-file.ts';
+export { readManifestBytes, readState, removeState, writeState } from './backup-files.ts';
 export { copyBackup } from './copy-backup.ts';
 export { deleteBackup, sweepOrphans } from './delete-backup.ts';
 export { listRunRecords, writeRunRecord } from './run-records.ts';
@@ -29,25 +30,51 @@ export async function listTargets(store: ObjectStore, signal?: AbortSignal): Pro
 /** Backups of a target, or of all; newest first by their names. */
 export async function listBackups(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<ListedBackup[]> {
   const targets = target === undefined ? await listTargets(store, signal) : [safeTarget(target)];
-  const systems = (await mapBounded(targets, 8, async (name) => (await store.listDirectories(`${name}/`, signal)).filter(isSystemId).map((systemId) => ({ target: name, systemId })))).flat();
-  const listed = await mapBounded(systems, 8, async (system) => listSystem(store, system.target, system.systemId, signal));
-  return listed.flat().sort((a, b) => compareKeys(b.name, a.name) || compareKeys(a.target, b.target) || compareKeys(a.systemId, b.systemId));
+  const systems = (
+    await mapBounded(targets, 8, async (name) =>
+      (await store.listDirectories(`${name}/`, signal))
+        .filter(isSystemId)
+        .map((systemId) => ({ target: name, systemId })),
+    )
+  ).flat();
+  const listed = await mapBounded(systems, 8, async (system) =>
+    listSystem(store, system.target, system.systemId, signal),
+  );
+  return listed
+    .flat()
+    .sort(
+      (a, b) => compareKeys(b.name, a.name) || compareKeys(a.target, b.target) || compareKeys(a.systemId, b.systemId),
+    );
 }
 
 /** The target's directory also holds the claims of writers. */
 const isSystemId = (name: string): boolean => isSafeSegment(name) && name !== 'writer-epoch';
 
-async function listSystem(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<ListedBackup[]> {
-  const [names, facts] = await Promise.all([store.listDirectories(backupsPrefix(target, systemId), signal), listFacts(store, target, systemId, signal)]);
+async function listSystem(
+  store: ObjectStore,
+  target: string,
+  systemId: string,
+  signal?: AbortSignal,
+): Promise<ListedBackup[]> {
+  const [names, facts] = await Promise.all([
+    store.listDirectories(backupsPrefix(target, systemId), signal),
+    listFacts(store, target, systemId, signal),
+  ]);
   const refs = names.flatMap((name) => backupRef(target, systemId, name) ?? []);
   return mapBounded(refs, 16, async (ref) => {
     const state = facts.get(ref.name) ?? [];
-    const published = state.some((fact) => publishedFacts.has(fact)) || (await store.head(keysOf(ref).manifest, signal)) !== undefined;
+    const published =
+      state.some((fact) => publishedFacts.has(fact)) || (await store.head(keysOf(ref).manifest, signal)) !== undefined;
     return { ...ref, published, state };
   });
 }
 
-async function listFacts(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<Map<string, string[]>> {
+async function listFacts(
+  store: ObjectStore,
+  target: string,
+  systemId: string,
+  signal?: AbortSignal,
+): Promise<Map<string, string[]>> {
   const facts = new Map<string, string[]>();
   const prefix = statePrefix(target, systemId);
   for await (const { key } of store.list(prefix, signal)) {
@@ -67,14 +94,25 @@ export type BackupSelector = string;
  * the newest that had begun by then).
  * @throws backupUnknown, inputInvalid
  */
-export async function findBackup(store: ObjectStore, which: BackupSelector, target?: string, signal?: AbortSignal): Promise<ListedBackup> {
+export async function findBackup(
+  store: ObjectStore,
+  which: BackupSelector,
+  target?: string,
+  signal?: AbortSignal,
+): Promise<ListedBackup> {
   const all = await listBackups(store, target, signal);
   const found = chooseBackup(all, which);
   if (found !== undefined) return found;
   const published = all.filter((ref) => ref.published);
   const newest = published[0];
-  const there = newest === undefined ? 'it holds none' : `it holds ${String(published.length)}, the newest is ${newest.id} of ${newest.startedAt}`;
-  throw new ResurgoError('backupUnknown', `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}.`);
+  const there =
+    newest === undefined
+      ? 'it holds none'
+      : `it holds ${String(published.length)}, the newest is ${newest.id} of ${newest.startedAt}`;
+  throw new ResurgoError(
+    'backupUnknown',
+    `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}.`,
+  );
 }
 
 /** The same choice from a list (newest first) that is there already. @throws inputInvalid */
@@ -84,37 +122,7 @@ export function chooseBackup(all: readonly ListedBackup[], which: BackupSelector
   const named = published.find((ref) => ref.id === which || ref.name === which);
   if (named !== undefined || !/^\d{4}-\d{2}-\d{2}/.test(which)) return named;
   const until = Date.parse(which.length === 10 ? `${which}T23:59:59.999Z` : which);
-  if (Number.isNaN(until)) throw new ResurgoError('inputInvalid', `${JSON.stringify(which)} is neither a backup nor a date.`);
+  if (Number.isNaN(until))
+    throw new ResurgoError('inputInvalid', `${JSON.stringify(which)} is neither a backup nor a date.`);
   return published.find((ref) => Date.parse(ref.startedAt) <= until);
-}
-
-/** The bytes of `manifest.json`, unchecked: whoever uses them checks the signature. @throws backupUnknown */
-export async function readManifestBytes(store: ObjectStore, ref: BackupPlace, signal?: AbortSignal): Promise<Buffer> {
-  try {
-    return await store.get(keysOf(ref).manifest, signal === undefined ? {} : { signal });
-  } catch (error) {
-    if (!isResurgoError(error, 'objectMissing')) throw error;
-    throw new ResurgoError('backupUnknown', `Backup ${ref.name} of ${ref.target} has no manifest in repository ${store.name}.`, { cause: error });
-  }
-}
-
-/** Notes a fact about this copy of a backup; a second time replaces it. */
-export async function writeState(store: ObjectStore, ref: BackupPlace, fact: string, value: unknown): Promise<void> {
-  await store.put(keysOf(ref).state(fact), Buffer.from(`${JSON.stringify(value)}\n`));
-}
-
-/** @returns undefined when there is no such fact. @throws manifestInvalid when it is no JSON */
-export async function readState(store: ObjectStore, ref: BackupPlace, fact: string): Promise<unknown> {
-  const key = keysOf(ref).state(fact);
-  try {
-    return JSON.parse((await store.get(key)).toString('utf8')) as unknown;
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    if (isResurgoError(error)) throw error;
-    throw new ResurgoError('manifestInvalid', `${key} in repository ${store.name} is not JSON.`, { cause: error });
-  }
-}
-
-export async function removeState(store: ObjectStore, ref: BackupPlace, fact: string): Promise<void> {
-  await store.delete([keysOf(ref).state(fact)]);
 }

@@ -4,7 +4,7 @@ import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
 import { keysOf, keysPrefix } from './layout.ts';
-import { readManifestBytes } from './catalogue.ts';
+import { readManifestBytes } from './backup-files.ts';
 
 export interface CopyOptions {
   readonly signal?: AbortSignal;
@@ -25,7 +25,12 @@ export interface CopyResult {
  * manifest last. What is there with the same size is not sent again. State is not copied: the copy earns its own.
  * @throws backupUnknown, partMissing, partCorrupt (in `from`), objectExists when `to` holds another manifest
  */
-export async function copyBackup(from: ObjectStore, to: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, options: CopyOptions = {}): Promise<CopyResult> {
+export async function copyBackup(
+  from: ObjectStore,
+  to: ObjectStore,
+  ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
   const keys = keysOf(ref);
   const reading = options.signal === undefined ? {} : { signal: options.signal };
   const manifest = await readManifestBytes(from, ref, options.signal);
@@ -45,7 +50,10 @@ export async function copyBackup(from: ObjectStore, to: ObjectStore, ref: Pick<B
     }
     const body = await from.get(key, reading);
     if (sha256 !== undefined && createHash('sha256').update(body).digest('hex') !== sha256) {
-      throw new ResurgoError('partCorrupt', `${key} in repository ${from.name} is not what SHA256SUMS says; it was not copied to ${to.name}.`);
+      throw new ResurgoError(
+        'partCorrupt',
+        `${key} in repository ${from.name} is not what SHA256SUMS says; it was not copied to ${to.name}.`,
+      );
     }
     await to.put(key, body, { ...reading, ...(sha256 === undefined ? {} : { sha256 }) });
     sentObjects++;
@@ -59,7 +67,11 @@ export async function copyBackup(from: ObjectStore, to: ObjectStore, ref: Pick<B
   })();
   await mapBounded(sources, options.concurrency ?? 4, async ({ key, size }) => copy(key, size, digests.get(key)));
   const [lost] = missing;
-  if (lost !== undefined) throw new ResurgoError('partMissing', `${lost}${missing.size > 1 ? ` and ${String(missing.size - 1)} more` : ''} of backup ${ref.name} is not in repository ${from.name}.`);
+  if (lost !== undefined)
+    throw new ResurgoError(
+      'partMissing',
+      `${lost}${missing.size > 1 ? ` and ${String(missing.size - 1)} more` : ''} of backup ${ref.name} is not in repository ${from.name}.`,
+    );
 
   const wrapped = keysPrefix(ref.id);
   for await (const { key, size } of to.list(wrapped, options.signal)) present.set(key, size);
@@ -69,7 +81,12 @@ export async function copyBackup(from: ObjectStore, to: ObjectStore, ref: Pick<B
   return { sentObjects, sentBytes, skippedObjects };
 }
 
-async function publish(to: ObjectStore, key: string, manifest: Buffer, reading: { signal?: AbortSignal }): Promise<void> {
+async function publish(
+  to: ObjectStore,
+  key: string,
+  manifest: Buffer,
+  reading: { signal?: AbortSignal },
+): Promise<void> {
   try {
     await to.put(key, manifest, { ...reading, ifAbsent: true });
   } catch (error) {
@@ -83,7 +100,11 @@ export function parseSums(sums: Buffer, prefix: string): Map<string, string> {
   for (const line of sums.toString('utf8').split('\n')) {
     if (line === '') continue;
     const [, sha256, path] = /^([0-9a-f]{64}) [ *](parts\/[A-Za-z0-9][A-Za-z0-9._-]*|index)$/.exec(line) ?? [];
-    if (sha256 === undefined || path === undefined) throw new ResurgoError('partCorrupt', `${prefix}SHA256SUMS has a line that is none: ${JSON.stringify(line.slice(0, 200))}.`);
+    if (sha256 === undefined || path === undefined)
+      throw new ResurgoError(
+        'partCorrupt',
+        `${prefix}SHA256SUMS has a line that is none: ${JSON.stringify(line.slice(0, 200))}.`,
+      );
     digests.set(prefix + path, sha256);
   }
   return digests;

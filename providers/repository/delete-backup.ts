@@ -9,10 +9,19 @@ const batch = 1000;
  * Removes a backup from one repository. Order: state (it stands for the manifest in listings), manifest, then the rest, so that a crash in
  * between leaves either a whole backup or an orphan that a second call removes. Whether it *may* go is the caller's question.
  */
-export async function deleteBackup(store: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, signal?: AbortSignal): Promise<void> {
+export async function deleteBackup(
+  store: ObjectStore,
+  ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>,
+  signal?: AbortSignal,
+): Promise<void> {
   const keys = keysOf(ref);
   const states = statePrefix(ref.target, ref.systemId);
-  await deleteListed(store, `${states}${ref.name}.`, (key) => parseStateName(key.slice(states.length))?.name === ref.name, signal);
+  await deleteListed(
+    store,
+    `${states}${ref.name}.`,
+    (key) => parseStateName(key.slice(states.length))?.name === ref.name,
+    signal,
+  );
   await store.delete([keys.manifest], signal);
   await deleteListed(store, keysPrefix(ref.id), () => true, signal);
   await deleteListed(store, keys.prefix, () => true, signal);
@@ -25,16 +34,29 @@ export async function deleteBackup(store: ObjectStore, ref: Pick<BackupRef, 'tar
  * @returns how many objects went
  * @throws objectExists when the backup is published and another attempt than its own would be kept
  */
-export async function sweepOrphans(store: ObjectStore, ref: BackupPlace, keepAttempt?: string, signal?: AbortSignal): Promise<number> {
+export async function sweepOrphans(
+  store: ObjectStore,
+  ref: BackupPlace,
+  keepAttempt?: string,
+  signal?: AbortSignal,
+): Promise<number> {
   const keys = keysOf(ref);
   const published = await publishedAttempt(store, keys.manifest);
   if (published !== undefined && published !== keepAttempt) {
-    throw new ResurgoError('objectExists', `Backup ${ref.name} of ${ref.target} is published in repository ${store.name} by attempt ${published}; its parts are not swept for attempt ${keepAttempt ?? '(none)'}.`);
+    throw new ResurgoError(
+      'objectExists',
+      `Backup ${ref.name} of ${ref.target} is published in repository ${store.name} by attempt ${published}; its parts are not swept for attempt ${keepAttempt ?? '(none)'}.`,
+    );
   }
-  return deleteListed(store, keys.partsPrefix, (key) => {
-    const part = parsePartName(key.slice(keys.partsPrefix.length));
-    return part !== undefined && part.attempt !== keepAttempt;
-  }, signal);
+  return deleteListed(
+    store,
+    keys.partsPrefix,
+    (key) => {
+      const part = parsePartName(key.slice(keys.partsPrefix.length));
+      return part !== undefined && part.attempt !== keepAttempt;
+    },
+    signal,
+  );
 }
 
 async function publishedAttempt(store: ObjectStore, manifest: string): Promise<string | undefined> {
@@ -48,7 +70,12 @@ async function publishedAttempt(store: ObjectStore, manifest: string): Promise<s
   }
 }
 
-async function deleteListed(store: ObjectStore, prefix: string, chosen: (key: string) => boolean, signal?: AbortSignal): Promise<number> {
+async function deleteListed(
+  store: ObjectStore,
+  prefix: string,
+  chosen: (key: string) => boolean,
+  signal?: AbortSignal,
+): Promise<number> {
   let keys: string[] = [];
   let count = 0;
   for await (const { key } of store.list(prefix, signal)) {

@@ -140,7 +140,10 @@ export class DiskDirectories {
     try {
       const found = await lstat(path);
       if (found.isDirectory()) return true;
-      throw new ResurgoError('unsafePath', `${path} is ${found.isSymbolicLink() ? 'a symbolic link' : 'no directory'}; a repository follows no links and expects a directory there.`);
+      throw new ResurgoError(
+        'unsafePath',
+        `${path} is ${found.isSymbolicLink() ? 'a symbolic link' : 'no directory'}; a repository follows no links and expects a directory there.`,
+      );
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return false;
       throw error;

@@ -72,10 +72,14 @@ export class DiskStore implements ObjectStore {
         const { size } = await handle.stat();
         const from = Math.min(options.offset ?? 0, size);
         const buffer = Buffer.allocUnsafe(Math.min(options.length ?? size, size - from));
-        for (let done = 0; done < buffer.length; ) {
+        for (let done = 0; done < buffer.length;) {
           throwIfAborted(options.signal, `Reading ${key}`);
           const { bytesRead } = await handle.read(buffer, done, buffer.length - done, from + done);
-          if (bytesRead === 0) throw new ResurgoError('repositoryUnreachable', `${key} in repository ${this.name} ended after ${String(from + done)} of ${String(size)} bytes.`);
+          if (bytesRead === 0)
+            throw new ResurgoError(
+              'repositoryUnreachable',
+              `${key} in repository ${this.name} ended after ${String(from + done)} of ${String(size)} bytes.`,
+            );
           done += bytesRead;
         }
         return buffer;
@@ -127,22 +131,26 @@ export class DiskStore implements ObjectStore {
   /** Durable when it returns, so that "manifest first, then the rest" holds through a power loss. */
   async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     const places = keys.map((key) => ({ key, ...this.#split(key) }));
-    await this.#guard(`Deleting ${keys.length === 1 ? (keys[0] ?? '') : `${String(keys.length)} objects`}`, async () => {
-      await this.#checkMarker();
-      const touched = new Set<string>();
-      await mapBounded(places, 8, async ({ key, directory, file }) => {
-        throwIfAborted(signal, `Deleting ${key}`);
-        const path = await this.#directories.find(directory);
-        if (path === undefined) return;
-        await unlink(join(path, file)).catch(undefinedIfMissing);
-        // Also when it was gone already: a crash may have left the directory empty.
-        touched.add(path);
-      });
-      // Deepest first, so that emptied parents go too.
-      const left = new Set<string>();
-      for (const path of [...touched].sort((a, b) => b.length - a.length)) left.add(await this.#directories.removeEmpty(path));
-      for (const path of left) await this.#directories.sync(path).catch(undefinedIfMissing);
-    });
+    await this.#guard(
+      `Deleting ${keys.length === 1 ? (keys[0] ?? '') : `${String(keys.length)} objects`}`,
+      async () => {
+        await this.#checkMarker();
+        const touched = new Set<string>();
+        await mapBounded(places, 8, async ({ key, directory, file }) => {
+          throwIfAborted(signal, `Deleting ${key}`);
+          const path = await this.#directories.find(directory);
+          if (path === undefined) return;
+          await unlink(join(path, file)).catch(undefinedIfMissing);
+          // Also when it was gone already: a crash may have left the directory empty.
+          touched.add(path);
+        });
+        // Deepest first, so that emptied parents go too.
+        const left = new Set<string>();
+        for (const path of [...touched].sort((a, b) => b.length - a.length))
+          left.add(await this.#directories.removeEmpty(path));
+        for (const path of left) await this.#directories.sync(path).catch(undefinedIfMissing);
+      },
+    );
   }
 
   async freeBytes(): Promise<number> {
@@ -176,14 +184,19 @@ export class DiskStore implements ObjectStore {
     const target = join(directory, file);
     throwIfAborted(options.signal, what);
     const existing = await lstat(target).catch(undefinedIfMissing);
-    if (existing?.isDirectory() === true) throw new ResurgoError('unsafePath', `${target} is a directory; an object cannot take its place.`);
+    if (existing?.isDirectory() === true)
+      throw new ResurgoError('unsafePath', `${target} is a directory; an object cannot take its place.`);
     if (existing !== undefined && options.ifAbsent === true) throw this.#exists(file);
     const temporary = join(directory, temporaryPrefix + randomBytes(9).toString('hex'));
-    const handle = await open(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
+    const handle = await open(
+      temporary,
+      constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW,
+      0o600,
+    );
     let placed = false;
     try {
       try {
-        for (let done = 0; done < body.length; ) {
+        for (let done = 0; done < body.length;) {
           throwIfAborted(options.signal, what);
           done += (await handle.write(body, done, body.length - done, done)).bytesWritten;
         }
@@ -192,7 +205,10 @@ export class DiskStore implements ObjectStore {
         await handle.close();
       }
       throwIfAborted(options.signal, what);
-      placed = options.ifAbsent === true ? await this.#place(temporary, target, file) : await rename(temporary, target).then(() => true);
+      placed =
+        options.ifAbsent === true
+          ? await this.#place(temporary, target, file)
+          : await rename(temporary, target).then(() => true);
     } finally {
       if (!placed) await unlink(temporary).catch(() => undefined);
     }
@@ -219,9 +235,17 @@ export class DiskStore implements ObjectStore {
     const { directory, file } = this.#split(key);
     const path = await this.#directories.find(directory);
     // Non-blocking: a FIFO put there by someone must not hang us.
-    const handle = path === undefined ? undefined : await open(join(path, file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(undefinedIfMissing);
+    const handle =
+      path === undefined
+        ? undefined
+        : await open(join(path, file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+            undefinedIfMissing,
+          );
     if (handle === undefined) return undefined;
-    const regular = await handle.stat().then((s) => s.isFile(), () => false);
+    const regular = await handle.stat().then(
+      (s) => s.isFile(),
+      () => false,
+    );
     if (regular) return handle;
     await handle.close();
     return undefined;
@@ -229,7 +253,11 @@ export class DiskStore implements ObjectStore {
 
   #split(key: string): { directory: string[]; file: string } {
     const segments = safeKey(key).split('/');
-    if (segments.some((segment) => segment.startsWith(temporaryPrefix))) throw new ResurgoError('unsafePath', `The object key ${key} is not allowed: names that begin with ${temporaryPrefix} are kept for unfinished objects.`);
+    if (segments.some((segment) => segment.startsWith(temporaryPrefix)))
+      throw new ResurgoError(
+        'unsafePath',
+        `The object key ${key} is not allowed: names that begin with ${temporaryPrefix} are kept for unfinished objects.`,
+      );
     return { directory: segments.slice(0, -1), file: basename(key) };
   }
 
@@ -245,7 +273,11 @@ export class DiskStore implements ObjectStore {
     }
     if (!this.#markerRequired) return;
     this.#directories.forget();
-    throw new ResurgoError('repositoryUnreachable', `Repository ${this.name}: ${this.root} holds no ${repositoryKey}.`, { details: { hint: 'Mount the disk; `resurgo init` makes a new repository.' } });
+    throw new ResurgoError(
+      'repositoryUnreachable',
+      `Repository ${this.name}: ${this.root} holds no ${repositoryKey}.`,
+      { details: { hint: 'Mount the disk; `resurgo init` makes a new repository.' } },
+    );
   }
 
   async #guard<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -261,7 +293,11 @@ export class DiskStore implements ObjectStore {
   }
 }
 
-const infoOf = (key: string, stats: Stats): ObjectInfo => ({ key, size: stats.size, modifiedAt: stats.mtime.toISOString() });
+const infoOf = (key: string, stats: Stats): ObjectInfo => ({
+  key,
+  size: stats.size,
+  modifiedAt: stats.mtime.toISOString(),
+});
 
 function undefinedIfMissing(error: unknown): undefined {
   if (errnoOf(error) !== 'ENOENT') throw error;

@@ -29,14 +29,24 @@ const statsAtOnce = 16;
 export async function* walk(directory: string, keyPrefix: string, options: WalkOptions): AsyncGenerator<WalkedFile> {
   const entries = await entriesOf(directory);
   const wanted = entries
-    .map((entry) => ({ directory: entry.isDirectory(), file: entry.isFile(), name: entry.name, sortKey: entry.isDirectory() ? `${entry.name}/` : entry.name }))
+    .map((entry) => ({
+      directory: entry.isDirectory(),
+      file: entry.isFile(),
+      name: entry.name,
+      sortKey: entry.isDirectory() ? `${entry.name}/` : entry.name,
+    }))
     .filter(({ directory: isDirectory, file, name }) => {
       if (!isDirectory && !(file && name.startsWith(temporaryPrefix) === (options.temporary === true))) return false;
       const key = keyPrefix + name;
-      return isSafeKey(key) && (isDirectory ? `${key}/`.startsWith(options.prefix) || options.prefix.startsWith(`${key}/`) : key.startsWith(options.prefix));
+      return (
+        isSafeKey(key) &&
+        (isDirectory
+          ? `${key}/`.startsWith(options.prefix) || options.prefix.startsWith(`${key}/`)
+          : key.startsWith(options.prefix))
+      );
     })
     .sort((a, b) => compareKeys(a.sortKey, b.sortKey));
-  for (let i = 0; i < wanted.length; ) {
+  for (let i = 0; i < wanted.length;) {
     const entry = wanted[i];
     if (entry === undefined) return;
     if (entry.directory) {
@@ -49,11 +59,13 @@ export async function* walk(directory: string, keyPrefix: string, options: WalkO
       batch.push(file);
       i++;
     }
-    const files = await Promise.all(batch.map(async ({ name }) => {
-      const path = join(directory, name);
-      const stats = await lstat(path).catch(ignoreMissing);
-      return stats?.isFile() === true ? { key: keyPrefix + name, path, stats } : undefined;
-    }));
+    const files = await Promise.all(
+      batch.map(async ({ name }) => {
+        const path = join(directory, name);
+        const stats = await lstat(path).catch(ignoreMissing);
+        return stats?.isFile() === true ? { key: keyPrefix + name, path, stats } : undefined;
+      }),
+    );
     for (const file of files) if (file !== undefined) yield file;
   }
 }
@@ -61,7 +73,10 @@ export async function* walk(directory: string, keyPrefix: string, options: WalkO
 /** Names of the real directories in one, sorted; those that hold nothing (left by a crash) too. */
 export async function directoriesIn(directory: string, namePrefix: string): Promise<string[]> {
   const entries = await entriesOf(directory);
-  return entries.filter((e) => e.isDirectory() && e.name.startsWith(namePrefix) && isSafeKey(e.name)).map((e) => e.name).sort(compareKeys);
+  return entries
+    .filter((e) => e.isDirectory() && e.name.startsWith(namePrefix) && isSafeKey(e.name))
+    .map((e) => e.name)
+    .sort(compareKeys);
 }
 
 async function entriesOf(directory: string) {

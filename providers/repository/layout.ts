@@ -20,7 +20,8 @@ const partPattern = /^([A-Za-z0-9][A-Za-z0-9._-]{0,127})-(\d{6,15})$/;
 export function toCompactTime(time: string): string {
   if (compactTime.test(time)) return time;
   const date = new Date(time);
-  if (Number.isNaN(date.getTime()) || date.getUTCFullYear() < 1970 || date.getUTCFullYear() > 9999) throw new ResurgoError('inputInvalid', `${JSON.stringify(time)} is not a time.`);
+  if (Number.isNaN(date.getTime()) || date.getUTCFullYear() < 1970 || date.getUTCFullYear() > 9999)
+    throw new ResurgoError('inputInvalid', `${JSON.stringify(time)} is not a time.`);
   return `${date.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
 }
 
@@ -60,13 +61,18 @@ export const isTargetName = (name: string): boolean => isSafeSegment(name) && !r
 /** @throws unsafePath */
 export function safeTarget(target: string): string {
   safeSegment(target, 'The target');
-  if (reservedNames.has(target)) throw new ResurgoError('unsafePath', `A target may not be called ${JSON.stringify(target)}: the repository uses that name itself.`);
+  if (reservedNames.has(target))
+    throw new ResurgoError(
+      'unsafePath',
+      `A target may not be called ${JSON.stringify(target)}: the repository uses that name itself.`,
+    );
   return target;
 }
 
 export type BackupPlace = Pick<BackupRef, 'target' | 'systemId' | 'name'>;
 
-export const systemPrefix = (target: string, systemId: string): string => `${safeTarget(target)}/${safeSegment(systemId, 'The system id')}/`;
+export const systemPrefix = (target: string, systemId: string): string =>
+  `${safeTarget(target)}/${safeSegment(systemId, 'The system id')}/`;
 export const backupsPrefix = (target: string, systemId: string): string => `${systemPrefix(target, systemId)}backups/`;
 export const statePrefix = (target: string, systemId: string): string => `${systemPrefix(target, systemId)}state/`;
 
@@ -95,7 +101,8 @@ export function keysOf(ref: BackupPlace): BackupKeys {
     partsPrefix: `${prefix}parts/`,
     part: (attempt, n) => `${prefix}parts/${partName(attempt, n)}`,
     state: (fact) => {
-      if (!factPattern.test(fact)) throw new ResurgoError('inputInvalid', `${JSON.stringify(fact)} is not the name of a fact.`);
+      if (!factPattern.test(fact))
+        throw new ResurgoError('inputInvalid', `${JSON.stringify(fact)} is not the name of a fact.`);
       return `${state}${fact}`;
     },
   };
@@ -103,7 +110,8 @@ export function keysOf(ref: BackupPlace): BackupKeys {
 
 /** `<attempt>-<nnnnnn>`; more than 999,999 parts simply have more digits. @throws unsafePath, inputInvalid */
 export function partName(attempt: string, n: number): string {
-  if (!Number.isSafeInteger(n) || n < 1) throw new ResurgoError('inputInvalid', `Part number ${String(n)} is not a positive integer.`);
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new ResurgoError('inputInvalid', `Part number ${String(n)} is not a positive integer.`);
   return `${safeSegment(attempt, 'The attempt')}-${String(n).padStart(6, '0')}`;
 }
 
@@ -124,7 +132,8 @@ export function parseStateName(file: string): { name: string; fact: string } | u
 export const keysPrefix = (backupId: string): string => `keys/${safeSegment(backupId, 'The backup id')}/`;
 /** The data keys of a backup, wrapped for the n-th set of recipients (n from 1). */
 export const keyFile = (backupId: string, n: number): string => {
-  if (!Number.isSafeInteger(n) || n < 1) throw new ResurgoError('inputInvalid', `Key file number ${String(n)} is not a positive integer.`);
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new ResurgoError('inputInvalid', `Key file number ${String(n)} is not a positive integer.`);
   return `${keysPrefix(backupId)}${String(n)}.age`;
 };
 /** The metadata key alone, wrapped for the host that took the backup. */
@@ -132,7 +141,8 @@ export const hostKeyFile = (backupId: string): string => `${keysPrefix(backupId)
 
 export const runsPrefix = (target: string): string => `runs/${safeTarget(target)}/`;
 /** Record of a failed run. */
-export const runRecordKey = (target: string, startedAt: string, id: string): string => `${runsPrefix(target)}${toCompactTime(startedAt)}-${safeSegment(id, 'The run id')}.json`;
+export const runRecordKey = (target: string, startedAt: string, id: string): string =>
+  `${runsPrefix(target)}${toCompactTime(startedAt)}-${safeSegment(id, 'The run id')}.json`;
 
 /** Claims of the right to write, one object each; the highest holds. Ends with `/`. */
 export const epochPrefix = (target: string): string => `${safeTarget(target)}/writer-epoch/`;

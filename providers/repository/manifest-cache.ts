@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ObjectStore } from '../../domain/ports.ts';
-import { readManifestBytes } from './catalogue.ts';
+import { readManifestBytes } from './backup-files.ts';
 import { type BackupPlace, keysOf } from './layout.ts';
 import { openRepository } from './repository-file.ts';
 
@@ -44,7 +44,10 @@ export class ManifestCache {
     const temporary = `${file}.${randomBytes(6).toString('hex')}`;
     try {
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      await writeFile(temporary, Buffer.concat([Buffer.from(`${digest(bytes)}\n`), bytes]), { mode: 0o600, flag: 'wx' });
+      await writeFile(temporary, Buffer.concat([Buffer.from(`${digest(bytes)}\n`), bytes]), {
+        mode: 0o600,
+        flag: 'wx',
+      });
       await rename(temporary, file);
     } catch {
       await unlink(temporary).catch(() => undefined);

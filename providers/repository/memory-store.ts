@@ -16,7 +16,8 @@ export class MemoryStore implements ObjectStore {
   async put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<void> {
     safeKey(key);
     await this.#turn(options.signal);
-    if (options.ifAbsent === true && this.objects.has(key)) throw new ResurgoError('objectExists', `${key} already exists in repository ${this.name}.`);
+    if (options.ifAbsent === true && this.objects.has(key))
+      throw new ResurgoError('objectExists', `${key} already exists in repository ${this.name}.`);
     this.objects.set(key, { body: Buffer.from(body), modifiedAt: new Date().toISOString() });
   }
 
@@ -26,7 +27,9 @@ export class MemoryStore implements ObjectStore {
     const object = this.objects.get(key);
     if (object === undefined) throw new ResurgoError('objectMissing', `${key} is not in repository ${this.name}.`);
     const offset = options.offset ?? 0;
-    return Buffer.from(object.body.subarray(offset, options.length === undefined ? undefined : offset + options.length));
+    return Buffer.from(
+      object.body.subarray(offset, options.length === undefined ? undefined : offset + options.length),
+    );
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {

@@ -55,10 +55,19 @@ export async function openStoreUrl(address: string): Promise<ObjectStore> {
     const path = fileURLToPath(url);
     return openDisk(path, path);
   }
-  if (url?.protocol !== 's3:' || url.hostname === '') throw new ResurgoError('inputInvalid', `${JSON.stringify(address)} is no repository address: give /path, file:///path or s3://bucket/prefix?region=…&endpoint=….`);
-  if (url.username !== '' || url.password !== '') throw new ResurgoError('inputInvalid', 'Credentials do not belong into a repository address; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.');
+  if (url?.protocol !== 's3:' || url.hostname === '')
+    throw new ResurgoError(
+      'inputInvalid',
+      `${JSON.stringify(address)} is no repository address: give /path, file:///path or s3://bucket/prefix?region=…&endpoint=….`,
+    );
+  if (url.username !== '' || url.password !== '')
+    throw new ResurgoError(
+      'inputInvalid',
+      'Credentials do not belong into a repository address; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+    );
   const unknown = [...url.searchParams.keys()].filter((key) => !['region', 'endpoint', 'forcePathStyle'].includes(key));
-  if (unknown.length > 0) throw new ResurgoError('inputInvalid', `The repository address has unknown options: ${unknown.join(', ')}.`);
+  if (unknown.length > 0)
+    throw new ResurgoError('inputInvalid', `The repository address has unknown options: ${unknown.join(', ')}.`);
   const prefix = decodeURIComponent(url.pathname.replace(/^\/+/, ''));
   return openS3(`s3://${url.hostname}/${prefix}`, {
     type: 's3',
@@ -67,12 +76,18 @@ export async function openStoreUrl(address: string): Promise<ObjectStore> {
     prefix,
     region: url.searchParams.get('region') ?? undefined,
     endpoint: url.searchParams.get('endpoint') ?? undefined,
-    forcePathStyle: url.searchParams.has('forcePathStyle') ? url.searchParams.get('forcePathStyle') === 'true' : undefined,
+    forcePathStyle: url.searchParams.has('forcePathStyle')
+      ? url.searchParams.get('forcePathStyle') === 'true'
+      : undefined,
   });
 }
 
 function openDisk(name: string, path: string): DiskStore {
-  if (!isAbsolute(path)) throw new ResurgoError('configInvalid', `The path of repository ${name} must be absolute, not ${JSON.stringify(path)}.`);
+  if (!isAbsolute(path))
+    throw new ResurgoError(
+      'configInvalid',
+      `The path of repository ${name} must be absolute, not ${JSON.stringify(path)}.`,
+    );
   return new DiskStore({ name, path });
 }
 

@@ -18,9 +18,15 @@ export interface RepositoryInfo {
 
 /**
  * Makes a store a repository, or opens it when it is one already (two at once: one wins, both get the same id).
+ * @param options `expectId`: the id it had before, where that is known; then none is made, for a repository that vanished is a disk
+ * that is not mounted or a bucket that was emptied
  * @throws repositoryFormat, repositoryUnreachable, repositoryDenied, repositoryFull
  */
-export async function initRepository(store: ObjectStore): Promise<RepositoryInfo> {
+export async function initRepository(
+  store: ObjectStore,
+  options: { readonly expectId?: string } = {},
+): Promise<RepositoryInfo> {
+  if (options.expectId !== undefined) return openRepository(store, options);
   const existing = await readRepositoryFile(store);
   if (existing !== undefined) return existing;
   const info: RepositoryInfo = { id: idFromUuid(randomUUID()), format: repositoryFormat, minReader: 1, features: [] };
@@ -33,12 +39,26 @@ export async function initRepository(store: ObjectStore): Promise<RepositoryInfo
 }
 
 /** @throws repositoryFormat, repositoryUnreachable when there is none (a disk not mounted looks so), repositoryDenied */
-export async function openRepository(store: ObjectStore): Promise<RepositoryInfo> {
+export async function openRepository(
+  store: ObjectStore,
+  options: { readonly expectId?: string } = {},
+): Promise<RepositoryInfo> {
   const info = await readRepositoryFile(store);
+  if (info !== undefined && options.expectId !== undefined && info.id !== options.expectId) {
+    throw new ResurgoError(
+      'repositoryUnreachable',
+      `Repository ${store.name} is another one than before: its id is ${info.id}, it was ${options.expectId}.`,
+      { details: { hint: 'Is the right disk mounted, are bucket and prefix right?' } },
+    );
+  }
   if (info === undefined) {
-    throw new ResurgoError('repositoryUnreachable', `There is no repository at ${store.name}: ${repositoryKey} is missing.`, {
-      details: { hint: 'Is the disk mounted, are bucket and prefix right? `resurgo init` makes a new repository.' },
-    });
+    throw new ResurgoError(
+      'repositoryUnreachable',
+      `There is no repository at ${store.name}: ${repositoryKey} is missing.`,
+      {
+        details: { hint: 'Is the disk mounted, are bucket and prefix right? `resurgo init` makes a new repository.' },
+      },
+    );
   }
   return info;
 }
@@ -55,19 +75,28 @@ async function readRepositoryFile(store: ObjectStore): Promise<RepositoryInfo | 
 }
 
 function parseRepositoryFile(bytes: Buffer, name: string): RepositoryInfo {
-  const refuse = (why: string): ResurgoError => new ResurgoError('repositoryFormat', `Repository ${name}: ${repositoryKey} ${why}.`);
+  const refuse = (why: string): ResurgoError =>
+    new ResurgoError('repositoryFormat', `Repository ${name}: ${repositoryKey} ${why}.`);
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw new ResurgoError('repositoryFormat', `Repository ${name}: ${repositoryKey} is not JSON (${String(bytes.length)} bytes).`, { cause: error });
+    throw new ResurgoError(
+      'repositoryFormat',
+      `Repository ${name}: ${repositoryKey} is not JSON (${String(bytes.length)} bytes).`,
+      { cause: error },
+    );
   }
   if (typeof value !== 'object' || value === null) throw refuse('is not an object');
   const { id, format, minReader, features } = value as Record<string, unknown>;
   if (typeof id !== 'string' || !/^[a-z0-9]{1,64}$/.test(id)) throw refuse('has no valid id');
   if (typeof format !== 'number' || typeof minReader !== 'number') throw refuse('has no format');
-  if (!Array.isArray(features) || !features.every((f): f is string => typeof f === 'string')) throw refuse('has no list of features');
-  if (minReader > repositoryFormat) throw refuse(`asks for a reader of format ${String(minReader)}; this version reads up to ${String(repositoryFormat)}`);
+  if (!Array.isArray(features) || !features.every((f): f is string => typeof f === 'string'))
+    throw refuse('has no list of features');
+  if (minReader > repositoryFormat)
+    throw refuse(
+      `asks for a reader of format ${String(minReader)}; this version reads up to ${String(repositoryFormat)}`,
+    );
   const unknown = features.filter((f) => !knownFeatures.has(f));
   if (unknown.length > 0) throw refuse(`uses features this version does not know: ${unknown.join(', ')}`);
   return { id, format, minReader, features };

@@ -23,7 +23,12 @@ export async function writeRunRecord(store: ObjectStore, record: RunRecord): Pro
 }
 
 /** Newest first; files that are no records are passed over. */
-export async function listRunRecords(store: ObjectStore, target: string, limit = 100, signal?: AbortSignal): Promise<RunRecord[]> {
+export async function listRunRecords(
+  store: ObjectStore,
+  target: string,
+  limit = 100,
+  signal?: AbortSignal,
+): Promise<RunRecord[]> {
   const keys: string[] = [];
   for await (const { key } of store.list(runsPrefix(target), signal)) {
     if (!key.endsWith('.json')) continue;
@@ -31,7 +36,11 @@ export async function listRunRecords(store: ObjectStore, target: string, limit =
     // Oldest come first in the listing.
     if (keys.length > limit) keys.shift();
   }
-  const records = await mapBounded(keys.sort((a, b) => compareKeys(b, a)), 8, async (key) => read(store, key));
+  const records = await mapBounded(
+    keys.sort((a, b) => compareKeys(b, a)),
+    8,
+    async (key) => read(store, key),
+  );
   return records.flatMap((record) => record ?? []);
 }
 
@@ -48,5 +57,11 @@ async function read(store: ObjectStore, key: string): Promise<RunRecord | undefi
 function isRunRecord(value: unknown): value is RunRecord {
   if (typeof value !== 'object' || value === null) return false;
   const { id, target, startedAt, error } = value as Record<string, unknown>;
-  return typeof id === 'string' && typeof target === 'string' && typeof startedAt === 'string' && typeof error === 'object' && error !== null;
+  return (
+    typeof id === 'string' &&
+    typeof target === 'string' &&
+    typeof startedAt === 'string' &&
+    typeof error === 'object' &&
+    error !== null
+  );
 }

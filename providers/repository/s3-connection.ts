@@ -114,7 +114,8 @@ export class S3Connection {
         if (signal?.aborted === true) throw cancelled(what, signal.reason);
         if (error instanceof Settled) throw error;
         const failure = classifyS3(error);
-        if (error instanceof ResurgoError || !failure.retry || number >= attempts) throw s3Error(error, `${what} in ${this.place}`, number);
+        if (error instanceof ResurgoError || !failure.retry || number >= attempts)
+          throw s3Error(error, `${what} in ${this.place}`, number);
         mayHaveHappened ||= failure.ambiguous;
         await sleep(this.#pause(number, failure.retryAfterMs), signal, what);
       }
@@ -141,9 +142,13 @@ function needsPathStyle(endpoint: string | undefined): boolean {
   return hostname === 'localhost' || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }
 
-function credentials(name: string, settings: S3Settings): { credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } } {
+function credentials(
+  name: string,
+  settings: S3Settings,
+): { credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } } {
   const { accessKeyId, secretAccessKey, sessionToken } = settings;
   if (accessKeyId === undefined && secretAccessKey === undefined) return {};
-  if (accessKeyId === undefined || secretAccessKey === undefined) throw new ResurgoError('configInvalid', `Repository ${name} needs accessKeyId and secretAccessKey, or neither.`);
+  if (accessKeyId === undefined || secretAccessKey === undefined)
+    throw new ResurgoError('configInvalid', `Repository ${name} needs accessKeyId and secretAccessKey, or neither.`);
   return { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } };
 }

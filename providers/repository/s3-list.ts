@@ -13,26 +13,42 @@ export interface ListPage {
  * Pages of a listing, keys relative to the repository. Keys that are not safe are passed over.
  * @param delimiter `/` to list one level only
  */
-export async function* listPages(connection: S3Connection, prefix: string, delimiter: '/' | undefined, signal: AbortSignal | undefined): AsyncGenerator<ListPage> {
+export async function* listPages(
+  connection: S3Connection,
+  prefix: string,
+  delimiter: '/' | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ListPage> {
   const seen = new Set<string>();
   let token: string | undefined;
   for (;;) {
     const page = await connection.call(`Listing ${prefix === '' ? 'everything' : prefix}`, signal, async () =>
       connection.client.send(
         // Encoded, because XML cannot carry every character a stranger's key may have.
-        new connection.sdk.ListObjectsV2Command({ Bucket: connection.bucket, Prefix: connection.full(prefix), Delimiter: delimiter, ContinuationToken: token, MaxKeys: connection.tuning.pageKeys, EncodingType: 'url' }),
+        new connection.sdk.ListObjectsV2Command({
+          Bucket: connection.bucket,
+          Prefix: connection.full(prefix),
+          Delimiter: delimiter,
+          ContinuationToken: token,
+          MaxKeys: connection.tuning.pageKeys,
+          EncodingType: 'url',
+        }),
         signal === undefined ? {} : { abortSignal: signal },
       ),
     );
     const decode = page.EncodingType === 'url' ? decodeKey : (key: string | undefined) => key;
     const own = (key: string | undefined): string | undefined => {
       const decoded = decode(key);
-      return decoded?.startsWith(connection.prefix + prefix) === true ? decoded.slice(connection.prefix.length) : undefined;
+      return decoded?.startsWith(connection.prefix + prefix) === true
+        ? decoded.slice(connection.prefix.length)
+        : undefined;
     };
     yield {
       objects: (page.Contents ?? []).flatMap(({ Key, Size, LastModified }) => {
         const key = own(Key);
-        return key !== undefined && isSafeKey(key) ? [{ key, size: Size ?? 0, modifiedAt: (LastModified ?? new Date(0)).toISOString() }] : [];
+        return key !== undefined && isSafeKey(key)
+          ? [{ key, size: Size ?? 0, modifiedAt: (LastModified ?? new Date(0)).toISOString() }]
+          : [];
       }),
       directories: (page.CommonPrefixes ?? []).flatMap(({ Prefix }) => {
         const key = own(Prefix)?.replace(/\/$/, '');
@@ -41,7 +57,11 @@ export async function* listPages(connection: S3Connection, prefix: string, delim
     };
     if (page.IsTruncated !== true) return;
     token = page.NextContinuationToken;
-    if (token === undefined || seen.has(token)) throw new ResurgoError('repositoryUnreachable', `The listing of ${prefix} in ${connection.place} does not come to an end.`);
+    if (token === undefined || seen.has(token))
+      throw new ResurgoError(
+        'repositoryUnreachable',
+        `The listing of ${prefix} in ${connection.place} does not come to an end.`,
+      );
     seen.add(token);
   }
 }

@@ -17,21 +17,33 @@ export interface MultipartOptions {
 }
 
 /** @returns how many bytes were sent; parts found from an earlier upload are not. */
-export async function putMultipart(connection: S3Connection, key: string, body: Uint8Array, options: MultipartOptions): Promise<number> {
+export async function putMultipart(
+  connection: S3Connection,
+  key: string,
+  body: Uint8Array,
+  options: MultipartOptions,
+): Promise<number> {
   // Somebody may abort or complete the upload we work on (a sweep, an earlier try of ours): then once more from the start.
   for (let round = 1; ; round++) {
-    const upload = (round === 1 ? await findUpload(connection, key, options.signal) : undefined) ?? (await createUpload(connection, key, options.signal));
+    const upload =
+      (round === 1 ? await findUpload(connection, key, options.signal) : undefined) ??
+      (await createUpload(connection, key, options.signal));
     try {
       return await finish(connection, key, upload, body, options);
     } catch (error) {
-      if (!(error instanceof UploadGone) || round === 3) throw error instanceof UploadGone ? error.asError(connection, key) : error;
+      if (!(error instanceof UploadGone) || round === 3)
+        throw error instanceof UploadGone ? error.asError(connection, key) : error;
     }
   }
 }
 
 class UploadGone extends Settled {
   asError(connection: S3Connection, key: string): ResurgoError {
-    return new ResurgoError('repositoryUnreachable', `The multipart upload of ${key} in ${connection.place} was ended by someone else three times.`, { cause: this });
+    return new ResurgoError(
+      'repositoryUnreachable',
+      `The multipart upload of ${key} in ${connection.place} was ended by someone else three times.`,
+      { cause: this },
+    );
   }
 }
 
@@ -40,8 +52,18 @@ interface Upload {
   readonly found: boolean;
 }
 
-async function finish(connection: S3Connection, key: string, upload: Upload, body: Uint8Array, options: MultipartOptions): Promise<number> {
-  const partBytes = Math.max(minPartBytes, connection.tuning.partBytes ?? 16 * 1024 ** 2, Math.ceil(body.length / maxParts));
+async function finish(
+  connection: S3Connection,
+  key: string,
+  upload: Upload,
+  body: Uint8Array,
+  options: MultipartOptions,
+): Promise<number> {
+  const partBytes = Math.max(
+    minPartBytes,
+    connection.tuning.partBytes ?? 16 * 1024 ** 2,
+    Math.ceil(body.length / maxParts),
+  );
   const present = upload.found ? await listParts(connection, key, upload.id, options.signal) : new Map<number, Part>();
   let sent = 0;
   const numbers = Array.from({ length: Math.ceil(body.length / partBytes) }, (_, i) => i + 1);
@@ -59,40 +81,79 @@ async function finish(connection: S3Connection, key: string, upload: Upload, bod
 /** A part that is there counts only when its size and digest are those of our bytes. */
 function reuse(part: Part | undefined, slice: Uint8Array): { ETag: string; ChecksumSHA256?: string } | undefined {
   if (part?.Size !== slice.length || part.ETag === undefined) return undefined;
-  if (part.ChecksumSHA256 !== undefined) return part.ChecksumSHA256 === hexToBase64(sha256Hex(slice)) ? { ETag: part.ETag, ChecksumSHA256: part.ChecksumSHA256 } : undefined;
+  if (part.ChecksumSHA256 !== undefined)
+    return part.ChecksumSHA256 === hexToBase64(sha256Hex(slice))
+      ? { ETag: part.ETag, ChecksumSHA256: part.ChecksumSHA256 }
+      : undefined;
   return bareETag(part.ETag) === md5Hex(slice) ? { ETag: part.ETag } : undefined;
 }
 
-async function sendPart(connection: S3Connection, key: string, id: string, n: number, slice: Uint8Array, signal: AbortSignal | undefined): Promise<CompletedPart> {
+async function sendPart(
+  connection: S3Connection,
+  key: string,
+  id: string,
+  n: number,
+  slice: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<CompletedPart> {
   const sha256 = sha256Hex(slice);
   const what = `Writing part ${String(n)} of ${key}`;
   return connection.call(what, signal, async ({ number }) => {
     const command = new connection.sdk.UploadPartCommand({
-      Bucket: connection.bucket, Key: connection.full(key), UploadId: id, PartNumber: n, Body: slice, ContentLength: slice.length, ChecksumSHA256: hexToBase64(sha256),
+      Bucket: connection.bucket,
+      Key: connection.full(key),
+      UploadId: id,
+      PartNumber: n,
+      Body: slice,
+      ContentLength: slice.length,
+      ChecksumSHA256: hexToBase64(sha256),
     });
     const answer = await ifGone(connection.client.send(signPayload(command, sha256), abort(signal)));
     // Sent again when the store got something else; a store whose ETags are no digests would never agree, so not for ever.
     if (answer.ETag === undefined || (checkAck(answer, slice, sha256) === 'wrong' && number <= 2)) {
-      throw Object.assign(new Error(`the store acknowledged ${answer.ETag ?? 'nothing'} for it`), { name: 'BadDigest' });
+      throw Object.assign(new Error(`the store acknowledged ${answer.ETag ?? 'nothing'} for it`), {
+        name: 'BadDigest',
+      });
     }
-    return { PartNumber: n, ETag: answer.ETag, ...(answer.ChecksumSHA256 === undefined ? {} : { ChecksumSHA256: answer.ChecksumSHA256 }) };
+    return {
+      PartNumber: n,
+      ETag: answer.ETag,
+      ...(answer.ChecksumSHA256 === undefined ? {} : { ChecksumSHA256: answer.ChecksumSHA256 }),
+    };
   });
 }
 
-async function complete(connection: S3Connection, key: string, id: string, parts: CompletedPart[], body: Uint8Array, options: MultipartOptions): Promise<void> {
+async function complete(
+  connection: S3Connection,
+  key: string,
+  id: string,
+  parts: CompletedPart[],
+  body: Uint8Array,
+  options: MultipartOptions,
+): Promise<void> {
   const expected = compositeETag(parts);
   const present = async (): Promise<boolean> => {
-    const answer = await connection.client.send(new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }), abort(options.signal)).catch((error: unknown) => {
-      if (classifyS3(error).code === 'objectMissing') return undefined;
-      throw error;
-    });
+    const answer = await connection.client
+      .send(
+        new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }),
+        abort(options.signal),
+      )
+      .catch((error: unknown) => {
+        if (classifyS3(error).code === 'objectMissing') return undefined;
+        throw error;
+      });
     return answer?.ContentLength === body.length && bareETag(answer.ETag) === expected;
   };
+  let conditional = options.ifAbsent;
   await connection.call(`Completing ${key}`, options.signal, async ({ mayHaveHappened }) => {
     try {
       await connection.client.send(
         new connection.sdk.CompleteMultipartUploadCommand({
-          Bucket: connection.bucket, Key: connection.full(key), UploadId: id, MultipartUpload: { Parts: parts }, ...(options.ifAbsent ? { IfNoneMatch: '*' } : {}),
+          Bucket: connection.bucket,
+          Key: connection.full(key),
+          UploadId: id,
+          MultipartUpload: { Parts: parts },
+          ...(conditional ? { IfNoneMatch: '*' } : {}),
         }),
         abort(options.signal),
       );
@@ -104,10 +165,21 @@ async function complete(connection: S3Connection, key: string, id: string, parts
         throw new UploadGone();
       }
       if (failure.code === 'objectExists' && mayHaveHappened && (await present())) return;
+      if (conditional && failure.code === 'unsupported') {
+        conditional = false;
+        throw Object.assign(new Error('no conditional writes', { cause: error }), { name: 'OperationAborted' });
+      }
       throw error;
     }
-    const head = await connection.client.send(new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }), abort(options.signal));
-    if (head.ContentLength !== body.length) throw new ResurgoError('repositoryLost', `${key} was acknowledged by ${connection.place} with ${String(body.length)} bytes; it holds ${String(head.ContentLength)}.`);
+    const head = await connection.client.send(
+      new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }),
+      abort(options.signal),
+    );
+    if (head.ContentLength !== body.length)
+      throw new ResurgoError(
+        'repositoryLost',
+        `${key} was acknowledged by ${connection.place} with ${String(body.length)} bytes; it holds ${String(head.ContentLength)}.`,
+      );
   });
 }
 
@@ -123,17 +195,26 @@ async function createUpload(connection: S3Connection, key: string, signal: Abort
   const answer = await connection.call(`Beginning ${key}`, signal, async () =>
     connection.client.send(
       new connection.sdk.CreateMultipartUploadCommand({
-        Bucket: connection.bucket, Key: connection.full(key), ContentType: 'application/octet-stream', ChecksumAlgorithm: 'SHA256', ...placement(connection.settings),
+        Bucket: connection.bucket,
+        Key: connection.full(key),
+        ContentType: 'application/octet-stream',
+        ChecksumAlgorithm: 'SHA256',
+        ...placement(connection.settings),
       }),
       abort(signal),
     ),
   );
-  if (answer.UploadId === undefined) throw new ResurgoError('unsupported', `${connection.place} began a multipart upload of ${key} without an id.`);
+  if (answer.UploadId === undefined)
+    throw new ResurgoError('unsupported', `${connection.place} began a multipart upload of ${key} without an id.`);
   return { id: answer.UploadId, found: false };
 }
 
 /** The newest unfinished upload of exactly this key. */
-async function findUpload(connection: S3Connection, key: string, signal: AbortSignal | undefined): Promise<Upload | undefined> {
+async function findUpload(
+  connection: S3Connection,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Upload | undefined> {
   let newest: { id: string; at: number } | undefined;
   try {
     for await (const upload of listUploads(connection, key, signal)) {
@@ -148,43 +229,88 @@ async function findUpload(connection: S3Connection, key: string, signal: AbortSi
 }
 
 /** Unfinished uploads of keys with this prefix. */
-export async function* listUploads(connection: S3Connection, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<{ key: string; id: string; at: number }> {
+export async function* listUploads(
+  connection: S3Connection,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ key: string; id: string; at: number }> {
   let KeyMarker: string | undefined;
   let UploadIdMarker: string | undefined;
   for (;;) {
     const page = await connection.call(`Listing uploads of ${prefix}`, signal, async () =>
-      connection.client.send(new connection.sdk.ListMultipartUploadsCommand({ Bucket: connection.bucket, Prefix: connection.full(prefix), KeyMarker, UploadIdMarker }), abort(signal)),
+      connection.client.send(
+        new connection.sdk.ListMultipartUploadsCommand({
+          Bucket: connection.bucket,
+          Prefix: connection.full(prefix),
+          KeyMarker,
+          UploadIdMarker,
+        }),
+        abort(signal),
+      ),
     );
     for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-      if (Key?.startsWith(connection.prefix) === true && UploadId !== undefined) yield { key: Key.slice(connection.prefix.length), id: UploadId, at: Initiated?.getTime() ?? 0 };
+      if (Key?.startsWith(connection.prefix) === true && UploadId !== undefined)
+        yield { key: Key.slice(connection.prefix.length), id: UploadId, at: Initiated?.getTime() ?? 0 };
     }
-    if (page.IsTruncated !== true || (page.NextKeyMarker === KeyMarker && page.NextUploadIdMarker === UploadIdMarker)) return;
+    if (page.IsTruncated !== true || (page.NextKeyMarker === KeyMarker && page.NextUploadIdMarker === UploadIdMarker))
+      return;
     KeyMarker = page.NextKeyMarker;
     UploadIdMarker = page.NextUploadIdMarker;
   }
 }
 
-async function listParts(connection: S3Connection, key: string, id: string, signal: AbortSignal | undefined): Promise<Map<number, Part>> {
+async function listParts(
+  connection: S3Connection,
+  key: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<Map<number, Part>> {
   const parts = new Map<number, Part>();
   let PartNumberMarker: string | undefined;
   for (;;) {
-    const page = await connection.call(`Listing parts of ${key}`, signal, async () =>
-      ifGone(connection.client.send(new connection.sdk.ListPartsCommand({ Bucket: connection.bucket, Key: connection.full(key), UploadId: id, PartNumberMarker }), abort(signal))),
-    ).catch((error: unknown) => {
-      if (isResurgoError(error, 'repositoryDenied') || isResurgoError(error, 'unsupported')) return undefined;
-      throw error;
-    });
+    const page = await connection
+      .call(`Listing parts of ${key}`, signal, async () =>
+        ifGone(
+          connection.client.send(
+            new connection.sdk.ListPartsCommand({
+              Bucket: connection.bucket,
+              Key: connection.full(key),
+              UploadId: id,
+              PartNumberMarker,
+            }),
+            abort(signal),
+          ),
+        ),
+      )
+      .catch((error: unknown) => {
+        if (isResurgoError(error, 'repositoryDenied') || isResurgoError(error, 'unsupported')) return undefined;
+        throw error;
+      });
     for (const part of page?.Parts ?? []) if (part.PartNumber !== undefined) parts.set(part.PartNumber, part);
     if (page?.IsTruncated !== true || page.NextPartNumberMarker === PartNumberMarker) return parts;
     PartNumberMarker = page.NextPartNumberMarker;
   }
 }
 
-export async function abortUpload(connection: S3Connection, key: string, id: string, signal: AbortSignal | undefined): Promise<void> {
+export async function abortUpload(
+  connection: S3Connection,
+  key: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   await connection.call(`Aborting the upload of ${key}`, signal, async () => {
-    await connection.client.send(new connection.sdk.AbortMultipartUploadCommand({ Bucket: connection.bucket, Key: connection.full(key), UploadId: id }), abort(signal)).catch((error: unknown) => {
-      if (classifyS3(error).word !== 'NoSuchUpload') throw error;
-    });
+    await connection.client
+      .send(
+        new connection.sdk.AbortMultipartUploadCommand({
+          Bucket: connection.bucket,
+          Key: connection.full(key),
+          UploadId: id,
+        }),
+        abort(signal),
+      )
+      .catch((error: unknown) => {
+        if (classifyS3(error).word !== 'NoSuchUpload') throw error;
+      });
   });
 }
 
@@ -197,4 +323,5 @@ async function ifGone<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
+const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+  signal === undefined ? {} : { abortSignal: signal };

@@ -8,20 +8,33 @@ export const md5Hex = (body: Uint8Array): string => createHash('md5').update(bod
 export const sha256Hex = (body: Uint8Array): string => createHash('sha256').update(body).digest('hex');
 export const hexToBase64 = (hex: string): string => Buffer.from(hex, 'hex').toString('base64');
 
-type Place = Pick<PutObjectCommandInput, 'ServerSideEncryption' | 'SSEKMSKeyId' | 'StorageClass' | 'ObjectLockMode' | 'ObjectLockRetainUntilDate'>;
+type Place = Pick<
+  PutObjectCommandInput,
+  'ServerSideEncryption' | 'SSEKMSKeyId' | 'StorageClass' | 'ObjectLockMode' | 'ObjectLockRetainUntilDate'
+>;
 
 /** Encryption, class and lock of a new object. */
 export function placement(settings: S3Settings): Place {
   return {
     ...(settings.sse === undefined ? {} : { ServerSideEncryption: settings.sse }),
     ...(settings.sse !== 'aws:kms' || settings.kmsKeyId === undefined ? {} : { SSEKMSKeyId: settings.kmsKeyId }),
-    ...(settings.storageClass === undefined ? {} : { StorageClass: settings.storageClass as NonNullable<PutObjectCommandInput['StorageClass']> }),
-    ...(settings.objectLock === undefined ? {} : { ObjectLockMode: settings.objectLock.mode, ObjectLockRetainUntilDate: new Date(Date.now() + settings.objectLock.days * 86_400_000) }),
+    ...(settings.storageClass === undefined
+      ? {}
+      : { StorageClass: settings.storageClass as NonNullable<PutObjectCommandInput['StorageClass']> }),
+    ...(settings.objectLock === undefined
+      ? {}
+      : {
+          ObjectLockMode: settings.objectLock.mode,
+          ObjectLockRetainUntilDate: new Date(Date.now() + settings.objectLock.days * 86_400_000),
+        }),
   };
 }
 
 interface Stack {
-  add(middleware: (next: (args: never) => Promise<never>) => (args: never) => Promise<never>, options: { step: 'build'; name: string; priority: 'low' }): void;
+  add(
+    middleware: (next: (args: never) => Promise<never>) => (args: never) => Promise<never>,
+    options: { step: 'build'; name: string; priority: 'low' },
+  ): void;
 }
 
 /**
@@ -56,12 +69,20 @@ export function checkAck(ack: Ack, body: Uint8Array, sha256: string): 'right' | 
   const etag = bareETag(ack.ETag);
   // Every store answers a write with an ETag; an answer without one may come from something in between.
   if (etag === '') return 'wrong';
-  if (!/^[0-9a-f]{32}$/.test(etag) || ack.ServerSideEncryption === 'aws:kms' || ack.ServerSideEncryption === 'aws:kms:dsse') return 'unknown';
+  if (
+    !/^[0-9a-f]{32}$/.test(etag) ||
+    ack.ServerSideEncryption === 'aws:kms' ||
+    ack.ServerSideEncryption === 'aws:kms:dsse'
+  )
+    return 'unknown';
   return etag === md5Hex(body) ? 'right' : 'wrong';
 }
 
 /** The answer to a write did not fit: an ETag that is no MD5, or damage? Reading it back tells. @throws repositoryLost */
 export function assertReadBack(connection: S3Connection, key: string, found: Buffer | undefined, sha256: string): void {
   if (found !== undefined && sha256Hex(found) === sha256) return;
-  throw new ResurgoError('repositoryLost', `${key} was acknowledged by ${connection.place}, but ${found === undefined ? 'it is not there' : `what it holds (${String(found.length)} bytes) is not what was sent`}.`);
+  throw new ResurgoError(
+    'repositoryLost',
+    `${key} was acknowledged by ${connection.place}, but ${found === undefined ? 'it is not there' : `what it holds (${String(found.length)} bytes) is not what was sent`}.`,
+  );
 }

@@ -12,7 +12,12 @@ export interface Range {
  * Body of an object or a range of it, in one buffer of its exact size. A connection that ends early is an error that is tried again.
  * A range beyond the end gives what is there.
  */
-export async function readObject(connection: S3Connection, key: string, range: Range, signal: AbortSignal | undefined): Promise<Buffer> {
+export async function readObject(
+  connection: S3Connection,
+  key: string,
+  range: Range,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
   const offset = range.offset ?? 0;
   const whole = offset === 0 && range.length === undefined;
   const last = range.length === undefined ? '' : String(offset + Math.max(range.length, 1) - 1);
@@ -21,7 +26,11 @@ export async function readObject(connection: S3Connection, key: string, range: R
     let answer: GetObjectCommandOutput;
     try {
       answer = await connection.client.send(
-        new connection.sdk.GetObjectCommand({ Bucket: connection.bucket, Key: connection.full(key), ...(whole ? {} : { Range: `bytes=${String(offset)}-${last}` }) }),
+        new connection.sdk.GetObjectCommand({
+          Bucket: connection.bucket,
+          Key: connection.full(key),
+          ...(whole ? {} : { Range: `bytes=${String(offset)}-${last}` }),
+        }),
         signal === undefined ? {} : { abortSignal: signal },
       );
     } catch (error) {
@@ -37,8 +46,14 @@ export async function readObject(connection: S3Connection, key: string, range: R
   });
 }
 
-async function collectBody(stream: Readable, size: number | undefined, signal: AbortSignal | undefined): Promise<Buffer> {
-  const stop = (): void => { stream.destroy(new Error('aborted')); };
+async function collectBody(
+  stream: Readable,
+  size: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const stop = (): void => {
+    stream.destroy(new Error('aborted'));
+  };
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const buffer = size === undefined ? undefined : Buffer.allocUnsafeSlow(size);
@@ -58,4 +73,5 @@ async function collectBody(stream: Readable, size: number | undefined, signal: A
   }
 }
 
-const broken = (got: number, expected: number): Error => Object.assign(new Error(`the answer had ${String(got)} of ${String(expected)} bytes`), { name: 'IncompleteBody' });
+const broken = (got: number, expected: number): Error =>
+  Object.assign(new Error(`the answer had ${String(got)} of ${String(expected)} bytes`), { name: 'IncompleteBody' });

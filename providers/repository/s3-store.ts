@@ -38,19 +38,29 @@ export class S3Store implements ObjectStore {
     // Also for stores that take the condition and ignore it: then only writers in the same instant are not told apart.
     if (ifAbsent && (await this.head(key, options.signal)) !== undefined) throw this.#exists(key);
     if (body.length > (this.#connection.settings.multipartThreshold ?? 64 * 1024 ** 2)) {
-      await putMultipart(this.#connection, key, body, { ifAbsent: ifAbsent && this.#conditional, signal: options.signal });
+      await putMultipart(this.#connection, key, body, {
+        ifAbsent: ifAbsent && this.#conditional,
+        signal: options.signal,
+      });
       return;
     }
     const sha256 = options.sha256 ?? sha256Hex(body);
     const ack = await this.#putWhole(key, body, sha256, ifAbsent, options.signal);
-    if (ack === 'wrong') assertReadBack(this.#connection, key, await this.#find(key, options.signal), sha256);
+    if (ack === 'wrong')
+      assertReadBack(
+        this.#connection,
+        key,
+        await this.#connection.call(`Reading back ${key}`, options.signal, async () => this.#find(key, options.signal)),
+        sha256,
+      );
   }
 
   async get(key: string, options: { offset?: number; length?: number; signal?: AbortSignal } = {}): Promise<Buffer> {
     safeKey(key);
     // No range can ask for nothing.
     if (options.length === 0) {
-      if ((await this.head(key, options.signal)) === undefined) throw new ResurgoError('objectMissing', `${key} is not in ${this.#connection.place}.`);
+      if ((await this.head(key, options.signal)) === undefined)
+        throw new ResurgoError('objectMissing', `${key} is not in ${this.#connection.place}.`);
       return Buffer.alloc(0);
     }
     return readObject(this.#connection, key, options, options.signal);
@@ -61,7 +71,10 @@ export class S3Store implements ObjectStore {
     const { client, sdk, bucket } = this.#connection;
     return this.#connection.call(`Looking up ${key}`, signal, async () => {
       try {
-        const answer = await client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }), abort(signal));
+        const answer = await client.send(
+          new sdk.HeadObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }),
+          abort(signal),
+        );
         return { key, size: answer.ContentLength ?? 0, modifiedAt: (answer.LastModified ?? new Date(0)).toISOString() };
       } catch (error) {
         if (classifyS3(error).code !== 'objectMissing') throw error;
@@ -80,7 +93,8 @@ export class S3Store implements ObjectStore {
   async listDirectories(prefix: string, signal?: AbortSignal): Promise<string[]> {
     safePrefix(prefix);
     const names: string[] = [];
-    for await (const page of listPages(this.#connection, prefix, '/', signal)) names.push(...page.directories.map((key) => key.slice(prefix.length)));
+    for await (const page of listPages(this.#connection, prefix, '/', signal))
+      names.push(...page.directories.map((key) => key.slice(prefix.length)));
     return names.sort(compareKeys);
   }
 
@@ -111,12 +125,24 @@ export class S3Store implements ObjectStore {
     return Promise.resolve();
   }
 
-  async #putWhole(key: string, body: Uint8Array, sha256: string, ifAbsent: boolean, signal: AbortSignal | undefined): Promise<ReturnType<typeof checkAck>> {
+  async #putWhole(
+    key: string,
+    body: Uint8Array,
+    sha256: string,
+    ifAbsent: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<ReturnType<typeof checkAck>> {
     const { client, sdk, bucket, settings } = this.#connection;
     return this.#connection.call(`Writing ${key}`, signal, async ({ mayHaveHappened }) => {
       const command = new sdk.PutObjectCommand({
-        Bucket: bucket, Key: this.#connection.full(key), Body: body, ContentLength: body.length, ContentType: 'application/octet-stream', ChecksumSHA256: hexToBase64(sha256),
-        ...(ifAbsent && this.#conditional ? { IfNoneMatch: '*' } : {}), ...placement(settings),
+        Bucket: bucket,
+        Key: this.#connection.full(key),
+        Body: body,
+        ContentLength: body.length,
+        ContentType: 'application/octet-stream',
+        ChecksumSHA256: hexToBase64(sha256),
+        ...(ifAbsent && this.#conditional ? { IfNoneMatch: '*' } : {}),
+        ...placement(settings),
       });
       try {
         return checkAck(await client.send(signPayload(command, sha256), abort(signal)), body, sha256);
@@ -136,11 +162,14 @@ export class S3Store implements ObjectStore {
     });
   }
 
-  /** Outside of the retries and the gate of the call it serves. */
+  /** One request, inside of the call it serves. */
   async #find(key: string, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
     const { client, sdk, bucket } = this.#connection;
     try {
-      const answer = await client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }), abort(signal));
+      const answer = await client.send(
+        new sdk.GetObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }),
+        abort(signal),
+      );
       return Buffer.from((await answer.Body?.transformToByteArray()) ?? []);
     } catch (error) {
       if (classifyS3(error).code === 'objectMissing') return undefined;
@@ -151,7 +180,11 @@ export class S3Store implements ObjectStore {
   async #assertBucket(signal: AbortSignal | undefined): Promise<void> {
     const { client, sdk, bucket, place } = this.#connection;
     await client.send(new sdk.HeadBucketCommand({ Bucket: bucket }), abort(signal)).catch((error: unknown) => {
-      if (classifyS3(error).code === 'objectMissing') throw new ResurgoError('repositoryUnreachable', `There is no bucket ${bucket}: ${place}.`, { cause: error, details: { hint: 'Create the bucket, or mend `bucket`, `region` and `endpoint`.' } });
+      if (classifyS3(error).code === 'objectMissing')
+        throw new ResurgoError('repositoryUnreachable', `There is no bucket ${bucket}: ${place}.`, {
+          cause: error,
+          details: { hint: 'Create the bucket, or mend `bucket`, `region` and `endpoint`.' },
+        });
       // Reading a bucket's objects may be allowed where looking at the bucket is not.
       if (classifyS3(error).code !== 'repositoryDenied') throw error;
     });
@@ -162,4 +195,5 @@ export class S3Store implements ObjectStore {
   }
 }
 
-const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
+const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+  signal === undefined ? {} : { abortSignal: signal };

@@ -3,7 +3,6 @@ import { ResurgoError } from '../../domain/errors.ts';
 /** Names of targets, system ids, attempts, backups: one path segment of the repository format. */
 const segmentPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 // Control characters break listings (XML), terminals and line-based tools; U+FFFD is what undecodable bytes become.
-// eslint-disable-next-line no-control-regex
 const refusedCharacters = /[\u0000-\u001f\u007f\u2028\u2029\ufffd]/;
 
 /** The longest key that every store takes (the limit of S3), UTF-8 bytes. */
@@ -13,19 +12,28 @@ export const isSafeSegment = (value: string): boolean => segmentPattern.test(val
 
 /** @throws unsafePath */
 export function safeSegment(value: string, what: string): string {
-  if (!isSafeSegment(value)) throw new ResurgoError('unsafePath', `${what} ${JSON.stringify(value.slice(0, 200))} is not a safe name (letters, digits, '.', '_', '-'; at most 128).`);
+  if (!isSafeSegment(value))
+    throw new ResurgoError(
+      'unsafePath',
+      `${what} ${JSON.stringify(value.slice(0, 200))} is not a safe name (letters, digits, '.', '_', '-'; at most 128).`,
+    );
   return value;
 }
 
 /** Whether a key stays inside its repository: relative, no empty, `.` or `..` segments, no control characters, well-formed. */
 export function isSafeKey(key: string): boolean {
-  if (key === '' || refusedCharacters.test(key) || !key.isWellFormed() || Buffer.byteLength(key) > maxKeyBytes) return false;
+  if (key === '' || refusedCharacters.test(key) || !key.isWellFormed() || Buffer.byteLength(key) > maxKeyBytes)
+    return false;
   return key.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
 }
 
 /** @throws unsafePath */
 export function safeKey(key: string): string {
-  if (!isSafeKey(key)) throw new ResurgoError('unsafePath', `The object key ${JSON.stringify(key.slice(0, 200))} is not allowed: it must be relative, without empty, '.' or '..' segments or control characters, and at most ${String(maxKeyBytes)} bytes.`);
+  if (!isSafeKey(key))
+    throw new ResurgoError(
+      'unsafePath',
+      `The object key ${JSON.stringify(key.slice(0, 200))} is not allowed: it must be relative, without empty, '.' or '..' segments or control characters, and at most ${String(maxKeyBytes)} bytes.`,
+    );
   return key;
 }
 

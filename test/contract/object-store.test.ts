@@ -27,16 +27,36 @@ objectStoreContract('memory', { open: memory });
 objectStoreContract('disk', { open: disk });
 objectStoreContract('fault injecting without faults', { open: async () => new FaultInjectingStore(await memory()) });
 objectStoreContract('recording', { open: async () => new RecordingStore(await memory()) });
-objectStoreContract('throttled', { open: async () => new ThrottledStore(await memory(), { bytesPerSecond: 1024 ** 3, latencyMs: 1 }), many: 120 });
+objectStoreContract('throttled', {
+  open: async () => new ThrottledStore(await memory(), { bytesPerSecond: 1024 ** 3, latencyMs: 1 }),
+  many: 120,
+});
 
 describe.skipIf(s3Missing() !== undefined)('with a server', () => {
   const s3 = async (prefix: string, multipartThreshold?: number) => {
     server ??= startS3();
     const { bucket, endpoint, region, accessKeyId, secretAccessKey } = await server;
-    return openS3Store('s3', { type: 's3', bucket, prefix, endpoint, region, accessKeyId, secretAccessKey, forcePathStyle: true, multipartThreshold }, { backoffMs: 10, pageKeys: 50 });
+    return openS3Store(
+      's3',
+      {
+        type: 's3',
+        bucket,
+        prefix,
+        endpoint,
+        region,
+        accessKeyId,
+        secretAccessKey,
+        forcePathStyle: true,
+        multipartThreshold,
+      },
+      { backoffMs: 10, pageKeys: 50 },
+    );
   };
   objectStoreContract('S3', { open: async () => s3('plain/'), many: 120 });
-  objectStoreContract('S3 in parts, under an odd prefix', { open: async () => s3('a b+c/%d', 6 * 1024 ** 2), many: 60 });
+  objectStoreContract('S3 in parts, under an odd prefix', {
+    open: async () => s3('a b+c/%d', 6 * 1024 ** 2),
+    many: 60,
+  });
 });
 
 test.skipIf(s3Missing() === undefined)(`S3 is not tested here: ${s3Missing() ?? ''}`, (context) => {

@@ -18,10 +18,39 @@ const collect = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
 };
 
 const oddKeys = [
-  'with space/and  two', 'Üñïcode/日本語/😀.txt', 'quote\'s "double" `back`', 'per%20cent%/100%', 'plus+sign/a+b', 'hash#mark/?query=1&x=2', 'star*[a-z]{b}', 'back\\slash', '~tilde/$HOME',
-  'dots/..three/...', ' leading', 'trailing ', '-dash', 'semi;colon,comma=eq@at:colon!', '<xml>&amp;</xml>', `long/${'x'.repeat(200)}/${'y'.repeat(200)}/${'ä'.repeat(100)}/${'z'.repeat(200)}`,
+  'with space/and  two',
+  'Üñïcode/日本語/😀.txt',
+  'quote\'s "double" `back`',
+  'per%20cent%/100%',
+  'plus+sign/a+b',
+  'hash#mark/?query=1&x=2',
+  'star*[a-z]{b}',
+  'back\\slash',
+  '~tilde/$HOME',
+  'dots/..three/...',
+  ' leading',
+  'trailing ',
+  '-dash',
+  'semi;colon,comma=eq@at:colon!',
+  '<xml>&amp;</xml>',
+  `long/${'x'.repeat(200)}/${'y'.repeat(200)}/${'ä'.repeat(100)}/${'z'.repeat(200)}`,
 ];
-const hostileKeys = ['', '/absolute', 'a//b', 'a/', '../up', 'a/../../b', 'a/./b', '.', '..', 'new\nline', 'nul\0', 'del\u007f', '\ud800lone', 'x'.repeat(1025)];
+const hostileKeys = [
+  '',
+  '/absolute',
+  'a//b',
+  'a/',
+  '../up',
+  'a/../../b',
+  'a/./b',
+  '.',
+  '..',
+  'new\nline',
+  'nul\0',
+  'del\u007f',
+  '\ud800lone',
+  'x'.repeat(1025),
+];
 
 export function objectStoreContract(name: string, options: ContractOptions): void {
   describe(`B8 object store contract: ${name}`, () => {
@@ -64,7 +93,9 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
         expect(await store.head(key)).toMatchObject({ key });
       }
       const listed = await collect(store.list('odd/'));
-      expect(listed.map((o) => o.key)).toEqual([...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+      expect(listed.map((o) => o.key)).toEqual(
+        [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
+      );
       expect(await collect(store.list('odd/per%20'))).toHaveLength(1);
       await store.delete(keys);
       expect(await collect(store.list('odd/'))).toEqual([]);
@@ -72,7 +103,9 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
 
     test('refuses keys that lead outside or cannot be told', async () => {
       for (const key of hostileKeys) {
-        await expect(store.put(key, Buffer.from('x')), JSON.stringify(key)).rejects.toMatchObject({ code: 'unsafePath' });
+        await expect(store.put(key, Buffer.from('x')), JSON.stringify(key)).rejects.toMatchObject({
+          code: 'unsafePath',
+        });
         await expect(store.get(key), JSON.stringify(key)).rejects.toMatchObject({ code: 'unsafePath' });
         await expect(store.delete([key]), JSON.stringify(key)).rejects.toMatchObject({ code: 'unsafePath' });
       }
@@ -83,7 +116,11 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
     test('gives ranges, and what is there when they go beyond the end', async () => {
       const body = randomBytes(1000);
       await store.put('ranges', body);
-      const range = async (offset?: number, length?: number) => store.get('ranges', { ...(offset === undefined ? {} : { offset }), ...(length === undefined ? {} : { length }) });
+      const range = async (offset?: number, length?: number) =>
+        store.get('ranges', {
+          ...(offset === undefined ? {} : { offset }),
+          ...(length === undefined ? {} : { length }),
+        });
       expect(await range(0, 10)).toEqual(body.subarray(0, 10));
       expect(await range(990, 10)).toEqual(body.subarray(990));
       expect(await range(500)).toEqual(body.subarray(500));
@@ -96,7 +133,9 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
 
     test('says objectMissing for what is not there', async () => {
       await expect(store.get('missing/object')).rejects.toMatchObject({ code: 'objectMissing' });
-      await expect(store.get('missing/object', { offset: 1, length: 1 })).rejects.toMatchObject({ code: 'objectMissing' });
+      await expect(store.get('missing/object', { offset: 1, length: 1 })).rejects.toMatchObject({
+        code: 'objectMissing',
+      });
       await expect(store.get('missing/object', { length: 0 })).rejects.toMatchObject({ code: 'objectMissing' });
       expect(await store.head('missing/object')).toBeUndefined();
       expect(await collect(store.list('missing/'))).toEqual([]);
@@ -123,24 +162,33 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
     });
 
     test('of 20 writers that ask for a new object exactly one gets it', async () => {
-      const outcomes = await Promise.allSettled(Array.from({ length: 20 }, async (_, i) => store.put('race/winner', Buffer.from(`writer ${String(i)}`), { ifAbsent: true })));
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 20 }, async (_, i) =>
+          store.put('race/winner', Buffer.from(`writer ${String(i)}`), { ifAbsent: true }),
+        ),
+      );
       const winners = outcomes.flatMap((o, i) => (o.status === 'fulfilled' ? [i] : []));
       expect(winners).toHaveLength(1);
       for (const o of outcomes) if (o.status === 'rejected') expect(o.reason).toMatchObject({ code: 'objectExists' });
       expect((await store.get('race/winner')).toString()).toBe(`writer ${String(winners[0])}`);
       expect((await collect(store.list('race/'))).map((o) => o.key)).toEqual(['race/winner']);
-      await expect(store.put('race/winner', Buffer.from('late'), { ifAbsent: true })).rejects.toMatchObject({ code: 'objectExists' });
+      await expect(store.put('race/winner', Buffer.from('late'), { ifAbsent: true })).rejects.toMatchObject({
+        code: 'objectExists',
+      });
       expect((await store.get('race/winner')).toString()).toBe(`writer ${String(winners[0])}`);
     });
 
     test('lists more than a page in key order, and deletes it', async () => {
       const many = options.many ?? 1100;
       const keys = Array.from({ length: many }, (_, i) => `many/${String((i * 7919) % many).padStart(5, '0')}`);
-      for (let i = 0; i < many; i += 50) await Promise.all(keys.slice(i, i + 50).map(async (key) => store.put(key, Buffer.from(key))));
+      for (let i = 0; i < many; i += 50)
+        await Promise.all(keys.slice(i, i + 50).map(async (key) => store.put(key, Buffer.from(key))));
       const listed = await collect(store.list('many/'));
       expect(listed.map((o) => o.key)).toEqual([...keys].sort());
       expect(listed.every((o) => o.size === 10)).toBe(true);
-      expect((await collect(store.list('many/0000'))).map((o) => o.key)).toEqual(Array.from({ length: 10 }, (_, i) => `many/0000${String(i)}`));
+      expect((await collect(store.list('many/0000'))).map((o) => o.key)).toEqual(
+        Array.from({ length: 10 }, (_, i) => `many/0000${String(i)}`),
+      );
       // More than one batch of a delete, most of them gone already.
       await store.delete([...keys, ...Array.from({ length: 1100 }, (_, i) => `many/never-${String(i)}`)]);
       expect(await collect(store.list('many/'))).toEqual([]);
@@ -148,15 +196,29 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
     });
 
     test('orders keys by their bytes, directories and files mixed', async () => {
-      const keys = ['order/a', 'order/a-b', 'order/a.b/c', 'order/a0', 'order/ab/c', 'order/ab.', 'order/ab0', 'order/ﬁ', 'order/😀', 'order/b/'.concat('x')];
+      const keys = [
+        'order/a',
+        'order/a-b',
+        'order/a.b/c',
+        'order/a0',
+        'order/ab/c',
+        'order/ab.',
+        'order/ab0',
+        'order/ﬁ',
+        'order/😀',
+        'order/b/'.concat('x'),
+      ];
       for (const key of keys) await store.put(key, Buffer.of(1));
       const expected = [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       expect((await collect(store.list('order/'))).map((o) => o.key)).toEqual(expected);
-      expect((await collect(store.list('order/a'))).map((o) => o.key)).toEqual(expected.filter((k) => k.startsWith('order/a')));
+      expect((await collect(store.list('order/a'))).map((o) => o.key)).toEqual(
+        expected.filter((k) => k.startsWith('order/a')),
+      );
     });
 
     test('lists the directories of one level, sorted', async () => {
-      for (const key of ['dirs/b/1', 'dirs/b/2', 'dirs/a/x/y', 'dirs/file', 'dirs/c d/1', 'dirs/a.b/1']) await store.put(key, Buffer.of(1));
+      for (const key of ['dirs/b/1', 'dirs/b/2', 'dirs/a/x/y', 'dirs/file', 'dirs/c d/1', 'dirs/a.b/1'])
+        await store.put(key, Buffer.of(1));
       expect(await store.listDirectories('dirs/')).toEqual(['a', 'a.b', 'b', 'c d']);
       expect(await store.listDirectories('dirs/a/')).toEqual(['x']);
       expect(await store.listDirectories('')).toContain('dirs');
@@ -176,10 +238,14 @@ export function objectStoreContract(name: string, options: ContractOptions): voi
       const bodies = Array.from({ length: 40 }, (_, i) => Buffer.alloc(50_000, i));
       await Promise.all(bodies.map(async (body, i) => store.put(`busy/${String(i)}`, body)));
       // Emptying and refilling the same directory at once must not lose a new object.
-      await Promise.all([...bodies.map(async (_, i) => store.delete([`busy/${String(i)}`])), ...bodies.map(async (body, i) => store.put(`busy/new-${String(i)}`, body))]);
+      await Promise.all([
+        ...bodies.map(async (_, i) => store.delete([`busy/${String(i)}`])),
+        ...bodies.map(async (body, i) => store.put(`busy/new-${String(i)}`, body)),
+      ]);
       const listed = await collect(store.list('busy/'));
       expect(listed.map((o) => o.key).sort()).toEqual(bodies.map((_, i) => `busy/new-${String(i)}`).sort());
-      for (const [i, body] of bodies.entries()) expect((await store.get(`busy/new-${String(i)}`)).equals(body)).toBe(true);
+      for (const [i, body] of bodies.entries())
+        expect((await store.get(`busy/new-${String(i)}`)).equals(body)).toBe(true);
     });
 
     test('an aborted signal ends every operation as cancelled', async () => {

@@ -15,7 +15,11 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
   const opened: S3Store[] = [];
   const open = async (settings: Partial<S3Settings> = {}, tuning: S3Tuning = {}): Promise<S3Store> => {
     const { bucket, region, accessKeyId, secretAccessKey } = server;
-    const s3 = await openS3Store('remote', { type: 's3', bucket, prefix: 'dr', endpoint: proxy.endpoint, region, accessKeyId, secretAccessKey, ...settings }, { backoffMs: 5, attempts: 4, partBytes: 5 * mebibyte, ...tuning });
+    const s3 = await openS3Store(
+      'remote',
+      { type: 's3', bucket, prefix: 'dr', endpoint: proxy.endpoint, region, accessKeyId, secretAccessKey, ...settings },
+      { backoffMs: 5, attempts: 4, partBytes: 5 * mebibyte, ...tuning },
+    );
     opened.push(s3);
     return s3;
   };
@@ -45,8 +49,14 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
 
   test('a store that keeps asking to slow down is repositoryThrottled, with its own delay', async () => {
     const quick = await open({}, { attempts: 2 });
-    proxy.break({ times: 9, fault: { kind: 'answer', status: 503, code: 'SlowDown', headers: { 'retry-after': '0' } } });
-    await expect(quick.put('never', Buffer.from('x'))).rejects.toMatchObject({ code: 'repositoryThrottled', details: { retryAfterMs: 0 } });
+    proxy.break({
+      times: 9,
+      fault: { kind: 'answer', status: 503, code: 'SlowDown', headers: { 'retry-after': '0' } },
+    });
+    await expect(quick.put('never', Buffer.from('x'))).rejects.toMatchObject({
+      code: 'repositoryThrottled',
+      details: { retryAfterMs: 0 },
+    });
     expect(proxy.count(/./)).toBe(2);
   });
 
@@ -65,7 +75,9 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
     // The same, but somebody else was quicker.
     proxy.break({ match: /^HEAD/, fault: { kind: 'answer', status: 404, code: 'NotFound' } });
     proxy.break({ match: /^PUT/, fault: { kind: 'reset', when: 'before' } });
-    await expect(store.put('answer-lost', Buffer.from('other'), { ifAbsent: true })).rejects.toMatchObject({ code: 'objectExists' });
+    await expect(store.put('answer-lost', Buffer.from('other'), { ifAbsent: true })).rejects.toMatchObject({
+      code: 'objectExists',
+    });
     expect((await store.get('answer-lost')).toString()).toBe('mine');
   });
 
@@ -73,12 +85,20 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
     const plain = await open();
     proxy.break({ match: /^PUT/, fault: { kind: 'answer', status: 501, code: 'NotImplemented' } });
     await plain.put('unconditional', Buffer.from('1'), { ifAbsent: true });
-    await expect(plain.put('unconditional', Buffer.from('2'), { ifAbsent: true })).rejects.toMatchObject({ code: 'objectExists' });
+    await expect(plain.put('unconditional', Buffer.from('2'), { ifAbsent: true })).rejects.toMatchObject({
+      code: 'objectExists',
+    });
     expect((await plain.get('unconditional')).toString()).toBe('1');
   });
 
   test('refused access is said at once, without trying again', async () => {
-    for (const [status, code] of [[403, 'AccessDenied'], [403, 'InvalidAccessKeyId'], [403, 'SignatureDoesNotMatch'], [400, 'ExpiredToken'], [301, 'PermanentRedirect']] as const) {
+    for (const [status, code] of [
+      [403, 'AccessDenied'],
+      [403, 'InvalidAccessKeyId'],
+      [403, 'SignatureDoesNotMatch'],
+      [400, 'ExpiredToken'],
+      [301, 'PermanentRedirect'],
+    ] as const) {
       proxy.reset();
       proxy.break({ times: 9, fault: { kind: 'answer', status, code } });
       await expect(store.get('anything'), code).rejects.toMatchObject({ code: 'repositoryDenied' });
@@ -99,7 +119,10 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
     await expect(none.listDirectories('')).rejects.toMatchObject({ code: 'repositoryUnreachable' });
     await expect(none.delete(['x'])).rejects.toMatchObject({ code: 'repositoryUnreachable' });
     const down = await open({ endpoint: `http://127.0.0.1:${String(await freePort())}` }, { attempts: 2 });
-    await expect(down.get('x')).rejects.toMatchObject({ code: 'repositoryUnreachable', message: expect.stringContaining('ECONNREFUSED') as string });
+    await expect(down.get('x')).rejects.toMatchObject({
+      code: 'repositoryUnreachable',
+      message: expect.stringContaining('ECONNREFUSED') as string,
+    });
   });
 
   test('an answer that ends early is read again', async () => {
@@ -115,7 +138,10 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
   test('a store that ignores ranges gives the right bytes', async () => {
     const body = randomBytes(1000);
     await store.put('whole', body);
-    proxy.break({ match: /^GET/, fault: { kind: 'answer', status: 200, code: '', body: body.toString('latin1').replaceAll(/[^\0-\x7f]/g, '?') } });
+    proxy.break({
+      match: /^GET/,
+      fault: { kind: 'answer', status: 200, code: '', body: body.toString('latin1').replaceAll(/[^\0-\x7f]/g, '?') },
+    });
     expect((await store.get('whole', { offset: 10, length: 5 })).length).toBe(5);
   });
 
@@ -147,21 +173,35 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
   });
 
   test('the payload hash is signed, checksum, encryption, class and lock are asked for', async () => {
-    const locked = await open({ sse: 'aws:kms', kmsKeyId: 'key-1', storageClass: 'STANDARD_IA', objectLock: { mode: 'GOVERNANCE', days: 3 }, multipartThreshold: 5 * mebibyte });
+    const locked = await open({
+      sse: 'aws:kms',
+      kmsKeyId: 'key-1',
+      storageClass: 'STANDARD_IA',
+      objectLock: { mode: 'GOVERNANCE', days: 3 },
+      multipartThreshold: 5 * mebibyte,
+    });
     const body = randomBytes(1000);
     const sha256 = createHash('sha256').update(body).digest();
     proxy.break({ match: /^PUT/, fault: { kind: 'answer', status: 403, code: 'AccessDenied' } });
     await expect(locked.put('wanted', body)).rejects.toMatchObject({ code: 'repositoryDenied' });
     expect(proxy.headers[0]).toMatchObject({
-      'x-amz-content-sha256': sha256.toString('hex'), 'x-amz-checksum-sha256': sha256.toString('base64'), 'content-length': '1000',
-      'x-amz-server-side-encryption': 'aws:kms', 'x-amz-server-side-encryption-aws-kms-key-id': 'key-1', 'x-amz-storage-class': 'STANDARD_IA', 'x-amz-object-lock-mode': 'GOVERNANCE',
+      'x-amz-content-sha256': sha256.toString('hex'),
+      'x-amz-checksum-sha256': sha256.toString('base64'),
+      'content-length': '1000',
+      'x-amz-server-side-encryption': 'aws:kms',
+      'x-amz-server-side-encryption-aws-kms-key-id': 'key-1',
+      'x-amz-storage-class': 'STANDARD_IA',
+      'x-amz-object-lock-mode': 'GOVERNANCE',
     });
     const until = Date.parse(String(proxy.headers[0]?.['x-amz-object-lock-retain-until-date']));
     expect(Math.abs(until - Date.now() - 3 * 86_400_000)).toBeLessThan(60_000);
     proxy.reset();
     proxy.break({ match: /^POST .*uploads/, fault: { kind: 'answer', status: 403, code: 'AccessDenied' } });
     await expect(locked.put('large', randomBytes(6 * mebibyte))).rejects.toMatchObject({ code: 'repositoryDenied' });
-    expect(proxy.headers.at(-1)).toMatchObject({ 'x-amz-server-side-encryption': 'aws:kms', 'x-amz-object-lock-mode': 'GOVERNANCE' });
+    expect(proxy.headers.at(-1)).toMatchObject({
+      'x-amz-server-side-encryption': 'aws:kms',
+      'x-amz-object-lock-mode': 'GOVERNANCE',
+    });
   });
 
   test('never more requests at once than sockets', async () => {
@@ -235,16 +275,26 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
   });
 
   describe('deleting', () => {
-    const errors = (code: string): string => `<?xml version="1.0"?><DeleteResult><Error><Key>dr/del/2</Key><Code>${code}</Code><Message>no</Message></Error></DeleteResult>`;
+    const errors = (code: string): string =>
+      `<?xml version="1.0"?><DeleteResult><Error><Key>dr/del/2</Key><Code>${code}</Code><Message>no</Message></Error></DeleteResult>`;
 
     test('names the keys that stayed', async () => {
-      proxy.break({ match: /^POST .*delete/, fault: { kind: 'answer', status: 200, code: '', body: errors('AccessDenied') } });
-      await expect(store.delete(['del/1', 'del/2'])).rejects.toMatchObject({ code: 'repositoryDenied', details: { keys: ['del/2'] } });
+      proxy.break({
+        match: /^POST .*delete/,
+        fault: { kind: 'answer', status: 200, code: '', body: errors('AccessDenied') },
+      });
+      await expect(store.delete(['del/1', 'del/2'])).rejects.toMatchObject({
+        code: 'repositoryDenied',
+        details: { keys: ['del/2'] },
+      });
     });
 
     test('tries those again that failed for the moment', async () => {
       await store.put('del/2', Buffer.of(1));
-      proxy.break({ match: /^POST .*delete/, fault: { kind: 'answer', status: 200, code: '', body: errors('InternalError') } });
+      proxy.break({
+        match: /^POST .*delete/,
+        fault: { kind: 'answer', status: 200, code: '', body: errors('InternalError') },
+      });
       await store.delete(['del/1', 'del/2']);
       expect(await store.head('del/2')).toBeUndefined();
     });
@@ -262,7 +312,9 @@ describe.skipIf(s3Missing() !== undefined)('B8 S3 under faults', () => {
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.secretAccessKey);
     try {
       await store.put('by-url', Buffer.from('x'));
-      const byUrl = await openStoreUrl(`s3://${server.bucket}/dr?region=us-east-1&endpoint=${encodeURIComponent(proxy.endpoint)}&forcePathStyle=true`);
+      const byUrl = await openStoreUrl(
+        `s3://${server.bucket}/dr?region=us-east-1&endpoint=${encodeURIComponent(proxy.endpoint)}&forcePathStyle=true`,
+      );
       expect((await byUrl.get('by-url')).toString()).toBe('x');
       await byUrl.close();
     } finally {

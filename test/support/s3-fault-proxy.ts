@@ -5,7 +5,13 @@ import { type Resource, register, unregister } from './resources.ts';
 /** What happens to a request instead of (or around) passing it on. */
 export type S3Fault =
   /** Answered by us, never passed on. */
-  | { readonly kind: 'answer'; readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly code: string;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: string;
+    }
   /** The connection is cut, before or after the server did it. */
   | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
   /** No answer at all. */
@@ -80,7 +86,11 @@ export class S3FaultProxy implements Resource {
   async stop(): Promise<void> {
     unregister(this);
     this.server.closeAllConnections();
-    await new Promise<void>((resolve) => this.server.close(() => { resolve(); }));
+    await new Promise<void>((resolve) =>
+      this.server.close(() => {
+        resolve();
+      }),
+    );
   }
 
   abandon(): void {
@@ -103,7 +113,12 @@ export class S3FaultProxy implements Resource {
     if (fault?.kind === 'hang') return;
     if (fault?.kind === 'answer') {
       res.writeHead(fault.status, { 'content-type': 'application/xml', ...fault.headers });
-      res.end(req.method === 'HEAD' ? '' : fault.body ?? `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${fault.code}</Code><Message>injected</Message></Error>`);
+      res.end(
+        req.method === 'HEAD'
+          ? ''
+          : (fault.body ??
+              `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${fault.code}</Code><Message>injected</Message></Error>`),
+      );
       return;
     }
     if (fault?.kind === 'forget') {
@@ -118,16 +133,30 @@ export class S3FaultProxy implements Resource {
     const headers: Record<string, string | string[] | undefined> = { ...answer.headers };
     delete headers['transfer-encoding'];
     if (req.method !== 'HEAD') headers['content-length'] = String(answer.body.length);
-    if (fault?.kind === 'headers') for (const [key, value] of Object.entries(fault.set)) headers[key] = value === '' ? undefined : value;
+    if (fault?.kind === 'headers')
+      for (const [key, value] of Object.entries(fault.set)) headers[key] = value === '' ? undefined : value;
     for (const key of Object.keys(headers)) if (headers[key] === undefined) delete headers[key];
     res.writeHead(answer.status, headers as Record<string, string>);
     if (fault?.kind === 'truncate') res.write(answer.body.subarray(0, fault.bytes), () => req.socket.destroy());
     else res.end(fault?.kind === 'corrupt-answer' ? flip(answer.body) : answer.body);
   }
 
-  private async pass(req: IncomingMessage, body: Buffer): Promise<{ status: number; headers: IncomingMessage['headers']; body: Buffer }> {
+  private async pass(
+    req: IncomingMessage,
+    body: Buffer,
+  ): Promise<{ status: number; headers: IncomingMessage['headers']; body: Buffer }> {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      const onward = request({ host: this.upstream.hostname, port: this.upstream.port, method: req.method, path: req.url, headers: req.headers, agent: false }, resolve);
+      const onward = request(
+        {
+          host: this.upstream.hostname,
+          port: this.upstream.port,
+          method: req.method,
+          path: req.url,
+          headers: req.headers,
+          agent: false,
+        },
+        resolve,
+      );
       onward.on('error', reject);
       onward.end(body);
     });

@@ -142,12 +142,21 @@ export class FaultInjectingStore extends ForwardingStore {
   }
 }
 
-const broken = (code: ErrorCode | undefined, what: string): ResurgoError => new ResurgoError(code ?? 'repositoryUnreachable', `Injected fault: ${what}.`);
+const broken = (code: ErrorCode | undefined, what: string): ResurgoError =>
+  new ResurgoError(code ?? 'repositoryUnreachable', `Injected fault: ${what}.`);
 
 async function hang(ms: number | undefined, signal: AbortSignal | undefined, what: string): Promise<void> {
   if (ms !== undefined) return sleep(ms, signal, what);
   throwIfAborted(signal, what);
-  await new Promise<never>((_, reject) => signal?.addEventListener('abort', () => { reject(cancelled(what, signal.reason)); }, { once: true }));
+  await new Promise<never>((_, reject) =>
+    signal?.addEventListener(
+      'abort',
+      () => {
+        reject(cancelled(what, signal.reason));
+      },
+      { once: true },
+    ),
+  );
 }
 
 function damage(fault: Fault | undefined, body: Uint8Array): Uint8Array {

@@ -1,4 +1,4 @@
-import type { ObjectInfo, ObjectStore, PutOptions } from '../../../domain/ports.ts';
+import type { ObjectInfo, PutOptions } from '../../../domain/ports.ts';
 import { ForwardingStore, type GetOptions } from './forwarding.ts';
 
 export type Operation = 'put' | 'get' | 'head' | 'list' | 'listDirectories' | 'delete';
@@ -15,10 +15,6 @@ export interface RecordedCall {
 /** Notes every call: what was sent twice, how much was read. For tests and for measuring. */
 export class RecordingStore extends ForwardingStore {
   readonly calls: RecordedCall[] = [];
-
-  constructor(inner: ObjectStore) {
-    super(inner);
-  }
 
   /** Calls of an operation (and key). */
   count(operation: Operation, key?: string): number {
@@ -40,11 +36,21 @@ export class RecordingStore extends ForwardingStore {
   }
 
   override async put(key: string, body: Uint8Array, options?: PutOptions): Promise<void> {
-    await this.#note('put', key, async () => super.put(key, body, options), () => body.length);
+    await this.#note(
+      'put',
+      key,
+      async () => super.put(key, body, options),
+      () => body.length,
+    );
   }
 
   override async get(key: string, options?: GetOptions): Promise<Buffer> {
-    return this.#note('get', key, async () => super.get(key, options), (body) => body.length);
+    return this.#note(
+      'get',
+      key,
+      async () => super.get(key, options),
+      (body) => body.length,
+    );
   }
 
   override async head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
@@ -79,7 +85,12 @@ export class RecordingStore extends ForwardingStore {
     return this.calls.filter((c) => c.operation === operation && (key === undefined || c.key === key));
   }
 
-  async #note<T>(operation: Operation, key: string, work: () => Promise<T>, size: (result: T) => number = () => 0): Promise<T> {
+  async #note<T>(
+    operation: Operation,
+    key: string,
+    work: () => Promise<T>,
+    size: (result: T) => number = () => 0,
+  ): Promise<T> {
     try {
       const result = await work();
       this.calls.push({ operation, key, bytes: size(result), ok: true });

@@ -54,7 +54,8 @@ export class ThrottledStore extends ForwardingStore {
   }
 
   async #wait(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#options.latencyMs !== undefined) await sleep(this.#options.latencyMs, signal, `A request to repository ${this.name}`);
+    if (this.#options.latencyMs !== undefined)
+      await sleep(this.#options.latencyMs, signal, `A request to repository ${this.name}`);
   }
 
   /** Books the time these bytes take and waits until it is over. */

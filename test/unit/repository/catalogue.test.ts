@@ -5,7 +5,20 @@ import { describe, expect, test } from 'vitest';
 import type { BackupKind, BackupRef } from '../../../domain/backup.ts';
 import type { ObjectStore } from '../../../domain/ports.ts';
 import {
-  copyBackup, deleteBackup, findBackup, initRepository, listBackups, listRunRecords, listTargets, openRepository, readManifestBytes, readState, removeState, sweepOrphans, writeRunRecord, writeState,
+  copyBackup,
+  deleteBackup,
+  findBackup,
+  initRepository,
+  listBackups,
+  listRunRecords,
+  listTargets,
+  openRepository,
+  readManifestBytes,
+  readState,
+  removeState,
+  sweepOrphans,
+  writeRunRecord,
+  writeState,
 } from '../../../providers/repository/catalogue.ts';
 import { FaultInjectingStore } from '../../../providers/repository/decorators/fault-injecting.ts';
 import { RecordingStore } from '../../../providers/repository/decorators/recording.ts';
@@ -17,12 +30,22 @@ import { tempDir } from '../../support/temp.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-function refFor(startedAt: string, id: string, kind: BackupKind = 'full', target = 'shop', systemId = '7001'): BackupRef {
+function refFor(
+  startedAt: string,
+  id: string,
+  kind: BackupKind = 'full',
+  target = 'shop',
+  systemId = '7001',
+): BackupRef {
   return { target, systemId, id, kind, startedAt, name: backupName({ startedAt, kind, id }) };
 }
 
 /** Everything a published backup of attempt `a1` has. */
-async function publish(store: ObjectStore, ref: BackupRef, options: { state?: boolean; parts?: number } = {}): Promise<void> {
+async function publish(
+  store: ObjectStore,
+  ref: BackupRef,
+  options: { state?: boolean; parts?: number } = {},
+): Promise<void> {
   const keys = keysOf(ref);
   const lines: string[] = [];
   for (let n = 1; n <= (options.parts ?? 3); n++) {
@@ -60,8 +83,26 @@ describe('B15 repository file', () => {
     expect(store.objects.size).toBe(1);
   });
 
+  test('that is gone or another one is not made anew where its id is known', async () => {
+    const store = new MemoryStore();
+    await expect(initRepository(store, { expectId: 'abc' })).rejects.toMatchObject({ code: 'repositoryUnreachable' });
+    expect(store.objects.size).toBe(0);
+    const { id } = await initRepository(store);
+    expect(await initRepository(store, { expectId: id })).toMatchObject({ id });
+    await expect(initRepository(store, { expectId: 'abc' })).rejects.toMatchObject({ code: 'repositoryUnreachable' });
+  });
+
   test('of a format or feature not known is refused', async () => {
-    for (const content of ['', 'null', '[]', '{}', '{"id":"../x","format":1,"minReader":1,"features":[]}', '{"id":"a","format":2,"minReader":2,"features":[]}', '{"id":"a","format":1,"minReader":1,"features":["dedup"]}', '{"id":"a","format":1,"minReader":1}']) {
+    for (const content of [
+      '',
+      'null',
+      '[]',
+      '{}',
+      '{"id":"../x","format":1,"minReader":1,"features":[]}',
+      '{"id":"a","format":2,"minReader":2,"features":[]}',
+      '{"id":"a","format":1,"minReader":1,"features":["dedup"]}',
+      '{"id":"a","format":1,"minReader":1}',
+    ]) {
       const store = new MemoryStore();
       await store.put('repository.json', Buffer.from(content));
       await expect(openRepository(store), content).rejects.toMatchObject({ code: 'repositoryFormat' });
@@ -99,7 +140,16 @@ describe('B15 catalogue', () => {
   test('passes over what strangers put there', async () => {
     const store = new MemoryStore();
     await publish(store, one);
-    for (const key of ['shop/7001/backups/readme.txt/x', 'shop/7001/backups/20269999T020000Z-full-zzz/manifest.json', 'shop/-x/backups/20261101T020000Z-full-zzz/manifest.json', 'a b/7001/backups/20261101T020000Z-full-zzz/manifest.json', 'shop/7001/state/nonsense.verified', 'shop/7001/state/20261101T020000Z-full-aaa.verified/deep', 'shop/writer-epoch/x', 'keys/7001/backups/20261101T020000Z-full-zzz/manifest.json']) {
+    for (const key of [
+      'shop/7001/backups/readme.txt/x',
+      'shop/7001/backups/20269999T020000Z-full-zzz/manifest.json',
+      'shop/-x/backups/20261101T020000Z-full-zzz/manifest.json',
+      'a b/7001/backups/20261101T020000Z-full-zzz/manifest.json',
+      'shop/7001/state/nonsense.verified',
+      'shop/7001/state/20261101T020000Z-full-aaa.verified/deep',
+      'shop/writer-epoch/x',
+      'keys/7001/backups/20261101T020000Z-full-zzz/manifest.json',
+    ]) {
       await store.put(key, Buffer.of(1));
     }
     expect((await listBackups(store)).map((b) => b.id)).toEqual(['aaa']);
@@ -119,7 +169,8 @@ describe('B15 catalogue', () => {
     expect(await find('2026-12-24')).toBe('bbb');
     expect(await find('2026-11-02T01:59:59Z')).toBe('aaa');
     expect(await find('2026-11-02T04:00:00+02:00')).toBe('bbb');
-    for (const which of ['ccc', 'zzz', '2026-10-31', '', '20261103']) await expect(find(which), which).rejects.toMatchObject({ code: 'backupUnknown' });
+    for (const which of ['ccc', 'zzz', '2026-10-31', '', '20261103'])
+      await expect(find(which), which).rejects.toMatchObject({ code: 'backupUnknown' });
     await expect(find('2026-13-45')).rejects.toMatchObject({ code: 'inputInvalid' });
     await expect(findBackup(new MemoryStore(), 'latest')).rejects.toMatchObject({ code: 'backupUnknown' });
     await expect(readManifestBytes(store, three)).rejects.toMatchObject({ code: 'backupUnknown' });
@@ -139,7 +190,15 @@ describe('B15 catalogue', () => {
 
   test('records of failed runs are kept apart, newest first', async () => {
     const store = new MemoryStore();
-    const record = (n: number) => ({ schemaVersion: 1 as const, id: `r${String(n)}`, target: 'shop', operation: 'backup', startedAt: `2026-11-0${String(n)}T00:00:00Z`, endedAt: `2026-11-0${String(n)}T00:01:00Z`, error: { code: 'dumpFailed', message: 'no' } });
+    const record = (n: number) => ({
+      schemaVersion: 1 as const,
+      id: `r${String(n)}`,
+      target: 'shop',
+      operation: 'backup',
+      startedAt: `2026-11-0${String(n)}T00:00:00Z`,
+      endedAt: `2026-11-0${String(n)}T00:01:00Z`,
+      error: { code: 'dumpFailed', message: 'no' },
+    });
     for (const n of [1, 3, 2]) await writeRunRecord(store, record(n));
     await store.put('runs/shop/20261109T000000Z-bad.json', Buffer.from('{'));
     expect(await listRunRecords(store, 'shop')).toEqual([record(3), record(2), record(1)]);
@@ -155,7 +214,8 @@ describe('B15 catalogue', () => {
     const bytes = await readManifestBytes(store, one);
     store.reset();
     const key = keysOf(one).manifest;
-    for (let i = 0; i < 3; i++) expect((await new ManifestCache(directory.path).read(store, one)).equals(bytes)).toBe(true);
+    for (let i = 0; i < 3; i++)
+      expect((await new ManifestCache(directory.path).read(store, one)).equals(bytes)).toBe(true);
     expect(store.count('get', key)).toBe(1);
     const [id] = await readdir(directory.path);
     const file = join(directory.path, id ?? '', key);
@@ -219,8 +279,18 @@ describe('B8 copies, deletion, orphans', () => {
         await publish(from, one);
         const inner = new MemoryStore('to');
         const to = new FaultInjectingStore(inner, [{ at: position, fault: { kind } }]);
-        const outcome = await copyBackup(from, to, one).then(() => 'done', () => 'failed');
-        if (inner.objects.has(keysOf(one).manifest)) expect(await everything(inner)).toEqual(await (async () => { const e = await everything(from); e.delete(keysOf(one).state('verified')); return e; })());
+        const outcome = await copyBackup(from, to, one).then(
+          () => 'done',
+          () => 'failed',
+        );
+        if (inner.objects.has(keysOf(one).manifest))
+          expect(await everything(inner)).toEqual(
+            await (async () => {
+              const e = await everything(from);
+              e.delete(keysOf(one).state('verified'));
+              return e;
+            })(),
+          );
         await copyBackup(from, inner, one);
         expect(inner.objects.has(keysOf(one).manifest)).toBe(true);
         if (to.fired === 0) {
@@ -268,10 +338,15 @@ describe('B8 copies, deletion, orphans', () => {
   test('orphans of dead attempts go, the kept attempt and published backups stay', async () => {
     const store = new MemoryStore();
     const keys = keysOf(one);
-    for (const attempt of ['a1', 'a2', 'a2-x']) for (const n of [1, 2]) await store.put(keys.part(attempt, n), Buffer.of(n));
+    for (const attempt of ['a1', 'a2', 'a2-x'])
+      for (const n of [1, 2]) await store.put(keys.part(attempt, n), Buffer.of(n));
     await store.put(`${keys.partsPrefix}unknown`, Buffer.of(1));
     expect(await sweepOrphans(store, one, 'a2')).toBe(4);
-    expect([...store.objects.keys()].sort()).toEqual([keys.part('a2', 1), keys.part('a2', 2), `${keys.partsPrefix}unknown`]);
+    expect([...store.objects.keys()].sort()).toEqual([
+      keys.part('a2', 1),
+      keys.part('a2', 2),
+      `${keys.partsPrefix}unknown`,
+    ]);
     expect(await sweepOrphans(store, one)).toBe(2);
     await publish(store, two);
     await expect(sweepOrphans(store, two, 'a9')).rejects.toMatchObject({ code: 'objectExists' });

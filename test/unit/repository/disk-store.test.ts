@@ -36,7 +36,12 @@ describe('B8 disk repository', () => {
       process.umask(umask);
     }
     const mode = async (path: string) => (await stat(path)).mode & 0o7777;
-    expect([await mode(root), await mode(join(root, 'a')), await mode(join(root, 'a/b')), await mode(join(root, 'a/b/c'))]).toEqual([0o700, 0o700, 0o700, 0o600]);
+    expect([
+      await mode(root),
+      await mode(join(root, 'a')),
+      await mode(join(root, 'a/b')),
+      await mode(join(root, 'a/b/c')),
+    ]).toEqual([0o700, 0o700, 0o700, 0o600]);
   });
 
   test('a directory that was there keeps its mode', async () => {
@@ -68,7 +73,10 @@ describe('B8 disk repository', () => {
     expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('secret');
     expect(await readdir(outside)).toEqual(['secret']);
     await symlink(root, join(directory.path, 'mount'));
-    expect(await collect(new DiskStore({ name: 'mount', path: join(directory.path, 'mount') }))).toEqual(['a/b', 'a/object']);
+    expect(await collect(new DiskStore({ name: 'mount', path: join(directory.path, 'mount') }))).toEqual([
+      'a/b',
+      'a/object',
+    ]);
   });
 
   test('what strangers put there is passed over: pipes, control characters, names that are not UTF-8', async () => {
@@ -124,27 +132,33 @@ describe('B8 disk repository', () => {
     await strict.put('a', Buffer.of(1));
   });
 
-  test.skipIf(process.getuid?.() !== 0)('a full disk is repositoryFull, a read-only one repositoryDenied; old objects and no rubbish stay', async () => {
-    await mkdir(root);
-    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', root]).status).toBe(0);
-    try {
-      await initRepository(store);
-      const old = Buffer.alloc(500_000, 1);
-      await store.put('a/object', old);
-      await expect(store.put('a/object', Buffer.alloc(3_000_000, 2))).rejects.toMatchObject({ code: 'repositoryFull', details: { errno: 'ENOSPC' } });
-      await expect(store.put('b/new', Buffer.alloc(3_000_000, 2))).rejects.toMatchObject({ code: 'repositoryFull' });
-      expect((await store.get('a/object')).equals(old)).toBe(true);
-      expect(await collect(store)).toEqual(['a/object', 'repository.json']);
-      expect(await readdir(join(root, 'a'))).toEqual(['object']);
-      expect(await store.freeBytes()).toBeGreaterThan(1_000_000);
-      await store.delete(['a/object']);
-      expect(spawnSync('mount', ['-o', 'remount,ro', root]).status).toBe(0);
-      await expect(store.put('c', Buffer.of(1))).rejects.toMatchObject({ code: 'repositoryDenied' });
-      await expect(store.delete(['repository.json'])).rejects.toMatchObject({ code: 'repositoryDenied' });
-    } finally {
-      spawnSync('umount', [root]);
-    }
-  });
+  test.skipIf(process.getuid?.() !== 0)(
+    'a full disk is repositoryFull, a read-only one repositoryDenied; old objects and no rubbish stay',
+    async () => {
+      await mkdir(root);
+      expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', root]).status).toBe(0);
+      try {
+        await initRepository(store);
+        const old = Buffer.alloc(500_000, 1);
+        await store.put('a/object', old);
+        await expect(store.put('a/object', Buffer.alloc(3_000_000, 2))).rejects.toMatchObject({
+          code: 'repositoryFull',
+          details: { errno: 'ENOSPC' },
+        });
+        await expect(store.put('b/new', Buffer.alloc(3_000_000, 2))).rejects.toMatchObject({ code: 'repositoryFull' });
+        expect((await store.get('a/object')).equals(old)).toBe(true);
+        expect(await collect(store)).toEqual(['a/object', 'repository.json']);
+        expect(await readdir(join(root, 'a'))).toEqual(['object']);
+        expect(await store.freeBytes()).toBeGreaterThan(1_000_000);
+        await store.delete(['a/object']);
+        expect(spawnSync('mount', ['-o', 'remount,ro', root]).status).toBe(0);
+        await expect(store.put('c', Buffer.of(1))).rejects.toMatchObject({ code: 'repositoryDenied' });
+        await expect(store.delete(['repository.json'])).rejects.toMatchObject({ code: 'repositoryDenied' });
+      } finally {
+        spawnSync('umount', [root]);
+      }
+    },
+  );
 
   test('a writer killed at any moment leaves whole objects only', async () => {
     const script = `import { DiskStore } from ${JSON.stringify(new URL('../../../providers/repository/disk-store.ts', import.meta.url).href)};
@@ -152,7 +166,9 @@ describe('B8 disk repository', () => {
       process.stdout.write('go');
       for (let n = 0; ; n++) await Promise.all([0, 1, 2].map((i) => store.put('o/' + String((n + i) % 5), Buffer.alloc(400_000 + n % 7, n))));`;
     for (let round = 0; round < 6; round++) {
-      const child = spawn(process.execPath, ['--experimental-strip-types', '--input-type=module', '-e', script, root], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn(process.execPath, ['--experimental-strip-types', '--input-type=module', '-e', script, root], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       const ended = once(child, 'exit');
       await once(child.stdout, 'data');
       await new Promise((resolve) => setTimeout(resolve, 5 + round * 17));
@@ -175,15 +191,29 @@ describe('B8 disk repository', () => {
       const opened = await openStoreUrl(address);
       expect([...(await opened.get('a'))]).toEqual([7]);
     }
-    for (const address of ['relative/path', 'ftp://host/x', 's3://', 's3://key:secret@bucket/x', 's3://bucket/x?secret=1', '']) await expect(openStoreUrl(address), address).rejects.toMatchObject({ code: 'inputInvalid' });
+    for (const address of [
+      'relative/path',
+      'ftp://host/x',
+      's3://',
+      's3://key:secret@bucket/x',
+      's3://bucket/x?secret=1',
+      '',
+    ])
+      await expect(openStoreUrl(address), address).rejects.toMatchObject({ code: 'inputInvalid' });
     await expect(openStore('x', { type: 'disk', path: 'relative' })).rejects.toMatchObject({ code: 'configInvalid' });
-    await expect(openStore('x', { type: 's3', bucket: 'b', accessKeyId: 'only' })).rejects.toMatchObject({ code: 'configInvalid' });
+    await expect(openStore('x', { type: 's3', bucket: 'b', accessKeyId: 'only' })).rejects.toMatchObject({
+      code: 'configInvalid',
+    });
   });
 
   test('a rate limit is kept over all callers', async () => {
     const slow = await openStore('slow', { type: 'disk', path: root, maxRate: 1_000_000 });
     const start = performance.now();
-    await Promise.all([slow.put('a', Buffer.alloc(50_000)), slow.put('b', Buffer.alloc(50_000)), slow.put('c', Buffer.alloc(100_000))]);
+    await Promise.all([
+      slow.put('a', Buffer.alloc(50_000)),
+      slow.put('b', Buffer.alloc(50_000)),
+      slow.put('c', Buffer.alloc(100_000)),
+    ]);
     expect(performance.now() - start).toBeGreaterThanOrEqual(195);
   });
 
@@ -194,7 +224,9 @@ describe('B8 disk repository', () => {
     expect(['EIO', 'ESTALE', 'ENOTCONN', 'ENODEV', 'EMFILE'].map(code)).toEqual(Array(5).fill('repositoryUnreachable'));
     expect(diskError(new TypeError('x is not a function'), 'y').code).toBe('bug');
     await writeFile(join(directory.path, 'file'), '');
-    await expect(new DiskStore({ name: 'x', path: join(directory.path, 'file', 'below') }).put('a', Buffer.of(1))).rejects.toMatchObject({ code: 'unsafePath' });
+    await expect(
+      new DiskStore({ name: 'x', path: join(directory.path, 'file', 'below') }).put('a', Buffer.of(1)),
+    ).rejects.toMatchObject({ code: 'unsafePath' });
     expect((await lstat(join(directory.path, 'file'))).isFile()).toBe(true);
   });
 });

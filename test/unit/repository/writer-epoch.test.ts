@@ -7,10 +7,13 @@ import { checkEpoch, claimEpoch } from '../../../providers/repository/writer-epo
 import { tempDir } from '../../support/temp.ts';
 
 const holds = async (store: MemoryStore | DiskStore, claim: string): Promise<boolean> =>
-  checkEpoch(store, 'shop', claim).then(() => true, (error: unknown) => {
-    expect(error).toMatchObject({ code: 'fenced' });
-    return false;
-  });
+  checkEpoch(store, 'shop', claim).then(
+    () => true,
+    (error: unknown) => {
+      expect(error).toMatchObject({ code: 'fenced' });
+      return false;
+    },
+  );
 
 describe('B8 writer epoch', () => {
   test('the newest claim holds, every older one is fenced', async () => {
@@ -32,7 +35,9 @@ describe('B8 writer epoch', () => {
   test('of many who claim at once exactly one holds in the end, on disk too', async () => {
     const directory = tempDir('epoch');
     for (const store of [new MemoryStore(), new DiskStore({ name: 'd', path: directory.path })]) {
-      const claims = await Promise.all(Array.from({ length: 12 }, async (_, i) => claimEpoch(store, 'shop', `run-${String(i)}`)));
+      const claims = await Promise.all(
+        Array.from({ length: 12 }, async (_, i) => claimEpoch(store, 'shop', `run-${String(i)}`)),
+      );
       const holding = await Promise.all(claims.map(async (claim) => holds(store, claim)));
       expect(holding.filter(Boolean)).toHaveLength(1);
       const next = await claimEpoch(store, 'shop', 'run-13');
