@@ -8,6 +8,10 @@ export const countNewlines = (bytes: Uint8Array): number => {
     for (; at < end; at++) if (bytes[at] === newline) count++;
   };
   step(Math.min(bytes.length, (4 - (bytes.byteOffset & 3)) & 3));
+  if (bytes.length - at < 4) {
+    step(bytes.length);
+    return count;
+  }
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (bytes.length - at) >>> 2);
   for (let i = 0; i < words.length; ) {
     let lanes = 0; // Four counters of eight bits: at most 255 rounds before they are emptied.

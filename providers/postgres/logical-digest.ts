@@ -35,9 +35,10 @@ interface Relation {
   readonly name: string;
   readonly kind: string;
   readonly columns: readonly string[];
+  readonly populated: boolean;
 }
 
-const relationsQuery = `select n.nspname as schema, c.relname as name, c.relkind as kind,
+const relationsQuery = `select n.nspname as schema, c.relname as name, c.relkind as kind, c.relispopulated as populated,
     coalesce((select array_agg(a.attname::text order by a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}') as columns
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'm', 'S') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by c.relpages desc, c.oid`;
@@ -76,6 +77,10 @@ export const digestDatabase = async (
     if (relation.kind === 'S') {
       const [row] = await query<{ state: string }>(`select last_value::text || ':' || is_called::text as state from ${quoteIdent(schema)}.${quoteIdent(name)}`);
       tables.push({ schema, name, kind: 'sequence', rows: 1, digest: row?.state ?? '' });
+      return;
+    }
+    if (!relation.populated) {
+      tables.push({ schema, name, kind: 'materialized view', rows: 0, digest: 'not populated' });
       return;
     }
     const [row] = await query<{ rows: string; a: string; b: string }>(digestQuery(relation));

@@ -13,6 +13,7 @@ import { DumpStaging } from './dump-staging.ts';
 import { dumpThroughPipe } from './logical-dump-stream.ts';
 import { readDatabaseFacts, type DatabaseFacts } from './logical-facts.ts';
 import { dumpGlobals } from './logical-globals.ts';
+import { fromServer } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
 import { withSnapshot } from './logical-snapshot.ts';
@@ -185,6 +186,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
     }
   });
   return work.catch((error: unknown) => {
-    throw isResurgoError(error) ? error : signal?.aborted === true ? new ResurgoError('cancelled', `The dump of ${database} was cancelled`, { cause: error }) : mapPostgresError(error, `dumping ${database}`, connection);
+    if (signal?.aborted === true && !isResurgoError(error)) throw new ResurgoError('cancelled', `The dump of ${database} was cancelled`, { cause: error });
+    throw fromServer(error) ? mapPostgresError(error, `dumping ${database}`, connection) : error;
   });
 };

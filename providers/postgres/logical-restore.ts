@@ -1,4 +1,4 @@
-import { mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { LogicalFacts, LogicalOnly } from '../../domain/backup.ts';
@@ -11,10 +11,10 @@ import type { PostgresConnection } from './connection.ts';
 import { buildMark, clearDestination, createDatabase, parseBuildMark } from './create-database.ts';
 import { applyProperties, applySettings, setDatabaseComment } from './database-properties.ts';
 import { extractDump } from './dump-extract.ts';
-import { parseToc, type DumpToc } from './dump-toc.ts';
-import { parseTableName } from './logical-only.ts';
+import { parseToc, TocIncomplete, type DumpToc } from './dump-toc.ts';
+import { isPartial, parseTableName } from './logical-only.ts';
 import { databaseArgument, toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
-import { databaseState, dropDatabase, withMaintenance } from './maintenance.ts';
+import { databaseState, dropDatabase, fromServer, withMaintenance } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { quoteIdent } from './quote.ts';
 import { meetPreconditions, type GlobalsPolicy } from './restore-preconditions.ts';
@@ -76,10 +76,46 @@ interface Selection {
 }
 
 const select = (toc: DumpToc, only: LogicalOnly | undefined): Selection => {
-  if (only === undefined || ((only.schemas?.length ?? 0) === 0 && (only.tables?.length ?? 0) === 0)) return { ids: undefined, files: undefined };
+  if (!isPartial(only)) return { ids: undefined, files: undefined };
   const ids = selectEntries(toc, only);
   const chosen = new Set(ids);
   return { ids, files: new Set(toc.entries.flatMap((entry) => (chosen.has(entry.dumpId) && entry.file !== undefined ? [entry.file] : []))) };
+};
+
+/** The table of contents of a custom-format file, reading no more of it than needed. */
+const headOf = async (path: string): Promise<DumpToc> => {
+  const file = await open(path, 'r');
+  try {
+    for (let bytes = 1024 * 1024; ; bytes *= 4) {
+      const buffer = Buffer.alloc(bytes);
+      const { bytesRead } = await file.read(buffer, 0, bytes, 0);
+      try {
+        return parseToc(buffer.subarray(0, bytesRead));
+      } catch (error) {
+        if (!(error instanceof TocIncomplete) || bytesRead < bytes) throw error;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+};
+
+/**
+ * What to restore of a backup: what is asked for, or all that a partial backup has.
+ * @throws inputInvalid for what a partial backup holds no data of
+ */
+const scopeOf = (facts: LogicalFacts, only: LogicalOnly | undefined): LogicalOnly | undefined => {
+  if (!isPartial(facts.only)) return isPartial(only) ? only : undefined;
+  if (!isPartial(only)) return facts.only;
+  const schemas = facts.only.schemas ?? [];
+  const listed = new Set((facts.only.tables ?? []).map((text) => JSON.stringify(parseTableName(text))));
+  const has = (text: string): boolean => {
+    const table = parseTableName(text);
+    return schemas.includes(table.schema) || listed.has(JSON.stringify(table)) || facts.tables.some(({ schema, name }) => schema === table.schema && name === table.name);
+  };
+  const absent = [...(only.schemas ?? []).filter((schema) => !schemas.includes(schema)), ...(only.tables ?? []).filter((table) => !has(table))];
+  if (absent.length > 0) throw new ResurgoError('inputInvalid', `The backup holds only a part of the database, without the data of ${absent.join(', ')}`);
+  return only;
 };
 
 /**
@@ -90,6 +126,7 @@ const select = (toc: DumpToc, only: LogicalOnly | undefined): Selection => {
 export const restoreLogical = async (options: LogicalRestoreOptions): Promise<LogicalRestoreResult> => {
   const { reader, connection, database, id, signal } = options;
   const facts = logicalFacts(reader);
+  const only = scopeOf(facts, options.only);
   const report = (phase: string, doneBytes?: number): void => options.onProgress?.({ phase, ...(doneBytes === undefined ? {} : { doneBytes }), totalBytes: reader.manifest.bytes.source });
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
   const staging = join(await realpath(options.staging), 'restore');
@@ -104,10 +141,10 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
       await clearDestination(connection, client, database, id, signal);
 
       const isTar = reader.index.streams.some((stream) => stream.name === 'dump.tar');
-      const selection = select(isTar ? parseToc(await reader.read('dump.tar', 'toc.dat', signal)) : { version: '', format: 'custom', serverVersion: '', dumpVersion: '', entries: [], end: 0 }, isTar ? options.only : undefined);
+      const selection = select(isTar ? parseToc(await reader.read('dump.tar', 'toc.dat', signal)) : { version: '', format: 'custom', serverVersion: '', dumpVersion: '', entries: [], end: 0 }, isTar ? only : undefined);
       let bytes = 0;
       const source = await extractDump({ reader, staging, wanted: selection.files, signal, onBytes: (count) => report('fetch', (bytes += count)) });
-      const partial = isTar ? selection.ids : options.only === undefined ? undefined : selectEntries(parseToc(await readFile(source)), options.only);
+      const partial = isTar || only === undefined ? selection.ids : selectEntries(await headOf(source), only);
 
       warnings.push(...(await createDatabase(client, database, id, facts)));
       try {
@@ -136,7 +173,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
         throw restoreError(error, database);
       }
       const files = new Set(selection.files ?? []);
-      const restored = tablesRestored(facts, options.only);
+      const restored = tablesRestored(facts, only);
       return {
         database,
         files: selection.files === undefined ? (reader.index.streams.find((stream) => stream.name === 'dump.tar')?.files?.length ?? 1) : files.size,
@@ -147,7 +184,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
     }, signal);
   } catch (error) {
     if (signal?.aborted) throw isResurgoError(error, 'cancelled') ? error : new ResurgoError('cancelled', `The restore into ${database} was cancelled`, { cause: error });
-    throw isResurgoError(error) ? error : mapPostgresError(error, `restoring into ${database}`, connection, 'restoreFailed');
+    throw fromServer(error) ? mapPostgresError(error, `restoring into ${database}`, connection, 'restoreFailed') : error;
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
@@ -155,7 +192,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
 
 /** Tables of the backup that a (partial) restore must bring back. Partitions of a chosen table are not known here and not counted. */
 export const tablesRestored = (facts: LogicalFacts, only: LogicalOnly | undefined): LogicalFacts['tables'] => {
-  if (only === undefined || ((only.schemas?.length ?? 0) === 0 && (only.tables?.length ?? 0) === 0)) return facts.tables;
+  if (!isPartial(only)) return facts.tables;
   const names = new Set((only.tables ?? []).map((text) => JSON.stringify(parseTableName(text))));
   return facts.tables.filter((table) => only.schemas?.includes(table.schema) === true || names.has(JSON.stringify({ schema: table.schema, name: table.name })));
 };

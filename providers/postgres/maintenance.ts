@@ -3,6 +3,12 @@ import type { PostgresConnection } from './connection.ts';
 import { withClient, type PgClient } from './postgres-client.ts';
 import { quoteIdent } from './quote.ts';
 
+/** Whether the driver threw it: the server's word (SQLSTATE) or a lost connection; anything else is no matter of the database's. */
+export const fromServer = (error: unknown): boolean => {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return !isResurgoError(error) && ((typeof code === 'string' && /^([0-9A-Z]{5}|E[A-Z]+)$/.test(code)) || /Connection terminated|connection was closed/i.test(String(message)));
+};
+
 /** Runs `fn` on a session that is in none of the databases to be worked on: in the connection's own, else `postgres`, else `template1`. */
 export const withMaintenance = async <T>(connection: PostgresConnection, avoid: readonly string[], fn: (client: PgClient) => Promise<T>, signal?: AbortSignal): Promise<T> => {
   const candidates = [...new Set([connection.database, 'postgres', 'template1'])].filter((name) => !avoid.includes(name));

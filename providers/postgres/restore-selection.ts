@@ -31,7 +31,7 @@ export const selectEntries = (toc: DumpToc, only: LogicalOnly): number[] => {
   const schemas = only.schemas ?? [];
   for (const schema of schemas) {
     const inside = toc.entries.filter((entry) => same(entry.namespace, schema) || (entry.desc === 'SCHEMA' && same(entry.tag, schema)));
-    if (inside.length === 0) missing.push(`schema ${schema}`);
+    if (inside.length === 0 && schema !== 'public') missing.push(`schema ${schema}`);
     for (const entry of inside) chosen.add(entry.dumpId);
   }
   const roots: TocEntry[] = [];
@@ -57,13 +57,13 @@ export const selectEntries = (toc: DumpToc, only: LogicalOnly): number[] => {
       }
     }
   }
-  // Whatever the chosen need; tables that come in this way come without data.
+  // Whatever the chosen need; tables that come in this way come without data, so that nothing can refer to their rows.
+  const withData = new Set(chosen);
   const pending = [...chosen];
   for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
     const entry = byId.get(id);
     if (entry === undefined) continue;
-    const needsOther = entry.dependencies.some((dependency) => byId.get(dependency)?.desc === 'TABLE' && !chosen.has(dependency));
-    if (needsOther && entry.desc === 'FK CONSTRAINT') {
+    if (entry.desc === 'FK CONSTRAINT' && entry.dependencies.some((dependency) => byId.get(dependency)?.desc === 'TABLE' && !withData.has(dependency))) {
       chosen.delete(id);
       continue;
     }
@@ -77,6 +77,8 @@ export const selectEntries = (toc: DumpToc, only: LogicalOnly): number[] => {
   // An attachment only when both sides are there.
   for (const entry of toc.entries) {
     if (always.has(entry.desc)) chosen.add(entry.dumpId);
+    // Privileges and comments of schemas, types and functions that came in.
+    if ((entry.desc === 'ACL' || entry.desc === 'COMMENT') && entry.dependencies.length > 0 && entry.dependencies.every((id) => chosen.has(id))) chosen.add(entry.dumpId);
     if (entry.desc === 'TABLE ATTACH') {
       if (entry.dependencies.every((id) => byId.get(id)?.desc !== 'TABLE' || chosen.has(id))) chosen.add(entry.dumpId);
       else chosen.delete(entry.dumpId);
