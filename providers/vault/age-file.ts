@@ -23,9 +23,15 @@ export interface AgeAudience {
 export async function encryptToAge(plain: Uint8Array, audience: AgeAudience): Promise<Uint8Array> {
   const recipients = audience.recipients ?? [];
   if (recipients.length === 0 && audience.passphrase === undefined)
-    throw new ResurgoError('inputInvalid', 'nobody to encrypt the keys to: neither a recipient nor a passphrase is given');
+    throw new ResurgoError(
+      'inputInvalid',
+      'nobody to encrypt the keys to: neither a recipient nor a passphrase is given',
+    );
   if (recipients.length > 0 && audience.passphrase !== undefined)
-    throw new ResurgoError('inputInvalid', 'an age file is for recipients or for a passphrase, not for both: make two files');
+    throw new ResurgoError(
+      'inputInvalid',
+      'an age file is for recipients or for a passphrase, not for both: make two files',
+    );
   const encrypter = new Encrypter();
   if (audience.passphrase !== undefined) {
     if (audience.passphrase === '') throw new ResurgoError('inputInvalid', 'the passphrase is empty');
@@ -36,7 +42,11 @@ export async function encryptToAge(plain: Uint8Array, audience: AgeAudience): Pr
     try {
       encrypter.addRecipient(recipient);
     } catch (cause) {
-      throw new ResurgoError('inputInvalid', `"${recipient.slice(0, 80)}" is not an age recipient: ${messageOf(cause)}`, { cause });
+      throw new ResurgoError(
+        'inputInvalid',
+        `"${recipient.slice(0, 80)}" is not an age recipient: ${messageOf(cause)}`,
+        { cause },
+      );
     }
   }
   return encrypter.encrypt(plain);
@@ -51,9 +61,12 @@ export async function decryptAge(file: Uint8Array, credentials: AgeCredentials, 
   const identities = credentials.identities ?? [];
   const { passphrase } = credentials;
   const byPassphrase = isPassphraseFile(file);
-  if (identities.length === 0 && passphrase === undefined) throw new ResurgoError('keyMissing', `${what}: no identity and no passphrase is given`);
-  if (byPassphrase && passphrase === undefined) throw new ResurgoError('keyMissing', `${what}: opened by a passphrase only, and none is given`);
-  if (!byPassphrase && identities.length === 0) throw new ResurgoError('keyMissing', `${what}: opened by an age identity only, and none is given`);
+  if (identities.length === 0 && passphrase === undefined)
+    throw new ResurgoError('keyMissing', `${what}: no identity and no passphrase is given`);
+  if (byPassphrase && passphrase === undefined)
+    throw new ResurgoError('keyMissing', `${what}: opened by a passphrase only, and none is given`);
+  if (!byPassphrase && identities.length === 0)
+    throw new ResurgoError('keyMissing', `${what}: opened by an age identity only, and none is given`);
   const decrypter = new Decrypter();
   if (byPassphrase && passphrase !== undefined) decrypter.addPassphrase(passphrase);
   else
@@ -62,7 +75,11 @@ export async function decryptAge(file: Uint8Array, credentials: AgeCredentials, 
         decrypter.addIdentity(identity);
       } catch (cause) {
         // Never the identity itself: it is a secret.
-        throw new ResurgoError('wrongKey', `${what}: one of the identities given is not a valid age identity: ${messageOf(cause)}`, { cause });
+        throw new ResurgoError(
+          'wrongKey',
+          `${what}: one of the identities given is not a valid age identity: ${messageOf(cause)}`,
+          { cause },
+        );
       }
     }
   try {
@@ -70,7 +87,13 @@ export async function decryptAge(file: Uint8Array, credentials: AgeCredentials, 
   } catch (cause) {
     const message = messageOf(cause);
     if (/no identity matched/.test(message))
-      throw new ResurgoError('wrongKey', byPassphrase ? `${what}: the passphrase is not the right one` : `${what}: none of the ${String(identities.length)} identities given opens it`, { cause });
+      throw new ResurgoError(
+        'wrongKey',
+        byPassphrase
+          ? `${what}: the passphrase is not the right one`
+          : `${what}: none of the ${String(identities.length)} identities given opens it`,
+        { cause },
+      );
     throw new ResurgoError('partCorrupt', `${what}: the age file is damaged: ${message}`, { cause });
   }
 }

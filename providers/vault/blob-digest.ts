@@ -20,6 +20,10 @@ export class BlobDigest {
   /** @throws contentMismatch */
   end(): void {
     const found = this.#hash?.digest('hex');
-    if (found !== this.#stream.sha256) throw new ResurgoError('contentMismatch', `stream ${this.#stream.name}: SHA-256 is ${String(found)}, the index says ${String(this.#stream.sha256)}`);
+    if (found !== this.#stream.sha256)
+      throw new ResurgoError(
+        'contentMismatch',
+        `stream ${this.#stream.name}: SHA-256 is ${String(found)}, the index says ${String(this.#stream.sha256)}`,
+      );
   }
 }

@@ -34,7 +34,11 @@ export interface OpenJob {
   readonly name?: SealedName;
   readonly key?: Uint8Array;
   /** Without, the tag is checked and the content is dropped. */
-  readonly content?: { readonly compression: Compression; readonly plainBytes: number; readonly write?: readonly Extent[] };
+  readonly content?: {
+    readonly compression: Compression;
+    readonly plainBytes: number;
+    readonly write?: readonly Extent[];
+  };
 }
 export interface OpenResult {
   /** Plain bytes, unless they were written to files. */
@@ -61,9 +65,15 @@ export function sealPart(job: SealJob): SealResult {
   const plain = new Uint8Array(job.slot, 0, job.plainBytes);
   // One native call: an output buffer of zstd's bound makes it write the frame straight from input to output.
   const packed =
-    job.compression === 'none' ? plain : zstdCompressSync(plain, { chunkSize: zstdBound(job.plainBytes), params: { [constants.ZSTD_c_compressionLevel]: job.level } });
+    job.compression === 'none'
+      ? plain
+      : zstdCompressSync(plain, {
+          chunkSize: zstdBound(job.plainBytes),
+          params: { [constants.ZSTD_c_compressionLevel]: job.level },
+        });
   const storedBytes = packed.length + tagBytes;
-  if (storedBytes > job.slot.byteLength) throw new Error(`part of ${String(job.plainBytes)} bytes grew to ${String(storedBytes)}`);
+  if (storedBytes > job.slot.byteLength)
+    throw new Error(`part of ${String(job.plainBytes)} bytes grew to ${String(storedBytes)}`);
   const object = new Uint8Array(job.slot, 0, storedBytes);
   const cipher = cipherFor(job.key, job.name);
   const hash = createHash('sha256');
@@ -106,11 +116,14 @@ export function openPart(job: OpenJob): OpenResult {
   try {
     decipher.final();
   } catch {
-    throw new SealError('its authentication tag does not fit: altered, of another backup or place, or sealed with another key');
+    throw new SealError(
+      'its authentication tag does not fit: altered, of another backup or place, or sealed with another key',
+    );
   }
   if (content === undefined) return {};
   const plain = content.compression === 'none' ? body : decompress(body, content.plainBytes);
-  if (plain.length !== content.plainBytes) throw new SealError(`it holds ${String(plain.length)} plain bytes, expected ${String(content.plainBytes)}`);
+  if (plain.length !== content.plainBytes)
+    throw new SealError(`it holds ${String(plain.length)} plain bytes, expected ${String(content.plainBytes)}`);
   if (content.write === undefined) return { plain };
   writeExtents(plain, content.write);
   if (plain !== body) release(plain);
@@ -120,7 +133,10 @@ export function openPart(job: OpenJob): OpenResult {
 function decompress(body: Uint8Array, plainBytes: number): Uint8Array {
   try {
     // One byte more than needed: a full output buffer would make Node ask for another one.
-    return zstdDecompressSync(body, { chunkSize: Math.max(plainBytes + 1, 64), maxOutputLength: Math.max(plainBytes, 1) });
+    return zstdDecompressSync(body, {
+      chunkSize: Math.max(plainBytes + 1, 64),
+      maxOutputLength: Math.max(plainBytes, 1),
+    });
   } catch (cause) {
     throw new SealError(`it does not decompress: ${cause instanceof Error ? cause.message : String(cause)}`);
   }

@@ -41,12 +41,13 @@ export function seal(job: SealJob): Promise<SealResult> {
  * @throws SealError when it is damaged
  */
 export function open(job: OpenJob): Promise<OpenResult> {
-  if (job.object.length <= inlineBytes && (job.content?.plainBytes ?? 0) <= inlineBytes) return new Promise((resolve) => resolve(openPart(job)));
-  const { buffer } = job.object;
-  // A buffer that is not all ours (a slice of something larger, such as Node's shared pool of 64 KiB) is copied instead.
-  const owned = buffer instanceof ArrayBuffer && buffer.byteLength > Math.max(65536, Buffer.poolSize) && buffer.byteLength <= job.object.byteLength + 65536;
-  const object = owned ? job.object : Uint8Array.from(job.object);
-  return submit({ ...job, object: new Uint8Array(object.buffer, object.byteOffset, object.length) }, [object.buffer as ArrayBuffer]);
+  if (job.object.length <= inlineBytes && (job.content?.plainBytes ?? 0) <= inlineBytes)
+    return new Promise((resolve) => resolve(openPart(job)));
+  // A slice of something larger is copied: its buffer is not ours to give away.
+  const { buffer, byteOffset, length } = job.object;
+  const owned = buffer instanceof ArrayBuffer && buffer.byteLength >= 65536 && buffer.byteLength <= length + 65536;
+  const object = owned ? new Uint8Array(buffer, byteOffset, length) : Uint8Array.from(job.object);
+  return submit({ ...job, object }, [object.buffer]);
 }
 
 /** Ends all idle threads at once, for tests and a quick exit. */
@@ -56,7 +57,12 @@ export async function closeCryptoPool(): Promise<void> {
 
 function submit<T>(job: SealJob | OpenJob, transfer: readonly ArrayBuffer[]): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    queue.push({ job: job.key === undefined ? job : { ...job, key: Uint8Array.from(job.key) }, transfer, resolve: resolve as (result: never) => void, reject });
+    queue.push({
+      job: job.key === undefined ? job : { ...job, key: Uint8Array.from(job.key) },
+      transfer,
+      resolve: resolve as (result: never) => void,
+      reject,
+    });
     dispatch();
   });
 }

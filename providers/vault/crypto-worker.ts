@@ -5,7 +5,12 @@ import type { CryptoJob, OpenResult, SealResult } from './crypto-jobs.ts';
 
 export interface WorkerReply {
   readonly result?: SealResult | OpenResult;
-  readonly failure?: { readonly message: string; readonly code?: string | undefined; readonly isSealError: boolean; readonly stack?: string | undefined };
+  readonly failure?: {
+    readonly message: string;
+    readonly code?: string | undefined;
+    readonly isSealError: boolean;
+    readonly stack?: string | undefined;
+  };
 }
 
 const port = parentPort;
@@ -21,10 +26,16 @@ port.on('message', (job: CryptoJob) => {
     const result = openPart(job);
     if (result.plain === undefined || !sharesBuffer(result.plain, job.object)) release(job.object);
     const { plain } = result;
-    port.postMessage({ result } satisfies WorkerReply, plain !== undefined && plain.buffer instanceof ArrayBuffer && plain.byteLength >= 65536 ? [plain.buffer] : []);
+    port.postMessage(
+      { result } satisfies WorkerReply,
+      plain !== undefined && plain.buffer instanceof ArrayBuffer && plain.byteLength >= 65536 ? [plain.buffer] : [],
+    );
   } catch (error) {
-    const { message, stack, code } = error instanceof Error ? (error as NodeJS.ErrnoException) : { message: String(error) };
-    port.postMessage({ failure: { message, stack, code, isSealError: error instanceof SealError } } satisfies WorkerReply);
+    const { message, stack, code } =
+      error instanceof Error ? (error as NodeJS.ErrnoException) : { message: String(error) };
+    port.postMessage({
+      failure: { message, stack, code, isSealError: error instanceof SealError },
+    } satisfies WorkerReply);
   }
 });
 

@@ -15,6 +15,8 @@ export interface PlannedPart {
   readonly part: PartRecord;
   /** Files created by this part. */
   readonly files: readonly PlannedEntry[];
+  /** Files of which this part holds a piece, and other parts the rest. */
+  readonly split: readonly PlannedEntry[];
   readonly extents: readonly Extent[];
   readonly bytes: number;
 }
@@ -32,14 +34,25 @@ export interface ExtractPlan {
 }
 
 /** What is to be done to extract a stream; pure. @throws unsafePath, restoreFailed */
-export function planExtract(stream: StreamRecord, parts: readonly PartRecord[], destination: string, map: ExtractOptions['map']): ExtractPlan {
+export function planExtract(
+  stream: StreamRecord,
+  parts: readonly PartRecord[],
+  destination: string,
+  map: ExtractOptions['map'],
+): ExtractPlan {
   const directories: PlannedEntry[] = [];
   const files: PlannedEntry[] = [];
   const emptyOrSplit: PlannedEntry[] = [];
   const hardlinks: (PlannedEntry & { target: string })[] = [];
   const symlinks: (PlannedEntry & { target: string })[] = [];
   const placed = new Map<string, string>();
-  const planned = parts.map((part) => ({ part, files: [] as PlannedEntry[], extents: [] as Extent[], bytes: 0 }));
+  const planned = parts.map((part) => ({
+    part,
+    files: [] as PlannedEntry[],
+    split: [] as PlannedEntry[],
+    extents: [] as Extent[],
+    bytes: 0,
+  }));
   let bytes = 0;
   let at = 0;
   for (const file of stream.files ?? []) {
@@ -52,7 +65,11 @@ export function planExtract(stream: StreamRecord, parts: readonly PartRecord[], 
     else if (file.type === 'hardlink') {
       // The archive names its target as it was packed; only what was extracted here may be linked to.
       const target = placed.get(file.linkTarget ?? '');
-      if (target === undefined) throw new ResurgoError('unsafePath', `stream ${stream.name}: ${JSON.stringify(file.path)} is a hard link to ${JSON.stringify(file.linkTarget ?? '')}, which is not extracted with it`);
+      if (target === undefined)
+        throw new ResurgoError(
+          'unsafePath',
+          `stream ${stream.name}: ${JSON.stringify(file.path)} is a hard link to ${JSON.stringify(file.linkTarget ?? '')}, which is not extracted with it`,
+        );
       hardlinks.push({ ...entry, target });
     } else if (file.type === 'file') {
       files.push(entry);
@@ -72,15 +89,33 @@ export function planExtract(stream: StreamRecord, parts: readonly PartRecord[], 
         if (target === undefined) break;
         const from = Math.max(file.offset - target.part.offset, 0);
         const length = Math.min(file.offset + file.size, end(target.part)) - target.part.offset - from;
-        target.extents.push({ path: join(destination, path), from, bytes: length, at: target.part.offset + from - file.offset, ...(whole ? { create: { mode: file.mode & 0o777 } } : {}) });
+        target.extents.push({
+          path: join(destination, path),
+          from,
+          bytes: length,
+          at: target.part.offset + from - file.offset,
+          ...(whole ? { create: { mode: file.mode & 0o777 } } : {}),
+        });
         target.bytes += length;
-        if (whole) target.files.push(entry);
+        (whole ? target.files : target.split).push(entry);
         covered += length;
       }
-      if (covered !== file.size) throw new ResurgoError('manifestInvalid', `stream ${stream.name}: the parts hold ${String(covered)} of the ${String(file.size)} bytes of ${JSON.stringify(file.path)}`);
+      if (covered !== file.size)
+        throw new ResurgoError(
+          'manifestInvalid',
+          `stream ${stream.name}: the parts hold ${String(covered)} of the ${String(file.size)} bytes of ${JSON.stringify(file.path)}`,
+        );
     }
   }
-  return { directories, files, emptyOrSplit, hardlinks, symlinks, parts: planned.filter((part) => part.extents.length > 0), bytes };
+  return {
+    directories,
+    files,
+    emptyOrSplit,
+    hardlinks,
+    symlinks,
+    parts: planned.filter((part) => part.extents.length > 0),
+    bytes,
+  };
 }
 
 const end = (part: PartRecord | undefined): number => (part === undefined ? Infinity : part.offset + part.plainBytes);

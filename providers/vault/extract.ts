@@ -8,10 +8,11 @@ import { mapBounded } from '../repository/bounded.ts';
 import { throwIfAborted } from '../repository/abort.ts';
 import { cryptoThreads } from './crypto-pool.ts';
 import { planExtract } from './extract-plan.ts';
-import { readPart } from './part-reader.ts';
+import type { ExtractPlan, PlannedEntry } from './extract-plan.ts';
+import { readPart, requireKeys } from './part-reader.ts';
 import type { PartSource } from './part-reader.ts';
 import { SafeTree } from './safe-tree.ts';
-import { syncTree } from './sync-tree.ts';
+import { TreeSync } from './sync-tree.ts';
 import { pathBytes } from './tar-path.ts';
 import { createFile } from './write-extents.ts';
 
@@ -20,20 +21,32 @@ import { createFile } from './write-extents.ts';
  * file. Files must not exist yet. Symbolic links come last and are never followed, so that nothing is written elsewhere.
  * @throws unsafePath, destinationNotEmpty, destinationSpace, partMissing, partCorrupt, keyMissing
  */
-export async function extractStream(source: PartSource, stream: StreamRecord, parts: readonly PartRecord[], options: ExtractOptions): Promise<{ files: number; bytes: number }> {
+export async function extractStream(
+  source: PartSource,
+  stream: StreamRecord,
+  parts: readonly PartRecord[],
+  options: ExtractOptions,
+): Promise<{ files: number; bytes: number }> {
   const { destination, map, signal, onProgress, fsync = true } = options;
   if (stream.files === undefined) throw new ResurgoError('bug', `stream ${stream.name} is no tar stream`);
   throwIfAborted(signal, 'The extraction');
+  requireKeys(source);
+  const sync = fsync ? new TreeSync(destination, signal) : undefined;
   try {
     const tree = await SafeTree.open(destination);
     const plan = planExtract(stream, parts, destination, map);
     for (const entry of plan.directories) await tree.directory(entry.path);
-    for (const entry of [...plan.emptyOrSplit, ...plan.parts.flatMap((part) => part.files)]) await tree.parentOf(entry.path);
-    for (const entry of plan.emptyOrSplit) closeSync(createFile(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777));
-    await mapBounded(plan.parts, cryptoThreads + 1, async ({ part, extents, bytes }) => {
+    for (const entry of [...plan.emptyOrSplit, ...plan.parts.flatMap((part) => part.files)])
+      await tree.parentOf(entry.path);
+    for (const entry of plan.emptyOrSplit)
+      closeSync(createFile(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777));
+    const finished = splitFiles(plan);
+    for (const { path, file } of plan.emptyOrSplit) if (file.size === 0) sync?.whole(path, 0);
+    await mapBounded(plan.parts, cryptoThreads + 1, async ({ part, files, extents, bytes }) => {
       throwIfAborted(signal, 'The extraction');
       await readPart(source, part, { write: extents }, signal);
       onProgress?.(bytes);
+      for (const { path, file } of [...files, ...finished(part.n)]) sync?.whole(path, file.size);
     });
     for (const entry of plan.hardlinks) {
       await tree.parentOf(entry.path);
@@ -44,21 +57,37 @@ export async function extractStream(source: PartSource, stream: StreamRecord, pa
       await symlink(pathBytes(entry.target), pathBytes(join(destination, entry.path)));
     }
     // Deepest first, and after everything in them was made: a mode may forbid writing.
-    for (const entry of plan.directories.toReversed()) await chmod(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777);
-    if (fsync) await syncTree(destination, [...plan.files], tree.directories, signal);
+    for (const entry of plan.directories.toReversed())
+      await chmod(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777);
+    await sync?.finish(tree.directories);
     return { files: plan.files.length, bytes: plan.bytes };
   } catch (error) {
     throw asResurgo(error, destination);
+  } finally {
+    await sync?.settle();
   }
+}
+
+/** Tells, after each part, which of the files spread over several parts are whole now. */
+function splitFiles(plan: ExtractPlan): (partNumber: number) => PlannedEntry[] {
+  const missing = new Map<string, number>();
+  for (const { split } of plan.parts) for (const { path } of split) missing.set(path, (missing.get(path) ?? 0) + 1);
+  const byPart = new Map(plan.parts.map(({ part, split }) => [part.n, split]));
+  return (n) =>
+    (byPart.get(n) ?? []).filter(({ path }) => {
+      const left = (missing.get(path) ?? 0) - 1;
+      missing.set(path, left);
+      return left === 0;
+    });
 }
 
 function asResurgo(error: unknown, destination: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof ResurgoError || typeof code !== 'string') return error;
-  const wrap = (as: 'destinationSpace' | 'destinationNotEmpty' | 'unsafePath' | 'restoreFailed', why: string) => new ResurgoError(as, `extracting into ${destination}: ${why} (${message})`, { cause: error });
+  const wrap = (as: 'destinationSpace' | 'destinationNotEmpty' | 'unsafePath' | 'restoreFailed', why: string) =>
+    new ResurgoError(as, `extracting into ${destination}: ${why} (${message})`, { cause: error });
   if (code === 'ENOSPC' || code === 'EDQUOT') return wrap('destinationSpace', 'the disk is full');
   if (code === 'EEXIST') return wrap('destinationNotEmpty', 'something is there already');
   if (code === 'ELOOP') return wrap('unsafePath', 'a symbolic link is in the way');
   return wrap('restoreFailed', code);
 }
-

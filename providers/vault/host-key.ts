@@ -47,21 +47,38 @@ export function formatHostKey(key: HostKey): string {
  */
 export async function parseHostKey(text: string, name = 'host key'): Promise<HostKey> {
   const fields = new Map<string, string>();
-  for (const [index, raw] of text.replace(/^\uFEFF/, '').split(/\r?\n/).entries()) {
+  for (const [index, raw] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const at = line.indexOf('=');
     const field = line.slice(0, Math.max(at, 0)).trim();
-    if (field !== 'signing-key' && field !== 'metadata-identity') throw new ResurgoError('configInvalid', `${name}, line ${String(index + 1)}: neither signing-key nor metadata-identity`);
-    if (fields.has(field)) throw new ResurgoError('configInvalid', `${name}, line ${String(index + 1)}: ${field} a second time`);
+    if (field !== 'signing-key' && field !== 'metadata-identity')
+      throw new ResurgoError(
+        'configInvalid',
+        `${name}, line ${String(index + 1)}: neither signing-key nor metadata-identity`,
+      );
+    if (fields.has(field))
+      throw new ResurgoError('configInvalid', `${name}, line ${String(index + 1)}: ${field} a second time`);
     fields.set(field, line.slice(at + 1).trim());
   }
   const signing = fields.get('signing-key');
   const identity = fields.get('metadata-identity');
-  if (signing === undefined || identity === undefined) throw new ResurgoError('configInvalid', `${name}: it has no ${signing === undefined ? 'signing-key' : 'metadata-identity'}`);
+  if (signing === undefined || identity === undefined)
+    throw new ResurgoError(
+      'configInvalid',
+      `${name}: it has no ${signing === undefined ? 'signing-key' : 'metadata-identity'}`,
+    );
   const seed = /^ed25519:([A-Za-z0-9+/]{43}=)$/.exec(signing)?.[1];
-  if (seed === undefined) throw new ResurgoError('configInvalid', `${name}: its signing-key is not ed25519: and 32 bytes of base64`);
-  return make(createPrivateKey({ key: Buffer.concat([pkcs8Prefix, Buffer.from(seed, 'base64')]), format: 'der', type: 'pkcs8' }), identity, name);
+  if (seed === undefined)
+    throw new ResurgoError('configInvalid', `${name}: its signing-key is not ed25519: and 32 bytes of base64`);
+  return make(
+    createPrivateKey({ key: Buffer.concat([pkcs8Prefix, Buffer.from(seed, 'base64')]), format: 'der', type: 'pkcs8' }),
+    identity,
+    name,
+  );
 }
 
 /** What others need to know of a host: the key that signs, the recipient for its metadata. Not secret. */
@@ -82,6 +99,9 @@ export function publicKeyObject(base64: string): KeyObject | undefined {
 }
 
 async function make(signingKey: KeyObject, identity: string, name = 'host key'): Promise<HostKey> {
-  const publicKey = createPublicKey(signingKey).export({ type: 'spki', format: 'der' }).subarray(spkiPrefix.length).toString('base64');
+  const publicKey = createPublicKey(signingKey)
+    .export({ type: 'spki', format: 'der' })
+    .subarray(spkiPrefix.length)
+    .toString('base64');
   return { signingKey, publicKey, identity, recipient: await recipientOf(identity, `${name}, metadata-identity`) };
 }

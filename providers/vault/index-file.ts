@@ -11,9 +11,15 @@ const maxIndexBytes = 480 * 1024 * 1024;
  * The object `index`. Call it once per attempt: its nonce is constant, so two different indexes must never be sealed
  * under the keys of one attempt.
  */
-export function sealIndex(index: BackupIndex, keys: Pick<AttemptKeys, 'backup' | 'attempt' | 'metadataKey'>): Uint8Array {
+export function sealIndex(
+  index: BackupIndex,
+  keys: Pick<AttemptKeys, 'backup' | 'attempt' | 'metadataKey'>,
+): Uint8Array {
   if (index.backup !== keys.backup || index.attempt !== keys.attempt)
-    throw new ResurgoError('bug', `index of ${index.backup}/${index.attempt} to be sealed with the keys of ${keys.backup}/${keys.attempt}`);
+    throw new ResurgoError(
+      'bug',
+      `index of ${index.backup}/${index.attempt} to be sealed with the keys of ${keys.backup}/${keys.attempt}`,
+    );
   const cipher = cipherFor(keys.metadataKey, { backup: keys.backup, attempt: keys.attempt, n: 'index' });
   return Buffer.concat([cipher.update(zstdCompressSync(JSON.stringify(index))), cipher.final(), cipher.getAuthTag()]);
 }
@@ -23,7 +29,8 @@ export function sealIndex(index: BackupIndex, keys: Pick<AttemptKeys, 'backup' |
  * @throws partCorrupt when it is damaged, of another backup, or the key is not its own
  */
 export function openIndex(bytes: Uint8Array, metadataKey: Uint8Array, backup: string, attempt: string): BackupIndex {
-  const bad = (why: string, cause?: unknown) => new ResurgoError('partCorrupt', `index of backup ${backup}: ${why}`, { cause });
+  const bad = (why: string, cause?: unknown) =>
+    new ResurgoError('partCorrupt', `index of backup ${backup}: ${why}`, { cause });
   if (bytes.length <= tagBytes) throw bad(`only ${String(bytes.length)} bytes long`);
   const cut = bytes.length - tagBytes;
   const decipher = decipherFor(metadataKey, { backup, attempt, n: 'index' }, bytes.subarray(cut));
@@ -41,7 +48,8 @@ export function openIndex(bytes: Uint8Array, metadataKey: Uint8Array, backup: st
   }
   const parsed = indexSchema.safeParse(value);
   if (!parsed.success) throw bad(`not of format 1: ${z.prettifyError(parsed.error).split('\n').slice(0, 3).join(' ')}`);
-  if (parsed.data.backup !== backup || parsed.data.attempt !== attempt) throw bad(`it is the index of ${parsed.data.backup}/${parsed.data.attempt}`);
+  if (parsed.data.backup !== backup || parsed.data.attempt !== attempt)
+    throw bad(`it is the index of ${parsed.data.backup}/${parsed.data.attempt}`);
   checkParts(parsed.data, bad);
   return value as BackupIndex;
 }
@@ -98,9 +106,13 @@ function checkParts(index: z.infer<typeof indexSchema>, bad: (why: string) => Re
   for (const part of index.parts) {
     if (part.n <= last) throw bad(`part ${String(part.n)} follows part ${String(last)}`);
     last = part.n;
-    if (ends.get(part.stream) !== part.offset) throw bad(`part ${String(part.n)} does not continue stream ${part.stream}`);
+    if (ends.get(part.stream) !== part.offset)
+      throw bad(`part ${String(part.n)} does not continue stream ${part.stream}`);
     ends.set(part.stream, part.offset + part.plainBytes);
   }
   for (const stream of index.streams)
-    if (ends.get(stream.name) !== stream.bytes) throw bad(`the parts of stream ${stream.name} hold ${String(ends.get(stream.name))} bytes instead of ${String(stream.bytes)}`);
+    if (ends.get(stream.name) !== stream.bytes)
+      throw bad(
+        `the parts of stream ${stream.name} hold ${String(ends.get(stream.name))} bytes instead of ${String(stream.bytes)}`,
+      );
 }

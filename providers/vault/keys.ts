@@ -17,28 +17,51 @@ export function generateAttemptKeys(backup: string, attempt: string): AttemptKey
  * @throws inputInvalid
  */
 export function wrapKeys(keys: AttemptKeys, audience: AgeAudience): Promise<Uint8Array> {
-  return encryptToAge(payload({ backup: keys.backup, attempt: keys.attempt, dataKey: base64(keys.dataKey), metadataKey: base64(keys.metadataKey) }), audience);
+  return encryptToAge(
+    payload({
+      backup: keys.backup,
+      attempt: keys.attempt,
+      dataKey: base64(keys.dataKey),
+      metadataKey: base64(keys.metadataKey),
+    }),
+    audience,
+  );
 }
 
 /** The object `keys/<backup>/host.age`: the metadata key only, for the host metadata key. */
 export function wrapMetadataKey(keys: MetadataKey, hostRecipient: string): Promise<Uint8Array> {
-  return encryptToAge(payload({ backup: keys.backup, attempt: keys.attempt, metadataKey: base64(keys.metadataKey) }), { recipients: [hostRecipient] });
+  return encryptToAge(payload({ backup: keys.backup, attempt: keys.attempt, metadataKey: base64(keys.metadataKey) }), {
+    recipients: [hostRecipient],
+  });
 }
 
 /**
  * Opens what {@link wrapKeys} made.
  * @throws keyMissing, wrongKey, partCorrupt
  */
-export async function unwrapKeys(file: Uint8Array, credentials: AgeCredentials, what = 'key file'): Promise<AttemptKeys> {
+export async function unwrapKeys(
+  file: Uint8Array,
+  credentials: AgeCredentials,
+  what = 'key file',
+): Promise<AttemptKeys> {
   const fields = parse(await decryptAge(file, credentials, what), what);
-  return { backup: fields.text('backup'), attempt: fields.text('attempt'), dataKey: fields.key('dataKey'), metadataKey: fields.key('metadataKey') };
+  return {
+    backup: fields.text('backup'),
+    attempt: fields.text('attempt'),
+    dataKey: fields.key('dataKey'),
+    metadataKey: fields.key('metadataKey'),
+  };
 }
 
 /**
  * Opens what {@link wrapMetadataKey} made (or takes the metadata key out of a full key file).
  * @throws keyMissing, wrongKey, partCorrupt
  */
-export async function unwrapMetadataKey(file: Uint8Array, credentials: AgeCredentials, what = 'host key file'): Promise<MetadataKey> {
+export async function unwrapMetadataKey(
+  file: Uint8Array,
+  credentials: AgeCredentials,
+  what = 'host key file',
+): Promise<MetadataKey> {
   const fields = parse(await decryptAge(file, credentials, what), what);
   return { backup: fields.text('backup'), attempt: fields.text('attempt'), metadataKey: fields.key('metadataKey') };
 }
@@ -55,7 +78,8 @@ function parse(plain: Uint8Array, what: string) {
     throw bad('is not JSON'); // no cause: the parser's message would quote key material
   }
   const text = (name: string): string => {
-    const field: unknown = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+    const field: unknown =
+      typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
     if (typeof field !== 'string' || field === '') throw bad(`has no ${name}`);
     return field;
   };

@@ -10,7 +10,14 @@ import { manifestSchema } from './manifest-schema.ts';
 
 export function signManifest(manifest: Manifest, key: HostKey): SignedManifest {
   const { signature: _, ...unsigned } = manifest as Manifest & { signature?: unknown };
-  return { ...unsigned, signature: { algorithm: 'ed25519', publicKey: key.publicKey, value: signWith(key, Buffer.from(canonicalJson(unsigned))) } };
+  return {
+    ...unsigned,
+    signature: {
+      algorithm: 'ed25519',
+      publicKey: key.publicKey,
+      value: signWith(key, Buffer.from(canonicalJson(unsigned))),
+    },
+  };
 }
 
 /** The object `manifest.json`, for people and programs. */
@@ -39,8 +46,10 @@ export function parseManifest(bytes: Uint8Array, options: ParseManifestOptions =
   } catch (cause) {
     throw bad(bytes.length === 0 ? 'the file is empty' : `the ${String(bytes.length)} bytes are not JSON`, cause);
   }
-  const format: unknown = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['format'] : undefined;
-  if (typeof format === 'number' && format > 1) throw new ResurgoError('repositoryFormat', `${what}: it has format ${String(format)}, this version reads 1`);
+  const format: unknown =
+    typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['format'] : undefined;
+  if (typeof format === 'number' && format > 1)
+    throw new ResurgoError('repositoryFormat', `${what}: it has format ${String(format)}, this version reads 1`);
   const parsed = manifestSchema.safeParse(value);
   if (!parsed.success) throw bad(z.prettifyError(parsed.error).split('\n').slice(0, 4).join(' '));
   const manifest = value as SignedManifest;
@@ -58,11 +67,18 @@ function checkSignature(manifest: SignedManifest, trusted: readonly string[] | u
   const key = publicKeyObject(signature.publicKey);
   if (key === undefined) throw new ResurgoError('manifestInvalid', `${what}: its public key is malformed`);
   // One value has one spelling: stray bits at the end of base64 would be a change nobody notices.
-  if (Buffer.from(signature.value, 'base64').toString('base64') !== signature.value) throw new ResurgoError('manifestInvalid', `${what}: its signature is not base64`);
+  if (Buffer.from(signature.value, 'base64').toString('base64') !== signature.value)
+    throw new ResurgoError('manifestInvalid', `${what}: its signature is not base64`);
   if (!verify(null, Buffer.from(canonicalJson(unsigned)), key, Buffer.from(signature.value, 'base64')))
-    throw new ResurgoError('manifestInvalid', `${what}: its signature does not fit its content: it was altered after it was signed`);
+    throw new ResurgoError(
+      'manifestInvalid',
+      `${what}: its signature does not fit its content: it was altered after it was signed`,
+    );
   if (trusted !== undefined && trusted.length > 0 && !trusted.includes(signature.publicKey))
-    throw new ResurgoError('manifestSignature', `${what}: signed by ${signature.publicKey}, which is none of the ${String(trusted.length)} trusted host keys`);
+    throw new ResurgoError(
+      'manifestSignature',
+      `${what}: signed by ${signature.publicKey}, which is none of the ${String(trusted.length)} trusted host keys`,
+    );
 }
 
 function nameOf(manifest: SignedManifest): string | undefined {

@@ -34,7 +34,12 @@ export async function openKeys(options: OpenKeysOptions): Promise<AttemptKeys> {
   const { credentials } = options;
   if (credentials.keys !== undefined) return checked(credentials.keys, options, 'keys given');
   const { identities, passphrase } = credentials;
-  return tryFiles(options, (name) => name !== 'host.age', (file, what) => unwrapKeys(file, { ...(identities && { identities }), ...(passphrase !== undefined && { passphrase }) }, what));
+  return tryFiles(
+    options,
+    (name) => name !== 'host.age',
+    (file, what) =>
+      unwrapKeys(file, { ...(identities && { identities }), ...(passphrase !== undefined && { passphrase }) }, what),
+  );
 }
 
 /**
@@ -43,13 +48,22 @@ export async function openKeys(options: OpenKeysOptions): Promise<AttemptKeys> {
  */
 export async function openMetadataKey(options: OpenKeysOptions): Promise<MetadataKey> {
   const { hostKey } = options.credentials;
-  if (hostKey === undefined) throw new ResurgoError('keyMissing', `backup ${options.backup}: no identity, passphrase or host key is given`);
-  return tryFiles(options, (name) => name === 'host.age', (file, what) => unwrapMetadataKey(file, { identities: [hostKey.identity] }, what));
+  if (hostKey === undefined)
+    throw new ResurgoError('keyMissing', `backup ${options.backup}: no identity, passphrase or host key is given`);
+  return tryFiles(
+    options,
+    (name) => name === 'host.age',
+    (file, what) => unwrapMetadataKey(file, { identities: [hostKey.identity] }, what),
+  );
 }
 
-async function tryFiles<T extends MetadataKey>(options: OpenKeysOptions, wanted: (name: string) => boolean, unwrap: (file: Buffer, what: string) => Promise<T>): Promise<T> {
+async function tryFiles<T extends MetadataKey>(
+  options: OpenKeysOptions,
+  wanted: (name: string) => boolean,
+  unwrap: (file: Buffer, what: string) => Promise<T>,
+): Promise<T> {
   const prefix = keysPrefix(options.backup);
-  const problems: unknown[] = [];
+  const problems: ResurgoError[] = [];
   for (const store of options.stores) {
     try {
       for await (const { key } of store.list(prefix, options.signal)) {
@@ -57,31 +71,47 @@ async function tryFiles<T extends MetadataKey>(options: OpenKeysOptions, wanted:
         if (!name.endsWith('.age') || name.includes('/') || !wanted(name)) continue;
         const what = `${key} in ${store.name}`;
         try {
-          return checked(await unwrap(await store.get(key, options.signal && { signal: options.signal }), what), options, what);
+          return checked(
+            await unwrap(await store.get(key, options.signal && { signal: options.signal }), what),
+            options,
+            what,
+          );
         } catch (error) {
-          if (isResurgoError(error, 'cancelled')) throw error;
+          if (!isResurgoError(error) || error.code === 'cancelled') throw error;
           problems.push(error);
         }
       }
     } catch (error) {
-      if (isResurgoError(error, 'cancelled')) throw error;
+      if (!isResurgoError(error) || error.code === 'cancelled') throw error;
       problems.push(error);
     }
   }
-  throw worst(problems) ?? new ResurgoError('objectMissing', `backup ${options.backup}: no key file below ${prefix} in ${options.stores.map((store) => store.name).join(', ')}`);
+  throw (
+    worst(problems) ??
+    new ResurgoError(
+      'objectMissing',
+      `backup ${options.backup}: no key file below ${prefix} in ${options.stores.map((store) => store.name).join(', ')}`,
+    )
+  );
 }
 
-/** An unreachable store comes first: with it the answer might be another. Then damage, a wrong key, a missing one. */
-function worst(problems: readonly unknown[]): unknown {
-  const rank = (error: unknown): number => (isResurgoError(error) ? ({ wrongKey: 2, partCorrupt: 1, keyMissing: 3 }[error.code as string] ?? 0) : 0);
-  // A key that is wrong for every file is the news; damage of one file matters only when no key was refused.
-  const refused = problems.filter((error) => rank(error) >= 2).sort((a, b) => rank(a) - rank(b));
-  return problems.find((error) => isResurgoError(error) && error.definition.retryable) ?? refused[0] ?? problems[0];
+/**
+ * An unreachable store comes first: with it the answer might be another. Then a key that was refused, then one that is
+ * missing; damage of one file matters only when no key was refused.
+ */
+function worst(problems: readonly ResurgoError[]): ResurgoError | undefined {
+  const byCode = (code: string): ResurgoError | undefined => problems.find((error) => error.code === code);
+  return (
+    problems.find((error) => error.definition.retryable) ?? byCode('wrongKey') ?? byCode('keyMissing') ?? problems[0]
+  );
 }
 
 /** A key file copied over from another backup must not pass for this one's. */
 function checked<T extends MetadataKey>(keys: T, options: OpenKeysOptions, what: string): T {
   if (keys.backup !== options.backup || keys.attempt !== options.attempt)
-    throw new ResurgoError('wrongKey', `${what}: these are the keys of backup ${keys.backup}, attempt ${keys.attempt}; needed are those of ${options.backup}, ${options.attempt}`);
+    throw new ResurgoError(
+      'wrongKey',
+      `${what}: these are the keys of backup ${keys.backup}, attempt ${keys.attempt}; needed are those of ${options.backup}, ${options.attempt}`,
+    );
   return keys;
 }

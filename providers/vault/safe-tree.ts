@@ -39,7 +39,11 @@ export class SafeTree {
       await mkdir(full, { mode: 0o700 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (!(await lstat(full)).isDirectory()) throw new ResurgoError('unsafePath', `${join(this.#root, path)} is in the way: a directory is needed there, and it is something else`);
+      if (!(await lstat(full)).isDirectory())
+        throw new ResurgoError(
+          'unsafePath',
+          `${join(this.#root, path)} is in the way: a directory is needed there, and it is something else`,
+        );
     }
     this.#known.add(path);
   }
@@ -48,6 +52,7 @@ export class SafeTree {
 /** A relative path that stays below its root. @throws unsafePath */
 export function safeRelative(path: string, what: string): string {
   const clean = cleanPath(path);
-  if (clean === undefined || clean === '.') throw new ResurgoError('unsafePath', `${what}: ${JSON.stringify(path)} leads outside the destination`);
+  if (clean === undefined || clean === '.')
+    throw new ResurgoError('unsafePath', `${what}: ${JSON.stringify(path)} leads outside the destination`);
   return clean;
 }

@@ -59,7 +59,15 @@ export function createBackupWriter(options: BackupWriterOptions): SealingWriter 
     partBytes: options.partBytes,
     inFlight: options.inFlight,
     work: async (slot, part) => {
-      const sealed = await seal({ type: 'seal', slot, plainBytes: part.plainBytes, name: { backup: keys.backup, attempt: keys.attempt, n: part.n }, key: keys.dataKey, compression, level });
+      const sealed = await seal({
+        type: 'seal',
+        slot,
+        plainBytes: part.plainBytes,
+        name: { backup: keys.backup, attempt: keys.attempt, n: part.n },
+        key: keys.dataKey,
+        compression,
+        level,
+      });
       line.assertAlive();
       await sink(part.n, Buffer.from(sealed.slot, 0, sealed.storedBytes), sealed.sha256);
       storedBytes += sealed.storedBytes;
@@ -82,8 +90,10 @@ export function createBackupWriter(options: BackupWriterOptions): SealingWriter 
     openStream(name: string, kind: 'tar' | 'blob'): StreamSink {
       line.assertAlive();
       if (finished) throw new ResurgoError('bug', `stream ${name} opened after the end of the backup`);
-      if (current !== undefined) throw new ResurgoError('bug', `stream ${name} opened before stream ${current.name} has ended`);
-      if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) throw new ResurgoError('bug', `${JSON.stringify(name)} is not a stream name`);
+      if (current !== undefined)
+        throw new ResurgoError('bug', `stream ${name} opened before stream ${current.name} has ended`);
+      if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
+        throw new ResurgoError('bug', `${JSON.stringify(name)} is not a stream name`);
       if (streams.some((stream) => stream.name === name)) throw new ResurgoError('bug', `stream ${name} opened twice`);
       const cutter = new StreamCutter(name, kind, line);
       current = cutter;

@@ -97,7 +97,8 @@ export class StreamCutter {
 
   async #flush(): Promise<void> {
     for (let chunk = this.#backlog.shift(); chunk !== undefined; chunk = this.#backlog.shift()) {
-      for (let at = this.#fill(chunk); at < chunk.length; at += this.#fill(chunk.subarray(at))) await this.#line.ready();
+      for (let at = this.#fill(chunk); at < chunk.length; at += this.#fill(chunk.subarray(at)))
+        await this.#line.ready();
     }
     this.#flushing = undefined;
   }

@@ -46,13 +46,14 @@ export function parseTarHeader(block: Buffer): TarHeader | string {
 /** `<length> <key>=<value>\n` records, lengths in bytes; or what is wrong with them. */
 export function parsePax(data: Buffer): PaxFields | string {
   let fields: PaxFields = {};
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
     const digits = space < 0 ? '' : data.toString('latin1', at, space);
     const length = Number(digits);
     const end = at + length;
     const equals = data.indexOf(0x3d, space + 1);
-    if (!/^\d{1,8}$/.test(digits) || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a) return 'a damaged pax record';
+    if (!/^\d{1,8}$/.test(digits) || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a)
+      return 'a damaged pax record';
     const key = data.toString('utf8', space + 1, equals);
     const value = data.subarray(equals + 1, end - 1);
     at = end;
@@ -61,7 +62,8 @@ export function parsePax(data: Buffer): PaxFields | string {
       fields = { ...fields, [key]: textOfBytes(value) };
     } else if (key === 'size' || key === 'mtime') {
       const parsed = Number(value.toString('latin1'));
-      if (!Number.isFinite(parsed) || (key === 'size' && (!Number.isSafeInteger(parsed) || parsed < 0))) return `a bad pax ${key}`;
+      if (!Number.isFinite(parsed) || (key === 'size' && (!Number.isSafeInteger(parsed) || parsed < 0)))
+        return `a bad pax ${key}`;
       fields = { ...fields, [key]: parsed };
     } else if (key.startsWith('GNU.sparse.')) fields = { ...fields, sparse: true };
   }
@@ -81,9 +83,14 @@ function number(block: Buffer, at: number, length: number): number | undefined {
     let value = BigInt(first & 0x7f);
     for (let i = at + 1; i < at + length; i++) value = (value << 8n) | BigInt(block[i] ?? 0);
     if (first === 0xff) value -= 1n << BigInt(8 * length - 1);
-    return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined;
+    return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
+      ? Number(value)
+      : undefined;
   }
-  const text = block.toString('latin1', at, at + length).replace(/[\0 ]+$/, '').replace(/^[\0 ]+/, '');
+  const text = block
+    .toString('latin1', at, at + length)
+    .replace(/[\0 ]+$/, '')
+    .replace(/^[\0 ]+/, '');
   if (text === '') return 0;
   return /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : undefined;
 }

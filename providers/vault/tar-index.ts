@@ -53,9 +53,13 @@ export class TarIndexer {
 
   /** @throws dumpFailed when the stream ends too early */
   end(): void {
-    if (this.#skip > 0) throw this.#bad(`it ends ${String(this.#skip)} bytes before the end of ${JSON.stringify(this.files.at(-1)?.path ?? '')}`);
+    if (this.#skip > 0)
+      throw this.#bad(
+        `it ends ${String(this.#skip)} bytes before the end of ${JSON.stringify(this.files.at(-1)?.path ?? '')}`,
+      );
     if (this.#have > 0 || this.#extended !== undefined) throw this.#bad('it ends within a header');
-    if (this.#zeroBlocks < 2) throw this.#bad(this.#offset === 0 ? 'it is empty' : 'it ends without the end-of-archive mark: cut off');
+    if (this.#zeroBlocks < 2)
+      throw this.#bad(this.#offset === 0 ? 'it is empty' : 'it ends without the end-of-archive mark: cut off');
   }
 
   #gathered(): void {
@@ -78,7 +82,10 @@ export class TarIndexer {
     const header = parseTarHeader(block);
     if (typeof header === 'string') throw this.#bad(`${header} at offset ${String(this.#offset - blockBytes)}`);
     if ('xgLK'.includes(header.type)) {
-      if (header.size > maxExtendedBytes) throw this.#bad(`an extended header of ${String(header.size)} bytes at offset ${String(this.#offset - blockBytes)}`);
+      if (header.size > maxExtendedBytes)
+        throw this.#bad(
+          `an extended header of ${String(header.size)} bytes at offset ${String(this.#offset - blockBytes)}`,
+        );
       this.#extended = header;
       this.#pending = Buffer.alloc(Math.max(padded(header.size), blockBytes));
       if (header.size === 0) this.#extended = undefined;
@@ -93,7 +100,8 @@ export class TarIndexer {
     else if (header.type === 'K') this.#local = { ...this.#local, linkpath: textOfBytes(untilNul(data)) };
     else {
       const fields = parsePax(data);
-      if (typeof fields === 'string') throw this.#bad(`${fields} in the extended header before offset ${String(this.#offset)}`);
+      if (typeof fields === 'string')
+        throw this.#bad(`${fields} in the extended header before offset ${String(this.#offset)}`);
       if (header.type === 'g') this.#global = { ...this.#global, ...fields };
       else this.#local = { ...this.#local, ...fields };
     }
@@ -104,12 +112,14 @@ export class TarIndexer {
     this.#local = {};
     const rawPath = extended.path ?? header.path;
     const at = `entry ${JSON.stringify(rawPath)} at offset ${String(this.#offset - blockBytes)}`;
-    if (extended.sparse === true || header.type === 'S') throw this.#bad(`${at} is a sparse file, which is not supported`);
+    if (extended.sparse === true || header.type === 'S')
+      throw this.#bad(`${at} is a sparse file, which is not supported`);
     const path = cleanPath(rawPath);
     if (path === undefined) throw this.#bad(`${at} has an unsafe name`);
     const type = typeOf(header.type, rawPath);
     const size = extended.size ?? header.size;
-    if ((type === 'symlink' || type === 'hardlink' || type === 'directory') && size !== 0) throw this.#bad(`${at} is a ${type} with content`);
+    if ((type === 'symlink' || type === 'hardlink' || type === 'directory') && size !== 0)
+      throw this.#bad(`${at} is a ${type} with content`);
     const linkTarget = extended.linkpath ?? header.linkTarget;
     const isLink = type === 'symlink' || type === 'hardlink';
     if (isLink && linkTarget === '') throw this.#bad(`${at} is a ${type} without a target`);

@@ -25,7 +25,7 @@ export function pathBytes(text: string): string | Buffer {
 
 function escapeInvalid(bytes: Uint8Array): string {
   let text = '';
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes[at] ?? 0);
     const piece = bytes.subarray(at, at + length);
     try {
@@ -40,4 +40,5 @@ function escapeInvalid(bytes: Uint8Array): string {
   return text;
 }
 
-const sequenceLength = (lead: number): number => (lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0);
+const sequenceLength = (lead: number): number =>
+  lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;

@@ -27,18 +27,34 @@ export function tarHeader(entry: TarEntry): Buffer {
   const path = bytesOf(type === 'directory' && !entry.path.endsWith('/') ? `${entry.path}/` : entry.path);
   const link = bytesOf(entry.linkTarget ?? '');
   const size = type === 'file' ? entry.size : 0;
-  if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`tar entry ${entry.path}: its size is ${String(entry.size)}`);
-  if (path.length === 0 || path.includes(0) || link.includes(0)) throw new RangeError('a tar entry needs a name, and no name has a NUL byte');
+  if (!Number.isSafeInteger(size) || size < 0)
+    throw new RangeError(`tar entry ${entry.path}: its size is ${String(entry.size)}`);
+  if (path.length === 0 || path.includes(0) || link.includes(0))
+    throw new RangeError('a tar entry needs a name, and no name has a NUL byte');
   const records: Buffer[] = [];
   if (path.length > 100) records.push(paxRecord('path', path));
   if (link.length > 100) records.push(paxRecord('linkpath', link));
   if (size > maxOctalSize) records.push(paxRecord('size', Buffer.from(String(size))));
   const mode = entry.mode ?? (type === 'directory' ? 0o700 : 0o600);
   const mtime = Math.min(Math.max(Math.floor(entry.mtime ?? 0), 0), maxOctalSize);
-  const main = block({ name: path.subarray(0, 100), flag: flags[type], size: Math.min(size, maxOctalSize), mode: mode & 0o7777, mtime, link: link.subarray(0, 100) });
+  const main = block({
+    name: path.subarray(0, 100),
+    flag: flags[type],
+    size: Math.min(size, maxOctalSize),
+    mode: mode & 0o7777,
+    mtime,
+    link: link.subarray(0, 100),
+  });
   if (records.length === 0) return main;
   const pax = Buffer.concat(records);
-  const extended = block({ name: Buffer.from('PaxHeaders/entry'), flag: 'x', size: pax.length, mode: 0o600, mtime, link: Buffer.alloc(0) });
+  const extended = block({
+    name: Buffer.from('PaxHeaders/entry'),
+    flag: 'x',
+    size: pax.length,
+    mode: 0o600,
+    mtime,
+    link: Buffer.alloc(0),
+  });
   return Buffer.concat([extended, pax, tarPadding(pax.length), main]);
 }
 
@@ -61,9 +77,17 @@ function paxRecord(key: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${String(length)} ${key}=`), value, Buffer.from('\n')]);
 }
 
-function block(fields: { name: Buffer; flag: string; size: number; mode: number; mtime: number; link: Buffer }): Buffer {
+function block(fields: {
+  name: Buffer;
+  flag: string;
+  size: number;
+  mode: number;
+  mtime: number;
+  link: Buffer;
+}): Buffer {
   const header = Buffer.alloc(blockBytes);
-  const octal = (value: number, at: number, digits: number): void => void header.write(`${value.toString(8).padStart(digits, '0')}\0`, at, 'latin1');
+  const octal = (value: number, at: number, digits: number): void =>
+    void header.write(`${value.toString(8).padStart(digits, '0')}\0`, at, 'latin1');
   header.set(fields.name, 0);
   octal(fields.mode, 100, 7);
   octal(0, 108, 7); // owner and group: whoever extracts

@@ -1,4 +1,12 @@
-import type { AttemptKeys, BackupIndex, BackupRef, Manifest, PartRecord, StreamRecord, VerifyDepth } from '../../domain/backup.ts';
+import type {
+  AttemptKeys,
+  BackupIndex,
+  BackupRef,
+  Manifest,
+  PartRecord,
+  StreamRecord,
+  VerifyDepth,
+} from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore, VerifyResult } from '../../domain/ports.ts';
 import { throwIfAborted } from '../repository/abort.ts';
@@ -23,7 +31,10 @@ export interface ContentChecker {
   end?(): void | Promise<void>;
 }
 /** Makes the checker of one verification. */
-export type EngineCheck = (context: { readonly manifest: Manifest; readonly index: BackupIndex }) => ContentChecker | Promise<ContentChecker>;
+export type EngineCheck = (context: {
+  readonly manifest: Manifest;
+  readonly index: BackupIndex;
+}) => ContentChecker | Promise<ContentChecker>;
 
 export interface VerifyOptions {
   readonly store: ObjectStore;
@@ -52,15 +63,23 @@ export interface VerifyOptions {
 export async function verifyStored(options: VerifyOptions): Promise<VerifyResult> {
   const { store, ref, depth, keys, signal } = options;
   throwIfAborted(signal, 'The verification');
-  if (depth !== 'checksum' && keys === undefined) throw new ResurgoError('keyMissing', `backup ${ref.name}: depth "${depth}" needs the data key; without it only "checksum" is possible`);
+  if (depth !== 'checksum' && keys === undefined)
+    throw new ResurgoError(
+      'keyMissing',
+      `backup ${ref.name}: depth "${depth}" needs the data key; without it only "checksum" is possible`,
+    );
   const manifest = parseManifest(options.manifestBytes, { ref, ...(options.trusted && { trusted: options.trusted }) });
   if (keys !== undefined && (keys.backup !== manifest.id || keys.attempt !== manifest.attempt))
-    throw new ResurgoError('wrongKey', `backup ${ref.name}: the keys given are those of backup ${keys.backup}, attempt ${keys.attempt}`);
+    throw new ResurgoError(
+      'wrongKey',
+      `backup ${ref.name}: the keys given are those of backup ${keys.backup}, attempt ${keys.attempt}`,
+    );
   await checkPublished(options);
   const { parts, indexBytes } = await readSums(options, manifest);
   const source = { stores: [store], ref, attempt: manifest.attempt, compression: manifest.compression, keys };
   const storedBytes = indexBytes.length;
-  if (keys === undefined) return { depth, parts: parts.length, bytes: storedBytes + (await checkSums(options, manifest, parts)) };
+  if (keys === undefined)
+    return { depth, parts: parts.length, bytes: storedBytes + (await checkSums(options, manifest, parts)) };
 
   const index = openIndex(indexBytes, keys.metadataKey, ref.id, manifest.attempt);
   checkAgainst(index, manifest, parts);
@@ -79,7 +98,8 @@ async function checkPublished({ store, ref, manifestBytes, signal }: VerifyOptio
   const key = keysOf(ref).manifest;
   if ((await store.head(key, signal)) === undefined) return;
   const published = await getObject(store, key, ref, signal ? { signal } : {});
-  if (!published.equals(manifestBytes)) throw new ResurgoError('manifestInvalid', `${key} in ${store.name} is not the manifest that was to be verified`);
+  if (!published.equals(manifestBytes))
+    throw new ResurgoError('manifestInvalid', `${key} in ${store.name} is not the manifest that was to be verified`);
 }
 
 interface SumsPart {
@@ -88,12 +108,19 @@ interface SumsPart {
 }
 
 /** SHA256SUMS and index, both against the digests in the manifest. */
-async function readSums({ store, ref, signal }: VerifyOptions, manifest: Manifest): Promise<{ parts: SumsPart[]; indexBytes: Buffer }> {
+async function readSums(
+  { store, ref, signal }: VerifyOptions,
+  manifest: Manifest,
+): Promise<{ parts: SumsPart[]; indexBytes: Buffer }> {
   const objects = keysOf(ref);
   const digest = async (key: string, expected: string): Promise<Buffer> => {
     const bytes = await getObject(store, key, ref, signal ? { signal } : {});
     const found = sha256Hex(bytes);
-    if (found !== expected) throw new ResurgoError('partCorrupt', `${key} in ${store.name}: SHA-256 is ${found}, the manifest says ${expected} (${String(bytes.length)} bytes)`);
+    if (found !== expected)
+      throw new ResurgoError(
+        'partCorrupt',
+        `${key} in ${store.name}: SHA-256 is ${found}, the manifest says ${expected} (${String(bytes.length)} bytes)`,
+      );
     return bytes;
   };
   const sumsBytes = await digest(objects.sums, manifest.digests.sha256sums);
@@ -101,17 +128,24 @@ async function readSums({ store, ref, signal }: VerifyOptions, manifest: Manifes
   const entries = parseSha256Sums(sumsBytes, objects.sums);
   const bad = (why: string) => new ResurgoError('manifestInvalid', `${objects.sums}: ${why}`);
   const last = entries.pop();
-  if (last?.path !== 'index' || last.sha256 !== manifest.digests.index) throw bad('its last line is not the index of the manifest');
+  if (last?.path !== 'index' || last.sha256 !== manifest.digests.index)
+    throw bad('its last line is not the index of the manifest');
   const parts = entries.map(({ path, sha256 }, i) => {
-    if (path !== `parts/${partName(manifest.attempt, i + 1)}`) throw bad(`line ${String(i + 1)} names ${path}, not part ${String(i + 1)} of attempt ${manifest.attempt}`);
+    if (path !== `parts/${partName(manifest.attempt, i + 1)}`)
+      throw bad(`line ${String(i + 1)} names ${path}, not part ${String(i + 1)} of attempt ${manifest.attempt}`);
     return { n: i + 1, sha256 };
   });
-  if (parts.length !== manifest.counts.parts) throw bad(`it lists ${String(parts.length)} parts, the manifest says ${String(manifest.counts.parts)}`);
+  if (parts.length !== manifest.counts.parts)
+    throw bad(`it lists ${String(parts.length)} parts, the manifest says ${String(manifest.counts.parts)}`);
   return { parts, indexBytes };
 }
 
 /** Without keys the sizes of single parts are unknown, but not their sum. */
-async function checkSums({ store, ref, signal, onProgress }: VerifyOptions, manifest: Manifest, parts: readonly SumsPart[]): Promise<number> {
+async function checkSums(
+  { store, ref, signal, onProgress }: VerifyOptions,
+  manifest: Manifest,
+  parts: readonly SumsPart[],
+): Promise<number> {
   const objects = keysOf(ref);
   let total = 0;
   await mapBounded(parts, cryptoThreads + 1, async ({ n, sha256 }) => {
@@ -119,27 +153,47 @@ async function checkSums({ store, ref, signal, onProgress }: VerifyOptions, mani
     const info = await store.head(objects.part(manifest.attempt, n), signal);
     const size = info?.size ?? 0;
     const part: PartRecord = { n, sha256, stream: '', offset: 0, plainBytes: 0, storedBytes: size };
-    await readPart({ stores: [store], ref, attempt: manifest.attempt, compression: manifest.compression, keys: undefined }, part, 'checksum', signal);
+    await readPart(
+      { stores: [store], ref, attempt: manifest.attempt, compression: manifest.compression, keys: undefined },
+      part,
+      'checksum',
+      signal,
+    );
     total += size;
     onProgress?.(size);
   });
-  if (total !== manifest.bytes.stored) throw new ResurgoError('partCorrupt', `backup ${ref.name} in ${store.name}: its parts have ${String(total)} bytes together, the manifest says ${String(manifest.bytes.stored)}`);
+  if (total !== manifest.bytes.stored)
+    throw new ResurgoError(
+      'partCorrupt',
+      `backup ${ref.name} in ${store.name}: its parts have ${String(total)} bytes together, the manifest says ${String(manifest.bytes.stored)}`,
+    );
   return total;
 }
 
 /** Index, checksum list and manifest must tell the same story. */
 function checkAgainst(index: BackupIndex, manifest: Manifest, sums: readonly SumsPart[]): void {
   const bad = (why: string) => new ResurgoError('manifestInvalid', `backup ${manifest.name}: ${why}`);
-  if (index.parts.length !== sums.length) throw bad(`the index lists ${String(index.parts.length)} parts, SHA256SUMS ${String(sums.length)}`);
-  for (const [i, part] of index.parts.entries()) if (part.n !== sums[i]?.n || part.sha256 !== sums[i].sha256) throw bad(`index and SHA256SUMS differ about part ${String(part.n)}`);
+  if (index.parts.length !== sums.length)
+    throw bad(`the index lists ${String(index.parts.length)} parts, SHA256SUMS ${String(sums.length)}`);
+  for (const [i, part] of index.parts.entries())
+    if (part.n !== sums[i]?.n || part.sha256 !== sums[i].sha256)
+      throw bad(`index and SHA256SUMS differ about part ${String(part.n)}`);
   const stored = index.parts.reduce((sum, part) => sum + part.storedBytes, 0);
   const source = index.streams.reduce((sum, stream) => sum + stream.bytes, 0);
   if (stored !== manifest.bytes.stored || source !== manifest.bytes.source)
-    throw bad(`the index says ${String(source)} bytes in ${String(stored)}, the manifest ${String(manifest.bytes.source)} in ${String(manifest.bytes.stored)}`);
-  if (index.engine.engine !== manifest.engine) throw bad(`the index is of a ${index.engine.engine} backup, the manifest of a ${manifest.engine} one`);
+    throw bad(
+      `the index says ${String(source)} bytes in ${String(stored)}, the manifest ${String(manifest.bytes.source)} in ${String(manifest.bytes.stored)}`,
+    );
+  if (index.engine.engine !== manifest.engine)
+    throw bad(`the index is of a ${index.engine.engine} backup, the manifest of a ${manifest.engine} one`);
 }
 
-async function checkContent(options: VerifyOptions, source: Parameters<typeof readParts>[0], manifest: Manifest, index: BackupIndex): Promise<void> {
+async function checkContent(
+  options: VerifyOptions,
+  source: Parameters<typeof readParts>[0],
+  manifest: Manifest,
+  index: BackupIndex,
+): Promise<void> {
   const checker = await options.engineCheck?.({ manifest, index });
   for (const stream of index.streams) {
     const digest = new BlobDigest(stream);

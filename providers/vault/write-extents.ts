@@ -1,4 +1,4 @@
-import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from 'node:fs';
 import type { PathLike } from 'node:fs';
 import { pathBytes } from './tar-path.ts';
 
@@ -20,7 +20,8 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 /** Creates a new file with exactly this mode, never through a symbolic link. */
 export function createFile(path: PathLike, mode: number): number {
   const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  if ((mode & process.umask()) !== 0) fchmodSync(fd, mode);
+  // The umask may have taken bits away.
+  if ((fstatSync(fd).mode & 0o777) !== mode) fchmodSync(fd, mode);
   return fd;
 }
 
@@ -28,9 +29,11 @@ export function createFile(path: PathLike, mode: number): number {
 export function writeExtents(plain: Uint8Array, extents: readonly Extent[]): void {
   for (const extent of extents) {
     const path = pathBytes(extent.path);
-    const fd = extent.create === undefined ? openSync(path, O_WRONLY | O_NOFOLLOW) : createFile(path, extent.create.mode);
+    const fd =
+      extent.create === undefined ? openSync(path, O_WRONLY | O_NOFOLLOW) : createFile(path, extent.create.mode);
     try {
-      for (let done = 0; done < extent.bytes; ) done += writeSync(fd, plain, extent.from + done, extent.bytes - done, extent.at + done);
+      for (let done = 0; done < extent.bytes;)
+        done += writeSync(fd, plain, extent.from + done, extent.bytes - done, extent.at + done);
     } finally {
       closeSync(fd);
     }

@@ -1,4 +1,16 @@
-import { existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -21,9 +33,15 @@ afterAll(async () => {
   await closeCryptoPool();
 });
 
-async function extract(entries: Parameters<typeof tarOf>[0], options: Partial<ExtractOptions> = {}, damage?: (store: MemoryStore) => void) {
+async function extract(
+  entries: Parameters<typeof tarOf>[0],
+  options: Partial<ExtractOptions> = {},
+  damage?: (store: MemoryStore) => void,
+) {
   const store = new MemoryStore();
-  const { ref, keys } = await sealTestBackup(store, [{ name: 'base.tar', kind: 'tar', bytes: tarOf(entries) }], { partBytes: 4096 });
+  const { ref, keys } = await sealTestBackup(store, [{ name: 'base.tar', kind: 'tar', bytes: tarOf(entries) }], {
+    partBytes: 4096,
+  });
   damage?.(store);
   const reader = await openBackup({ stores: [store], ref, credentials: { keys } });
   return reader.extract({ stream: 'base.tar', destination, ...options });
@@ -43,7 +61,11 @@ describe('R1 extraction', () => {
       { path: 'pg_tblspc/16400', type: 'symlink' as const, linkTarget: '/mnt/space' },
     ];
     let seen = 0;
-    const result = await extract(entries, { onProgress: (bytes) => { seen += bytes; } });
+    const result = await extract(entries, {
+      onProgress: (bytes) => {
+        seen += bytes;
+      },
+    });
     expect(result).toEqual({ files: 5, bytes: seen });
     expect(readFileSync(join(destination, 'base/1/large')).equals(testBytes(50_000))).toBe(true);
     expect(readFileSync(join(destination, 'base/1/empty'))).toHaveLength(0);
@@ -51,14 +73,24 @@ describe('R1 extraction', () => {
     expect(statSync(join(destination, 'hard')).ino).toBe(statSync(join(destination, 'base/1/large')).ino);
     expect(readlinkSync(join(destination, 'pg_tblspc/16400'))).toBe('/mnt/space');
     const mode = (path: string): number => lstatSync(join(destination, path)).mode & 0o7777;
-    expect([mode('PG_VERSION'), mode('base'), mode('base/1'), mode('base/1/large'), mode('.'), mode('not')]).toEqual([0o640, 0o750, 0o500, 0o600, 0o700, 0o700]);
+    expect([mode('PG_VERSION'), mode('base'), mode('base/1'), mode('base/1/large'), mode('.'), mode('not')]).toEqual([
+      0o640, 0o750, 0o500, 0o600, 0o700, 0o700,
+    ]);
   });
 
   test('a map renames, and leaves out without reading what is left out', async () => {
-    const entries = [{ path: 'a', content: testBytes(9000) }, { path: 'b', content: testBytes(20_000, 'b') }, { path: 'c', content: testBytes(9000, 'c') }];
-    const result = await extract(entries, { map: (file) => (file.path === 'c' ? 'sub/renamed' : undefined) }, (store) => {
-      for (const key of store.objects.keys()) if (/00000[12345]$/.test(key)) store.objects.delete(key);
-    });
+    const entries = [
+      { path: 'a', content: testBytes(9000) },
+      { path: 'b', content: testBytes(20_000, 'b') },
+      { path: 'c', content: testBytes(9000, 'c') },
+    ];
+    const result = await extract(
+      entries,
+      { map: (file) => (file.path === 'c' ? 'sub/renamed' : undefined) },
+      (store) => {
+        for (const key of store.objects.keys()) if (/00000[12345]$/.test(key)) store.objects.delete(key);
+      },
+    );
     expect(result).toEqual({ files: 1, bytes: 9000 });
     expect(readFileSync(join(destination, 'sub/renamed')).equals(testBytes(9000, 'c'))).toBe(true);
     expect(existsSync(join(destination, 'a'))).toBe(false);
@@ -67,17 +99,31 @@ describe('R1 extraction', () => {
   test('never outside the destination', async () => {
     const outside = join(scratch, 'outside');
     mkdirSync(outside, { recursive: true });
-    for (const to of ['../x', '/etc/x', 'a/../../x', '', '.']) await expect(extract([{ path: 'a', content: Buffer.from('x') }], { map: () => to })).rejects.toMatchObject({ code: 'unsafePath' });
+    for (const to of ['../x', '/etc/x', 'a/../../x', '', '.'])
+      await expect(extract([{ path: 'a', content: Buffer.from('x') }], { map: () => to })).rejects.toMatchObject({
+        code: 'unsafePath',
+      });
     // A symbolic link in the archive, then a file through it.
-    await expect(extract([{ path: 'way', type: 'symlink', linkTarget: outside }, { path: 'way/out', content: Buffer.from('x') }])).rejects.toMatchObject({ code: 'destinationNotEmpty' });
+    await expect(
+      extract([
+        { path: 'way', type: 'symlink', linkTarget: outside },
+        { path: 'way/out', content: Buffer.from('x') },
+      ]),
+    ).rejects.toMatchObject({ code: 'destinationNotEmpty' });
     rmSync(destination, { recursive: true });
     // One that was there before.
     mkdirSync(destination);
     symlinkSync(outside, join(destination, 'way'));
-    await expect(extract([{ path: 'way/out', content: Buffer.from('x') }])).rejects.toMatchObject({ code: 'unsafePath' });
+    await expect(extract([{ path: 'way/out', content: Buffer.from('x') }])).rejects.toMatchObject({
+      code: 'unsafePath',
+    });
     symlinkSync(join(outside, 'new'), join(destination, 'file'));
-    await expect(extract([{ path: 'file', content: Buffer.from('x') }])).rejects.toMatchObject({ code: 'destinationNotEmpty' });
-    await expect(extract([{ path: 'h', type: 'hardlink', linkTarget: '/etc/passwd' }])).rejects.toMatchObject({ code: 'unsafePath' });
+    await expect(extract([{ path: 'file', content: Buffer.from('x') }])).rejects.toMatchObject({
+      code: 'destinationNotEmpty',
+    });
+    await expect(extract([{ path: 'h', type: 'hardlink', linkTarget: '/etc/passwd' }])).rejects.toMatchObject({
+      code: 'unsafePath',
+    });
     expect(existsSync(join(outside, 'out'))).toBe(false);
     expect(existsSync(join(outside, 'new'))).toBe(false);
     await expect(extract([{ path: 'a' }], { destination: 'relative' })).rejects.toMatchObject({ code: 'unsafePath' });
@@ -87,18 +133,23 @@ describe('R1 extraction', () => {
     mkdirSync(destination);
     writeFileSync(join(destination, 'mine'), 'mine');
     linkSync(join(destination, 'mine'), join(destination, 'a'));
-    for (const content of [Buffer.from('x'), testBytes(20_000), Buffer.alloc(0)]) await expect(extract([{ path: 'a', content }])).rejects.toMatchObject({ code: 'destinationNotEmpty' });
+    for (const content of [Buffer.from('x'), testBytes(20_000), Buffer.alloc(0)])
+      await expect(extract([{ path: 'a', content }])).rejects.toMatchObject({ code: 'destinationNotEmpty' });
     expect(readFileSync(join(destination, 'mine'), 'utf8')).toBe('mine');
   });
 
   test('a damaged part ends it with the name of the part', async () => {
-    await expect(extract([{ path: 'a', content: testBytes(20_000) }], {}, (store) => {
-      const [key, object] = [...store.objects].find(([each]) => each.endsWith('-000002')) ?? [];
-      if (key !== undefined && object !== undefined) object.body[5] = (object.body[5] ?? 0) ^ 1;
-    })).rejects.toMatchObject({ code: 'partCorrupt', message: expect.stringContaining('part 2 ') as string });
+    await expect(
+      extract([{ path: 'a', content: testBytes(20_000) }], {}, (store) => {
+        const [key, object] = [...store.objects].find(([each]) => each.endsWith('-000002')) ?? [];
+        if (key !== undefined && object !== undefined) object.body[5] = (object.body[5] ?? 0) ^ 1;
+      }),
+    ).rejects.toMatchObject({ code: 'partCorrupt', message: expect.stringContaining('part 2 ') as string });
   });
 
   test('cancelled', async () => {
-    await expect(extract([{ path: 'a', content: testBytes(20_000) }], { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(
+      extract([{ path: 'a', content: testBytes(20_000) }], { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: 'cancelled' });
   });
 });

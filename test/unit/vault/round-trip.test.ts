@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, readdirSync, symlinkSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -22,7 +22,13 @@ afterAll(async () => {
   await closeCryptoPool();
 });
 
-const open = async (store: MemoryStore, sealed: Awaited<ReturnType<typeof sealTestBackup>>) => openBackup({ stores: [store], ref: sealed.ref, credentials: { identities: [identity] }, trusted: [sealed.hostKey.publicKey] });
+const open = async (store: MemoryStore, sealed: Awaited<ReturnType<typeof sealTestBackup>>) =>
+  openBackup({
+    stores: [store],
+    ref: sealed.ref,
+    credentials: { identities: [identity] },
+    trusted: [sealed.hostKey.publicKey],
+  });
 
 describe('B9 B10 streams come back as they went in', () => {
   const part = 4096;
@@ -30,7 +36,11 @@ describe('B9 B10 streams come back as they went in', () => {
     for (const compression of ['zstd', 'none'] as const) {
       const store = new MemoryStore();
       const bytes = testBytes(length);
-      const sealed = await sealTestBackup(store, [{ name: 'globals.sql', kind: 'blob', bytes }], { recipients: [recipient], compression, partBytes: part });
+      const sealed = await sealTestBackup(store, [{ name: 'globals.sql', kind: 'blob', bytes }], {
+        recipients: [recipient],
+        compression,
+        partBytes: part,
+      });
       expect(sealed.index.parts).toHaveLength(Math.ceil(length / part));
       const reader = await open(store, sealed);
       expect((await reader.read('globals.sql')).equals(bytes)).toBe(true);
@@ -43,7 +53,11 @@ describe('B9 B10 streams come back as they went in', () => {
   test('parts large enough for the crypto threads', async () => {
     const store = new MemoryStore();
     const bytes = testBytes(3_500_000);
-    const sealed = await sealTestBackup(store, [{ name: 'b', kind: 'blob', bytes }], { recipients: [recipient], partBytes: 1024 * 1024, chunkBytes: 65536 });
+    const sealed = await sealTestBackup(store, [{ name: 'b', kind: 'blob', bytes }], {
+      recipients: [recipient],
+      partBytes: 1024 * 1024,
+      chunkBytes: 65536,
+    });
     expect((await (await open(store, sealed)).read('b')).equals(bytes)).toBe(true);
     expect(sealed.manifest.bytes.stored).toBeLessThan(bytes.length);
   });
@@ -51,16 +65,32 @@ describe('B9 B10 streams come back as they went in', () => {
   test('any files in a tar, any part size, extract to the same tree', async () => {
     const content = fc.uint8Array({ maxLength: 3000 });
     await fc.assert(
-      fc.asyncProperty(fc.array(content, { maxLength: 12 }), fc.integer({ min: 512, max: 5000 }), fc.integer({ min: 1, max: 4000 }), async (contents, partBytes, chunkBytes) => {
-        const store = new MemoryStore();
-        const entries = contents.map((bytes, i) => ({ path: `base/${String(i % 3)}/file-${String(i)}`, content: bytes }));
-        const sealed = await sealTestBackup(store, [{ name: 'base.tar', kind: 'tar', bytes: tarOf(entries) }], { recipients: [recipient], partBytes, chunkBytes });
-        const destination = mkdtempSync(join(scratch, 'x-'));
-        const result = await (await open(store, sealed)).extract({ stream: 'base.tar', destination, fsync: false });
-        expect(result).toEqual({ files: contents.length, bytes: contents.reduce((sum, bytes) => sum + bytes.length, 0) });
-        for (const entry of entries) expect(readFileSync(join(destination, entry.path)).equals(entry.content)).toBe(true);
-        rmSync(destination, { recursive: true });
-      }),
+      fc.asyncProperty(
+        fc.array(content, { maxLength: 12 }),
+        fc.integer({ min: 512, max: 5000 }),
+        fc.integer({ min: 1, max: 4000 }),
+        async (contents, partBytes, chunkBytes) => {
+          const store = new MemoryStore();
+          const entries = contents.map((bytes, i) => ({
+            path: `base/${String(i % 3)}/file-${String(i)}`,
+            content: bytes,
+          }));
+          const sealed = await sealTestBackup(store, [{ name: 'base.tar', kind: 'tar', bytes: tarOf(entries) }], {
+            recipients: [recipient],
+            partBytes,
+            chunkBytes,
+          });
+          const destination = mkdtempSync(join(scratch, 'x-'));
+          const result = await (await open(store, sealed)).extract({ stream: 'base.tar', destination, fsync: false });
+          expect(result).toEqual({
+            files: contents.length,
+            bytes: contents.reduce((sum, bytes) => sum + bytes.length, 0),
+          });
+          for (const entry of entries)
+            expect(readFileSync(join(destination, entry.path)).equals(entry.content)).toBe(true);
+          rmSync(destination, { recursive: true });
+        },
+      ),
       { numRuns: 40 },
     );
   });

@@ -10,12 +10,24 @@ import { testBytes } from './sealed-backup.ts';
 
 afterAll(closeCryptoPool);
 
-const writerWith = (options: Partial<BackupWriterOptions>) => createBackupWriter({ keys: generateAttemptKeys('b', 'a'), compression: 'zstd', partBytes: 1000, sink: () => Promise.resolve(), ...options });
+const writerWith = (options: Partial<BackupWriterOptions>) =>
+  createBackupWriter({
+    keys: generateAttemptKeys('b', 'a'),
+    compression: 'zstd',
+    partBytes: 1000,
+    sink: () => Promise.resolve(),
+    ...options,
+  });
 
 describe('B9 B10 sealing', () => {
   test('an error of a sink reaches the writer and ends the backup; nothing is stored after it', async () => {
     let calls = 0;
-    const writer = writerWith({ sink: (n) => { calls++; return n === 3 ? Promise.reject(new ResurgoError('repositoryFull', 'full')) : Promise.resolve(); } });
+    const writer = writerWith({
+      sink: (n) => {
+        calls++;
+        return n === 3 ? Promise.reject(new ResurgoError('repositoryFull', 'full')) : Promise.resolve();
+      },
+    });
     const sink = writer.openStream('s', 'blob');
     const writing = (async () => {
       for (let i = 0; i < 500; i++) {
@@ -32,7 +44,12 @@ describe('B9 B10 sealing', () => {
   });
 
   test('an error after the last write surfaces in finish', async () => {
-    const writer = writerWith({ sink: async () => { await new Promise((resolve) => setTimeout(resolve, 5)); throw new ResurgoError('repositoryDenied', 'denied'); } });
+    const writer = writerWith({
+      sink: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        throw new ResurgoError('repositoryDenied', 'denied');
+      },
+    });
     const sink = writer.openStream('s', 'blob');
     await sink.write(testBytes(10));
     await sink.end();
@@ -70,30 +87,49 @@ describe('B9 B10 sealing', () => {
 
   test('a writer that does not wait loses nothing, and its buffer may be used again at once', async () => {
     const objects: Buffer[] = [];
-    const writer = writerWith({ compression: 'none', keys: generateAttemptKeys('b', 'a'), sink: async (n, object) => { await new Promise((resolve) => setImmediate(resolve)); objects[n] = Buffer.from(object); } });
+    const writer = writerWith({
+      compression: 'none',
+      keys: generateAttemptKeys('b', 'a'),
+      sink: async (n, object) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        objects[n] = Buffer.from(object);
+      },
+    });
     const sink = writer.openStream('s', 'blob');
     const chunk = Buffer.alloc(333);
     for (let i = 0; i < 100; i++) void sink.write(chunk.fill(i));
     await sink.end();
     const sealed = await writer.finish();
     const expected = Buffer.concat(Array.from({ length: 100 }, (_, i) => Buffer.alloc(333, i)));
-    expect(sealed.streams[0]?.sha256).toBe((await import('node:crypto')).createHash('sha256').update(expected).digest('hex'));
+    expect(sealed.streams[0]?.sha256).toBe(
+      (await import('node:crypto')).createHash('sha256').update(expected).digest('hex'),
+    );
     expect(sealed.parts).toHaveLength(34);
   });
 
   test('cancel and abort: the writer hears it, no sink runs on', async () => {
     const stop = new AbortController();
     let running = 0;
-    const slow = async () => { running++; await new Promise((resolve) => setTimeout(resolve, 5)); running--; };
+    const slow = async () => {
+      running++;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running--;
+    };
     const writer = writerWith({ signal: stop.signal, sink: slow, inFlight: 2 });
     const sink = writer.openStream('s', 'blob');
-    const writing = (async () => { for (;;) await sink.write(testBytes(900)); })();
-    setTimeout(() => { stop.abort(new Error('no longer wanted')); }, 3);
+    const writing = (async () => {
+      for (;;) await sink.write(testBytes(900));
+    })();
+    setTimeout(() => {
+      stop.abort(new Error('no longer wanted'));
+    }, 3);
     await expect(writing).rejects.toMatchObject({ code: 'cancelled' });
     await writer.abort();
     expect(running).toBe(0);
     expect(() => sink.write(testBytes(1))).toThrow(expect.objectContaining({ code: 'cancelled' }) as Error);
-    expect(() => writerWith({ signal: AbortSignal.abort() }).openStream('s', 'blob')).toThrow(expect.objectContaining({ code: 'cancelled' }) as Error);
+    expect(() => writerWith({ signal: AbortSignal.abort() }).openStream('s', 'blob')).toThrow(
+      expect.objectContaining({ code: 'cancelled' }) as Error,
+    );
     const aborted = writerWith({});
     await aborted.abort(new ResurgoError('dumpFailed', 'the server went away'));
     await expect(aborted.finish()).rejects.toMatchObject({ code: 'dumpFailed' });
@@ -129,7 +165,13 @@ describe('B9 B10 sealing', () => {
   });
 
   test('parts grow, the memory for them does not', () => {
-    expect([partBytesOf(1), partBytesOf(growFromPart - 1), partBytesOf(growFromPart)]).toEqual([2 ** 24, 2 ** 24, 2 ** 25]);
-    for (const threads of [1, 2, 4]) for (const n of [1, growFromPart, 10 ** 6]) expect(slotsFor(threads, partBytesOf(n)) * partBytesOf(n)).toBeLessThanOrEqual(6 * 2 ** 24);
+    expect([partBytesOf(1), partBytesOf(growFromPart - 1), partBytesOf(growFromPart)]).toEqual([
+      2 ** 24,
+      2 ** 24,
+      2 ** 25,
+    ]);
+    for (const threads of [1, 2, 4])
+      for (const n of [1, growFromPart, 10 ** 6])
+        expect(slotsFor(threads, partBytesOf(n)) * partBytesOf(n)).toBeLessThanOrEqual(6 * 2 ** 24);
   });
 });

@@ -46,28 +46,51 @@ describe('B10 tar index', () => {
     expect(by.get('größe "quoted"')).toMatchObject({ size: 1025, mode: 0o640 });
     expect(by.get('link')).toMatchObject({ type: 'symlink', linkTarget: '/somewhere/else' });
     expect(by.get('zz-hard')).toMatchObject({ type: 'hardlink', linkTarget: 'empty' });
-    for (const file of files.filter((each) => each.type === 'file')) expect(tar.subarray(file.offset, file.offset + file.size).equals(readFileSync(join(root, file.path)))).toBe(true);
+    for (const file of files.filter((each) => each.type === 'file'))
+      expect(tar.subarray(file.offset, file.offset + file.size).equals(readFileSync(join(root, file.path)))).toBe(true);
   });
 
   test('our headers: GNU tar lists and extracts them, the index agrees, whatever the chunks', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.stringMatching(/^[a-zäß"' \\*-]{1,140}$/), fc.uint8Array({ maxLength: 1500 })), { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 2000 }), (list, chunk) => {
-        const entries = list.map(([name, content], i) => ({ path: `d/${String(i)}-${name}`, content, mode: 0o640, mtime: 1_700_000_000 }));
-        const tar = tarOf(entries);
-        const files = index(tar, chunk);
-        expect(files.map(({ path, size, mode, mtime }) => ({ path, size, mode, mtime }))).toEqual(entries.map(({ path, content, mode, mtime }) => ({ path, size: content.length, mode, mtime })));
-        for (const [i, file] of files.entries()) expect(tar.subarray(file.offset, file.offset + file.size).equals(entries[i]?.content ?? new Uint8Array())).toBe(true);
-        const root = mkdtempSync(join(scratch, 'x-'));
-        execFileSync('tar', ['-C', root, '-xf', '-'], { input: tar });
-        for (const entry of entries) expect(readFileSync(join(root, entry.path)).equals(entry.content)).toBe(true);
-        rmSync(root, { recursive: true });
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.stringMatching(/^[a-zäß"' \\*-]{1,140}$/), fc.uint8Array({ maxLength: 1500 })), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        fc.integer({ min: 1, max: 2000 }),
+        (list, chunk) => {
+          const entries = list.map(([name, content], i) => ({
+            path: `d/${String(i)}-${name}`,
+            content,
+            mode: 0o640,
+            mtime: 1_700_000_000,
+          }));
+          const tar = tarOf(entries);
+          const files = index(tar, chunk);
+          expect(files.map(({ path, size, mode, mtime }) => ({ path, size, mode, mtime }))).toEqual(
+            entries.map(({ path, content, mode, mtime }) => ({ path, size: content.length, mode, mtime })),
+          );
+          for (const [i, file] of files.entries())
+            expect(
+              tar.subarray(file.offset, file.offset + file.size).equals(entries[i]?.content ?? new Uint8Array()),
+            ).toBe(true);
+          const root = mkdtempSync(join(scratch, 'x-'));
+          execFileSync('tar', ['-C', root, '-xf', '-'], { input: tar });
+          for (const entry of entries) expect(readFileSync(join(root, entry.path)).equals(entry.content)).toBe(true);
+          rmSync(root, { recursive: true });
+        },
+      ),
       { numRuns: 25 },
     );
   });
 
   test('links, directories and modes of our headers', () => {
-    const tar = tarOf([{ path: 'dir', type: 'directory' }, { path: `dir/${'l'.repeat(120)}`, type: 'symlink', linkTarget: '/t'.repeat(80) }, { path: 'dir/f' }, { path: 'dir/h', type: 'hardlink', linkTarget: 'dir/f' }]);
+    const tar = tarOf([
+      { path: 'dir', type: 'directory' },
+      { path: `dir/${'l'.repeat(120)}`, type: 'symlink', linkTarget: '/t'.repeat(80) },
+      { path: 'dir/f' },
+      { path: 'dir/h', type: 'hardlink', linkTarget: 'dir/f' },
+    ]);
     expect(index(tar)).toMatchObject([
       { path: 'dir', type: 'directory', mode: 0o700 },
       { type: 'symlink', linkTarget: '/t'.repeat(80) },
@@ -115,12 +138,41 @@ describe('B10 tar index', () => {
     ['data after the end', Buffer.concat([good, good]), /data follows/],
     ['..', rawEntry('../../etc/passwd'), /unsafe name/],
     ['absolute', rawEntry('/etc/passwd'), /unsafe name/],
-    ['a symlink with content', withChecksum(change(tarHeader({ path: 'l', size: 5 }), (block) => void block.write('2', 156))), /with content/],
-    ['a symlink to nowhere', withChecksum(change(tarHeader({ path: 'l', size: 0 }), (block) => void block.write('2', 156))), /without a target/],
-    ['sparse', withChecksum(change(tarHeader({ path: 's', size: 0 }), (block) => void block.write('S', 156))), /sparse/],
-    ['a huge extended header', withChecksum(change(tarHeader({ path: 'x', size: 2 ** 30 }), (block) => void block.write('L', 156))), /extended header of/],
-    ['a bad size', withChecksum(change(tarHeader({ path: 'x', size: 0 }), (block) => void block.write('zzzz', 124))), /bad size/],
-    ['a damaged pax record', Buffer.concat([withChecksum(change(tarHeader({ path: 'x', size: 9 }), (block) => void block.write('x', 156))), Buffer.from('99 path=a'), tarPadding(9), tarEnd()]), /damaged pax/],
+    [
+      'a symlink with content',
+      withChecksum(change(tarHeader({ path: 'l', size: 5 }), (block) => void block.write('2', 156))),
+      /with content/,
+    ],
+    [
+      'a symlink to nowhere',
+      withChecksum(change(tarHeader({ path: 'l', size: 0 }), (block) => void block.write('2', 156))),
+      /without a target/,
+    ],
+    [
+      'sparse',
+      withChecksum(change(tarHeader({ path: 's', size: 0 }), (block) => void block.write('S', 156))),
+      /sparse/,
+    ],
+    [
+      'a huge extended header',
+      withChecksum(change(tarHeader({ path: 'x', size: 2 ** 30 }), (block) => void block.write('L', 156))),
+      /extended header of/,
+    ],
+    [
+      'a bad size',
+      withChecksum(change(tarHeader({ path: 'x', size: 0 }), (block) => void block.write('zzzz', 124))),
+      /bad size/,
+    ],
+    [
+      'a damaged pax record',
+      Buffer.concat([
+        withChecksum(change(tarHeader({ path: 'x', size: 9 }), (block) => void block.write('x', 156))),
+        Buffer.from('99 path=a'),
+        tarPadding(9),
+        tarEnd(),
+      ]),
+      /damaged pax/,
+    ],
   ])('refuses %s', (_, tar, why) => {
     expect(() => index(tar)).toThrow(why);
     expect(() => index(tar, 37)).toThrow(expect.objectContaining({ code: 'dumpFailed' }) as Error);
@@ -141,7 +193,14 @@ describe('B10 tar index', () => {
 
 function withChecksum(block: Buffer): Buffer {
   block.write('        ', 148);
-  block.write(`${block.subarray(0, 512).reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  block.write(
+    `${block
+      .subarray(0, 512)
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  );
   return block;
 }
 function change(block: Buffer, edit: (block: Buffer) => void): Buffer {
@@ -149,5 +208,8 @@ function change(block: Buffer, edit: (block: Buffer) => void): Buffer {
   return block;
 }
 function rawEntry(path: string): Buffer {
-  return Buffer.concat([withChecksum(change(tarHeader({ path: 'x'.repeat(path.length), size: 0 }), (block) => void block.write(path))), tarEnd()]);
+  return Buffer.concat([
+    withChecksum(change(tarHeader({ path: 'x'.repeat(path.length), size: 0 }), (block) => void block.write(path))),
+    tarEnd(),
+  ]);
 }
