@@ -62,3 +62,8 @@ function reason(errno: string): string {
       return errno;
   }
 }
+
+/** For `.catch`: what is not there is undefined, anything else is thrown. */
+export function undefinedIfMissing(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
+}

@@ -1,14 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, link, lstat, open, rename, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectInfo, ObjectStore, PutOptions } from '../../domain/ports.ts';
 import { throwIfAborted } from './abort.ts';
 import { mapBounded } from './bounded.ts';
 import { DiskDirectories } from './disk-directories.ts';
-import { diskError, errnoOf } from './disk-errors.ts';
+import { diskError, errnoOf, undefinedIfMissing } from './disk-errors.ts';
 import { directoriesIn, temporaryPrefix, walk } from './disk-walk.ts';
+import { writeWhole } from './disk-write.ts';
 import { repositoryKey } from './layout.ts';
 import { safeKey, safePrefix } from './safe-key.ts';
 
@@ -49,7 +49,9 @@ export class DiskStore implements ObjectStore {
       // A concurrent delete may remove a directory that has just become empty: make it again.
       for (let attempt = 1; ; attempt++) {
         try {
-          await this.#write(await this.#directories.make(directory), file, body, options);
+          const path = await this.#directories.make(directory);
+          await writeWhole(path, file, body, options);
+          await this.#directories.sync(path);
           return;
         } catch (error) {
           if (errnoOf(error) !== 'ENOENT' || attempt === 5) throw error;
@@ -179,58 +181,6 @@ export class DiskStore implements ObjectStore {
     return Promise.resolve();
   }
 
-  async #write(directory: string, file: string, body: Uint8Array, options: PutOptions): Promise<void> {
-    const what = `Writing ${file}`;
-    const target = join(directory, file);
-    throwIfAborted(options.signal, what);
-    const existing = await lstat(target).catch(undefinedIfMissing);
-    if (existing?.isDirectory() === true)
-      throw new ResurgoError('unsafePath', `${target} is a directory; an object cannot take its place.`);
-    if (existing !== undefined && options.ifAbsent === true) throw this.#exists(file);
-    const temporary = join(directory, temporaryPrefix + randomBytes(9).toString('hex'));
-    const handle = await open(
-      temporary,
-      constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW,
-      0o600,
-    );
-    let placed = false;
-    try {
-      try {
-        for (let done = 0; done < body.length;) {
-          throwIfAborted(options.signal, what);
-          done += (await handle.write(body, done, body.length - done, done)).bytesWritten;
-        }
-        await handle.datasync();
-      } finally {
-        await handle.close();
-      }
-      throwIfAborted(options.signal, what);
-      placed =
-        options.ifAbsent === true
-          ? await this.#place(temporary, target, file)
-          : await rename(temporary, target).then(() => true);
-    } finally {
-      if (!placed) await unlink(temporary).catch(() => undefined);
-    }
-    await this.#directories.sync(directory);
-  }
-
-  /** Gives the object its name unless one has it already. Returns whether `temporary` is gone by that. */
-  async #place(temporary: string, target: string, file: string): Promise<boolean> {
-    try {
-      await link(temporary, target);
-      return false;
-    } catch (error) {
-      const errno = errnoOf(error) ?? '';
-      if (errno === 'EEXIST') throw this.#exists(file);
-      // File systems without hard links (FAT, some network mounts): not exclusive against another host in the same instant.
-      if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errno)) throw error;
-      if ((await lstat(target).catch(undefinedIfMissing)) !== undefined) throw this.#exists(file);
-      await rename(temporary, target);
-      return true;
-    }
-  }
-
   async #open(key: string): Promise<FileHandle | undefined> {
     const { directory, file } = this.#split(key);
     const path = await this.#directories.find(directory);
@@ -259,10 +209,6 @@ export class DiskStore implements ObjectStore {
         `The object key ${key} is not allowed: names that begin with ${temporaryPrefix} are kept for unfinished objects.`,
       );
     return { directory: segments.slice(0, -1), file: basename(key) };
-  }
-
-  #exists(file: string): ResurgoError {
-    return new ResurgoError('objectExists', `${file} already exists in repository ${this.name} (${this.root}).`);
   }
 
   async #checkMarker(): Promise<void> {
@@ -298,7 +244,3 @@ const infoOf = (key: string, stats: Stats): ObjectInfo => ({
   size: stats.size,
   modifiedAt: stats.mtime.toISOString(),
 });
-
-function undefinedIfMissing(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error;
-}

@@ -1,7 +1,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
-import { errnoOf } from './disk-errors.ts';
+import { undefinedIfMissing } from './disk-errors.ts';
 import { compareKeys, isSafeKey } from './safe-key.ts';
 
 /** Names of unfinished objects begin so; never listed. */
@@ -62,7 +62,7 @@ export async function* walk(directory: string, keyPrefix: string, options: WalkO
     const files = await Promise.all(
       batch.map(async ({ name }) => {
         const path = join(directory, name);
-        const stats = await lstat(path).catch(ignoreMissing);
+        const stats = await lstat(path).catch(undefinedIfMissing);
         return stats?.isFile() === true ? { key: keyPrefix + name, path, stats } : undefined;
       }),
     );
@@ -80,9 +80,5 @@ export async function directoriesIn(directory: string, namePrefix: string): Prom
 }
 
 async function entriesOf(directory: string) {
-  return (await readdir(directory, { withFileTypes: true }).catch(ignoreMissing)) ?? [];
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error;
+  return (await readdir(directory, { withFileTypes: true }).catch(undefinedIfMissing)) ?? [];
 }

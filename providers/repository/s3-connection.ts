@@ -152,3 +152,7 @@ function credentials(
     throw new ResurgoError('configInvalid', `Repository ${name} needs accessKeyId and secretAccessKey, or neither.`);
   return { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } };
 }
+
+/** Options of one SDK call. */
+export const withSignal = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+  signal === undefined ? {} : { abortSignal: signal };

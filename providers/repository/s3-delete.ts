@@ -2,7 +2,7 @@ import type { DeleteObjectsCommandOutput } from '@aws-sdk/client-s3';
 import { ResurgoError } from '../../domain/errors.ts';
 import { sleep } from './abort.ts';
 import { mapBounded } from './bounded.ts';
-import type { S3Connection } from './s3-connection.ts';
+import { type S3Connection, withSignal } from './s3-connection.ts';
 import { classifyS3 } from './s3-errors.ts';
 
 const batch = 1000;
@@ -52,12 +52,10 @@ async function deleteBatch(
         Bucket: connection.bucket,
         Delete: { Quiet: true, Objects: keys.map((key) => ({ Key: connection.full(key) })) },
       });
-      return connection.client
-        .send(request, signal === undefined ? {} : { abortSignal: signal })
-        .catch((error: unknown) => {
-          if (noBatches(error)) return 'unsupported' as const;
-          throw error;
-        });
+      return connection.client.send(request, withSignal(signal)).catch((error: unknown) => {
+        if (noBatches(error)) return 'unsupported' as const;
+        throw error;
+      });
     });
   } catch (error) {
     if (keys.length === 1 || !(error instanceof ResurgoError) || error.code !== 'unsupported') throw error;
@@ -99,7 +97,7 @@ async function deleteOneByOne(
       await connection.client
         .send(
           new connection.sdk.DeleteObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }),
-          signal === undefined ? {} : { abortSignal: signal },
+          withSignal(signal),
         )
         .catch((error: unknown) => {
           if (classifyS3(error).word !== 'NoSuchKey') throw error;

@@ -1,6 +1,6 @@
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectInfo } from '../../domain/ports.ts';
-import type { S3Connection } from './s3-connection.ts';
+import { type S3Connection, withSignal } from './s3-connection.ts';
 import { isSafeKey } from './safe-key.ts';
 
 export interface ListPage {
@@ -33,7 +33,7 @@ export async function* listPages(
           MaxKeys: connection.tuning.pageKeys,
           EncodingType: 'url',
         }),
-        signal === undefined ? {} : { abortSignal: signal },
+        withSignal(signal),
       ),
     );
     const decode = page.EncodingType === 'url' ? decodeKey : (key: string | undefined) => key;

@@ -1,11 +1,12 @@
 /** Large objects in parts; an interrupted upload is found again and only what is missing or different is sent. */
 import type { CompletedPart, Part } from '@aws-sdk/client-s3';
 import { createHash } from 'node:crypto';
-import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { ResurgoError } from '../../domain/errors.ts';
 import { mapBounded } from './bounded.ts';
-import { type S3Connection, Settled } from './s3-connection.ts';
+import { type S3Connection, withSignal } from './s3-connection.ts';
 import { classifyS3 } from './s3-errors.ts';
-import { bareETag, checkAck, hexToBase64, md5Hex, placement, sha256Hex, signPayload } from './s3-put.ts';
+import { bareETag, checkAck, hexToBase64, md5Hex, sha256Hex, signPayload } from './s3-put.ts';
+import { createUpload, findUpload, ifGone, listParts, type Upload, UploadGone } from './s3-uploads.ts';
 
 const minPartBytes = 5 * 1024 ** 2;
 const maxParts = 10_000;
@@ -35,21 +36,6 @@ export async function putMultipart(
         throw error instanceof UploadGone ? error.asError(connection, key) : error;
     }
   }
-}
-
-class UploadGone extends Settled {
-  asError(connection: S3Connection, key: string): ResurgoError {
-    return new ResurgoError(
-      'repositoryUnreachable',
-      `The multipart upload of ${key} in ${connection.place} was ended by someone else three times.`,
-      { cause: this },
-    );
-  }
-}
-
-interface Upload {
-  readonly id: string;
-  readonly found: boolean;
 }
 
 async function finish(
@@ -108,7 +94,7 @@ async function sendPart(
       ContentLength: slice.length,
       ChecksumSHA256: hexToBase64(sha256),
     });
-    const answer = await ifGone(connection.client.send(signPayload(command, sha256), abort(signal)));
+    const answer = await ifGone(connection.client.send(signPayload(command, sha256), withSignal(signal)));
     // Sent again when the store got something else; a store whose ETags are no digests would never agree, so not for ever.
     if (answer.ETag === undefined || (checkAck(answer, slice, sha256) === 'wrong' && number <= 2)) {
       throw Object.assign(new Error(`the store acknowledged ${answer.ETag ?? 'nothing'} for it`), {
@@ -136,7 +122,7 @@ async function complete(
     const answer = await connection.client
       .send(
         new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }),
-        abort(options.signal),
+        withSignal(options.signal),
       )
       .catch((error: unknown) => {
         if (classifyS3(error).code === 'objectMissing') return undefined;
@@ -155,7 +141,7 @@ async function complete(
           MultipartUpload: { Parts: parts },
           ...(conditional ? { IfNoneMatch: '*' } : {}),
         }),
-        abort(options.signal),
+        withSignal(options.signal),
       );
     } catch (error) {
       const failure = classifyS3(error);
@@ -173,7 +159,7 @@ async function complete(
     }
     const head = await connection.client.send(
       new connection.sdk.HeadObjectCommand({ Bucket: connection.bucket, Key: connection.full(key) }),
-      abort(options.signal),
+      withSignal(options.signal),
     );
     if (head.ContentLength !== body.length)
       throw new ResurgoError(
@@ -190,138 +176,3 @@ function compositeETag(parts: readonly CompletedPart[]): string {
   const all = Buffer.concat(parts.map((part) => Buffer.from(bareETag(part.ETag), 'hex')));
   return `${createHash('md5').update(all).digest('hex')}-${String(parts.length)}`;
 }
-
-async function createUpload(connection: S3Connection, key: string, signal: AbortSignal | undefined): Promise<Upload> {
-  const answer = await connection.call(`Beginning ${key}`, signal, async () =>
-    connection.client.send(
-      new connection.sdk.CreateMultipartUploadCommand({
-        Bucket: connection.bucket,
-        Key: connection.full(key),
-        ContentType: 'application/octet-stream',
-        ChecksumAlgorithm: 'SHA256',
-        ...placement(connection.settings),
-      }),
-      abort(signal),
-    ),
-  );
-  if (answer.UploadId === undefined)
-    throw new ResurgoError('unsupported', `${connection.place} began a multipart upload of ${key} without an id.`);
-  return { id: answer.UploadId, found: false };
-}
-
-/** The newest unfinished upload of exactly this key. */
-async function findUpload(
-  connection: S3Connection,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<Upload | undefined> {
-  let newest: { id: string; at: number } | undefined;
-  try {
-    for await (const upload of listUploads(connection, key, signal)) {
-      if (upload.key === key && (newest === undefined || upload.at >= newest.at)) newest = upload;
-    }
-  } catch (error) {
-    // Without the right or the ability to list uploads there is no resume, but an upload there is.
-    if (isResurgoError(error, 'unsupported') || isResurgoError(error, 'repositoryDenied')) return undefined;
-    throw error;
-  }
-  return newest && { id: newest.id, found: true };
-}
-
-/** Unfinished uploads of keys with this prefix. */
-export async function* listUploads(
-  connection: S3Connection,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<{ key: string; id: string; at: number }> {
-  let KeyMarker: string | undefined;
-  let UploadIdMarker: string | undefined;
-  for (;;) {
-    const page = await connection.call(`Listing uploads of ${prefix}`, signal, async () =>
-      connection.client.send(
-        new connection.sdk.ListMultipartUploadsCommand({
-          Bucket: connection.bucket,
-          Prefix: connection.full(prefix),
-          KeyMarker,
-          UploadIdMarker,
-        }),
-        abort(signal),
-      ),
-    );
-    for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-      if (Key?.startsWith(connection.prefix) === true && UploadId !== undefined)
-        yield { key: Key.slice(connection.prefix.length), id: UploadId, at: Initiated?.getTime() ?? 0 };
-    }
-    if (page.IsTruncated !== true || (page.NextKeyMarker === KeyMarker && page.NextUploadIdMarker === UploadIdMarker))
-      return;
-    KeyMarker = page.NextKeyMarker;
-    UploadIdMarker = page.NextUploadIdMarker;
-  }
-}
-
-async function listParts(
-  connection: S3Connection,
-  key: string,
-  id: string,
-  signal: AbortSignal | undefined,
-): Promise<Map<number, Part>> {
-  const parts = new Map<number, Part>();
-  let PartNumberMarker: string | undefined;
-  for (;;) {
-    const page = await connection
-      .call(`Listing parts of ${key}`, signal, async () =>
-        ifGone(
-          connection.client.send(
-            new connection.sdk.ListPartsCommand({
-              Bucket: connection.bucket,
-              Key: connection.full(key),
-              UploadId: id,
-              PartNumberMarker,
-            }),
-            abort(signal),
-          ),
-        ),
-      )
-      .catch((error: unknown) => {
-        if (isResurgoError(error, 'repositoryDenied') || isResurgoError(error, 'unsupported')) return undefined;
-        throw error;
-      });
-    for (const part of page?.Parts ?? []) if (part.PartNumber !== undefined) parts.set(part.PartNumber, part);
-    if (page?.IsTruncated !== true || page.NextPartNumberMarker === PartNumberMarker) return parts;
-    PartNumberMarker = page.NextPartNumberMarker;
-  }
-}
-
-export async function abortUpload(
-  connection: S3Connection,
-  key: string,
-  id: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  await connection.call(`Aborting the upload of ${key}`, signal, async () => {
-    await connection.client
-      .send(
-        new connection.sdk.AbortMultipartUploadCommand({
-          Bucket: connection.bucket,
-          Key: connection.full(key),
-          UploadId: id,
-        }),
-        abort(signal),
-      )
-      .catch((error: unknown) => {
-        if (classifyS3(error).word !== 'NoSuchUpload') throw error;
-      });
-  });
-}
-
-async function ifGone<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (classifyS3(error).word === 'NoSuchUpload') throw new UploadGone('', { cause: error });
-    throw error;
-  }
-}
-
-const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
-  signal === undefined ? {} : { abortSignal: signal };

@@ -1,6 +1,6 @@
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
-import type { S3Connection } from './s3-connection.ts';
+import { type S3Connection, withSignal } from './s3-connection.ts';
 import { classifyS3 } from './s3-errors.ts';
 
 export interface Range {
@@ -31,7 +31,7 @@ export async function readObject(
           Key: connection.full(key),
           ...(whole ? {} : { Range: `bytes=${String(offset)}-${last}` }),
         }),
-        signal === undefined ? {} : { abortSignal: signal },
+        withSignal(signal),
       );
     } catch (error) {
       const failure = classifyS3(error);

@@ -1,13 +1,14 @@
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectInfo, ObjectStore, PutOptions } from '../../domain/ports.ts';
 import type { S3Settings } from './open-store.ts';
-import { S3Connection, type S3Tuning, type Sdk } from './s3-connection.ts';
+import { S3Connection, type S3Tuning, type Sdk, withSignal } from './s3-connection.ts';
 import { deleteObjects } from './s3-delete.ts';
 import { classifyS3 } from './s3-errors.ts';
 import { listPages } from './s3-list.ts';
-import { abortUpload, listUploads, putMultipart } from './s3-multipart.ts';
+import { putMultipart } from './s3-multipart.ts';
 import { assertReadBack, checkAck, hexToBase64, placement, sha256Hex, signPayload } from './s3-put.ts';
 import { readObject } from './s3-read.ts';
+import { abortUpload, listUploads } from './s3-uploads.ts';
 import { compareKeys, safeKey, safePrefix } from './safe-key.ts';
 
 /** Opens a bucket; the SDK is loaded only here. Nothing is contacted yet. @throws configInvalid */
@@ -73,7 +74,7 @@ export class S3Store implements ObjectStore {
       try {
         const answer = await client.send(
           new sdk.HeadObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }),
-          abort(signal),
+          withSignal(signal),
         );
         return { key, size: answer.ContentLength ?? 0, modifiedAt: (answer.LastModified ?? new Date(0)).toISOString() };
       } catch (error) {
@@ -145,7 +146,7 @@ export class S3Store implements ObjectStore {
         ...placement(settings),
       });
       try {
-        return checkAck(await client.send(signPayload(command, sha256), abort(signal)), body, sha256);
+        return checkAck(await client.send(signPayload(command, sha256), withSignal(signal)), body, sha256);
       } catch (error) {
         const failure = classifyS3(error);
         // Our own earlier try may be what is there now.
@@ -168,7 +169,7 @@ export class S3Store implements ObjectStore {
     try {
       const answer = await client.send(
         new sdk.GetObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }),
-        abort(signal),
+        withSignal(signal),
       );
       return Buffer.from((await answer.Body?.transformToByteArray()) ?? []);
     } catch (error) {
@@ -179,7 +180,7 @@ export class S3Store implements ObjectStore {
 
   async #assertBucket(signal: AbortSignal | undefined): Promise<void> {
     const { client, sdk, bucket, place } = this.#connection;
-    await client.send(new sdk.HeadBucketCommand({ Bucket: bucket }), abort(signal)).catch((error: unknown) => {
+    await client.send(new sdk.HeadBucketCommand({ Bucket: bucket }), withSignal(signal)).catch((error: unknown) => {
       if (classifyS3(error).code === 'objectMissing')
         throw new ResurgoError('repositoryUnreachable', `There is no bucket ${bucket}: ${place}.`, {
           cause: error,
@@ -194,6 +195,3 @@ export class S3Store implements ObjectStore {
     return new ResurgoError('objectExists', `${key} already exists in ${this.#connection.place}.`);
   }
 }
-
-const abort = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
-  signal === undefined ? {} : { abortSignal: signal };
