@@ -43,9 +43,9 @@ export function seal(job: SealJob): Promise<SealResult> {
 export function open(job: OpenJob): Promise<OpenResult> {
   if (job.object.length <= inlineBytes && (job.content?.plainBytes ?? 0) <= inlineBytes)
     return new Promise((resolve) => resolve(openPart(job)));
-  // A slice of something larger is copied: its buffer is not ours to give away.
+  // A slice of something larger, or of Node's shared pool (marked so), is copied: its buffer is not ours to give away.
   const { buffer, byteOffset, length } = job.object;
-  const owned = buffer instanceof ArrayBuffer && buffer.byteLength >= 65536 && buffer.byteLength <= length + 65536;
+  const owned = buffer instanceof ArrayBuffer && !isMarkedAsUntransferable(buffer) && buffer.byteLength <= length + 65536;
   const object = owned ? new Uint8Array(buffer, byteOffset, length) : Uint8Array.from(job.object);
   return submit({ ...job, object }, [object.buffer]);
 }
@@ -60,7 +60,7 @@ function submit<T>(job: SealJob | OpenJob, transfer: readonly ArrayBuffer[]): Pr
     queue.push({
       job: job.key === undefined ? job : { ...job, key: Uint8Array.from(job.key) },
       transfer,
-      resolve: resolve as (result: never) => void,
+      resolve: resolve,
       reject,
     });
     dispatch();
