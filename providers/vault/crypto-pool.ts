@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { isMarkedAsUntransferable, Worker } from 'node:worker_threads';
 import { openPart, SealError, sealPart } from './crypto-jobs.ts';
 import type { OpenJob, OpenResult, SealJob, SealResult } from './crypto-jobs.ts';
 import type { WorkerReply } from './crypto-worker.ts';
