@@ -1,5 +1,5 @@
 import { Worker, type NativeConnection, type WorkflowBundleOption } from '@temporalio/worker';
-import { createActivities, type ActivityDeps } from '../activities/index.ts';
+import { createActivities, type Activities, type ActivityDeps } from '../activities/index.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
 export interface ResurgoWorkerOptions {
@@ -9,6 +9,8 @@ export interface ResurgoWorkerOptions {
   readonly deps: ActivityDeps;
   /** How many bulk activities (dumps, restores, read-backs) run at once on this worker. Default 3: they are bound by CPU and disk. */
   readonly heavySlots?: number;
+  /** Default: all activities over `deps`. Tests wrap them. */
+  readonly activities?: Activities;
   /** Grace for running activities at shutdown before they are cancelled. */
   readonly shutdownGraceTime?: number;
 }
@@ -25,7 +27,7 @@ export interface ResurgoWorker {
  */
 export async function createResurgoWorker(options: ResurgoWorkerOptions): Promise<ResurgoWorker> {
   const { connection, namespace, deps } = options;
-  const activities = createActivities(deps);
+  const activities = options.activities ?? createActivities(deps);
   const heavySlots = options.heavySlots ?? 3;
   const common = {
     connection,

@@ -6,6 +6,7 @@ import { NativeConnection, type NativeConnectionOptions } from '@temporalio/work
 import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { loadConfig } from '../config/load.ts';
+import type { Activities, ActivityDeps } from '../activities/index.ts';
 import { resolveTemporal } from '../client/temporal-address.ts';
 import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
@@ -20,6 +21,8 @@ export interface WorkerProcessOptions {
   readonly heavySlots?: number;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Default: `createActivities`. Tests wrap them to fail at a named place. */
+  readonly makeActivities?: (deps: ActivityDeps) => Activities;
   readonly onReady?: (facts: { readonly address: string; readonly namespace: string; readonly host: string }) => void;
 }
 
@@ -38,7 +41,7 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
   if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
   const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop) });
   try {
-    const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
+    const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.makeActivities === undefined ? {} : { activities: options.makeActivities(deps) }), ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
     const stop = (): void => { worker.shutdown(); };
     const running = worker.run();
     if (signal.aborted) stop();
