@@ -19,7 +19,7 @@ export interface OutputOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
-type Style = 'red' | 'yellow' | 'green' | 'dim' | 'bold';
+export type Style = 'red' | 'yellow' | 'green' | 'dim' | 'bold';
 const codes: Readonly<Record<Style, string>> = { red: '31', yellow: '33', green: '32', dim: '2', bold: '1' };
 
 /** The two streams and what may be said on them: results on stdout, everything else on stderr; with `--json` one document on stdout. */
@@ -73,6 +73,13 @@ export class Output {
     if (text === '') return;
     if (!this.json) this.write(this.options.stdout, `${clean(text)}\n`);
     else if (!this.quiet) this.write(this.options.stderr, `${clean(text)}\n`);
+  }
+
+  /** A line of a list: its mark coloured, the text cleaned. Goes where {@link print} goes. */
+  line(mark: string, style: Style, text: string): void {
+    const target = this.json ? 'stderr' : 'stdout';
+    if (this.json && this.quiet) return;
+    this.write(this.options[target], `${this.style(mark, style, target)}${clean(text)}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly string[])[]): void {

@@ -20,6 +20,12 @@ const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
 
+/** Names that mean something else in a repository (docs/repository-format.md), or to a run. */
+export const reserved: Readonly<Record<'targets' | 'repositories', readonly string[]>> = {
+  targets: ['keys', 'runs', 'evidence', 'repository.json', 'writer-epoch'],
+  repositories: ['spool'],
+};
+
 export function crossCheck(data: unknown): RawProblem[] {
   const root = mappingOf(data);
   const problems: RawProblem[] = [];
@@ -28,11 +34,14 @@ export function crossCheck(data: unknown): RawProblem[] {
   const targets = mappingOf(root['targets']);
   const repositories = mappingOf(root['repositories']);
 
-  const checkNames = (section: string, names: Raw): void => {
+  const checkNames = (section: keyof typeof reserved, names: Raw): void => {
     if (isMapping(root[section]) && Object.keys(names).length === 0)
       report([section], `has no entries; name at least one`, 'key');
-    for (const key of Object.keys(names))
+    for (const key of Object.keys(names)) {
       if (!namePattern.test(key)) report([section, key], `${show(key)} ${nameRule}`, 'key');
+      if (reserved[section].includes(key))
+        report([section, key], `${show(key)} is a name Resurgo uses itself; take another`, 'key');
+    }
   };
   const checkReferences = (at: ConfigPath, value: unknown, known: Raw, what: string): void => {
     const seen = new Set<unknown>();

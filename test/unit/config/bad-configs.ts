@@ -130,6 +130,18 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
     'repositories["../x"]',
     'is not a name',
   ),
+  'target with a name the repository uses': bad(
+    { 7: '  keys: { type: postgres, engine: physical, connection: { env: U } }' },
+    '7:3',
+    'targets.keys',
+    'is a name Resurgo uses itself',
+  ),
+  'repository with a name runs use': bad(
+    { 5: '  spool: { type: disk, path: /b }' },
+    '5:3',
+    'repositories.spool',
+    'is a name Resurgo uses itself',
+  ),
   'repository named __proto__': bad(
     { 5: '  __proto__: { type: disk, path: /b }' },
     '5:3',

@@ -5,6 +5,8 @@ import type { Cron } from '../../../config/cron.ts';
 import { parseConfig } from '../../../config/load.ts';
 import { membersOf, objectivesOf, repositoriesFor, targetOf } from '../../../config/lookup.ts';
 import { snapshotOf } from '../../../config/redact.ts';
+import { reserved } from '../../../config/cross-check.ts';
+import { reservedNames } from '../../../providers/repository/layout.ts';
 import { suggest } from '../../../config/suggest.ts';
 import { formatBytes, formatDuration, parseDuration, parseSize } from '../../../config/units.ts';
 import { recipient, variant } from './bad-configs.ts';
@@ -165,4 +167,8 @@ describe('O4 questions to a configuration', () => {
     expect(hashOf((text) => text.replace('env: A', 'env: AA'))).not.toBe(same);
     expect(hashOf((text) => text.replace('kind: incremental', 'kind: differential'))).not.toBe(same);
   });
+});
+
+test('O4 names the repository uses itself are no targets', () => {
+  expect([...reserved.targets].sort()).toEqual([...reservedNames].sort());
 });

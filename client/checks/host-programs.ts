@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { policiesOf, targetOf } from '../../config/lookup.ts';
+import { checkHookProgram } from '../../config/safe-file.ts';
+import { resolveTool } from '../../providers/host/tool-command.ts';
+import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
+import { findPgTool } from '../../providers/postgres/tools.ts';
+import type { ServerFacts } from '../../providers/postgres/server-facts.ts';
+import { Findings, type CheckScope, type Finding } from './finding.ts';
+
+/** Programs of PostgreSQL in the server's version, and the programs of service hooks, on the host that runs them. */
+export async function checkPrograms(
+  { loaded, host, env }: CheckScope,
+  name: string,
+  facts: ServerFacts | undefined,
+): Promise<Finding[]> {
+  const target = targetOf(loaded.config, name);
+  const tools = new Findings('tools', name);
+  if (target.host !== undefined && target.host !== host) {
+    tools.note(
+      `its programs and hooks run on host ${target.host}; this is ${host}`,
+      `Run \`resurgo check\` on ${target.host} too.`,
+    );
+    return tools.list;
+  }
+  const dirs = target.toolsDir === undefined ? [] : [target.toolsDir];
+  if (target.toolsDir !== undefined && !existsSync(target.toolsDir))
+    tools.fail(`toolsDir ${target.toolsDir} does not exist`, 'Correct toolsDir.', 'toolMissing');
+  if (facts !== undefined && target.engine === 'logical') {
+    try {
+      const found = await findLogicalTools(dirs)(facts.major);
+      const text = `pg_dump ${found.version} in ${path.dirname(found.pgDump)}`;
+      if (found.major === facts.major) tools.ok(text);
+      else
+        tools.warn(
+          `${text}, the server is ${facts.version}`,
+          `Install the client programs of PostgreSQL ${facts.major}: a restore into ${facts.major} wants them.`,
+        );
+    } catch (error) {
+      tools.error(error);
+    }
+  }
+  if (facts !== undefined && target.engine === 'physical') {
+    const chains = policiesOf(loaded.config, name).some((policy) => policy.kind !== 'full');
+    const needed = [
+      ...(facts.major >= 17 ? [{ tool: 'pg_combinebackup', hard: chains }] : []),
+      { tool: 'pg_controldata', hard: false },
+    ];
+    for (const { tool, hard } of needed) {
+      try {
+        const found = await findPgTool(tool, facts.major, { dirs });
+        tools.ok(`${tool} ${found.version} in ${path.dirname(found.path)}`);
+      } catch (error) {
+        // Backups need neither; restores do, maybe on another host.
+        tools.error(error, hard ? 'fail' : 'warn');
+      }
+    }
+  }
+  const service = new Findings('service', name);
+  for (const hook of ['stop', 'start', 'health'] as const) {
+    const program = target.service?.[hook]?.[0];
+    if (program === undefined) continue;
+    const what = `targets.${name}.service.${hook}`;
+    try {
+      const found = program.includes('/') ? path.resolve(loaded.dir, program) : resolveTool(program, env['PATH']);
+      checkHookProgram(found, what, loaded.owner);
+      service.ok(`${hook}: ${found}`);
+    } catch (error) {
+      service.error(error);
+    }
+  }
+  return [...tools.list, ...service.list];
+}

@@ -1,0 +1,23 @@
+import { isResurgoError } from '../../domain/errors.ts';
+import { Findings, type CheckScope, type Finding } from './finding.ts';
+
+/** Only a note: backups wait for Temporal, and `rescue` needs none. */
+export async function checkTemporal({ loaded }: CheckScope): Promise<Finding[]> {
+  const findings = new Findings('temporal');
+  const { resolveTemporal } = await import('../temporal-address.ts');
+  try {
+    const target = await resolveTemporal(loaded.stateDir, { waitMs: 0 });
+    const { connect, requireWorker } = await import('../connect.ts');
+    const connected = await connect(target);
+    try {
+      await requireWorker(connected, 0);
+      findings.ok(`answers at ${target.connection.address}, namespace ${target.namespace}, with a worker`);
+    } finally {
+      await connected.connection.close();
+    }
+  } catch (error) {
+    if (!isResurgoError(error)) throw error;
+    findings.note(error.message, error.hint);
+  }
+  return findings.list;
+}
