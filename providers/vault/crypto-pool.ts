@@ -45,7 +45,8 @@ export function open(job: OpenJob): Promise<OpenResult> {
     return new Promise((resolve) => resolve(openPart(job)));
   // A slice of something larger, or of Node's shared pool (marked so), is copied: its buffer is not ours to give away.
   const { buffer, byteOffset, length } = job.object;
-  const owned = buffer instanceof ArrayBuffer && !isMarkedAsUntransferable(buffer) && buffer.byteLength <= length + 65536;
+  const owned =
+    buffer instanceof ArrayBuffer && !isMarkedAsUntransferable(buffer) && buffer.byteLength <= length + 65536;
   const object = owned ? new Uint8Array(buffer, byteOffset, length) : Uint8Array.from(job.object);
   return submit({ ...job, object }, [object.buffer]);
 }
