@@ -33,7 +33,7 @@ export async function storeBackup(deps: ActivityDeps, step: DeliverStep): Promis
   const ref = refOf(prepared);
   const to = await deps.stores.open(step.repository, { create: true });
   await withPulse(async ({ signal, report }) => {
-    await claimEpoch(to, prepared.target, prepared.backup);
+    await assertEpoch(to, prepared);
     await sendChain(deps, prepared, to, signal);
     await sweepOrphans(to, ref, dumped.attempt);
     const sources = await sourcesFor(deps, step);
@@ -58,6 +58,13 @@ export async function storeBackup(deps: ActivityDeps, step: DeliverStep): Promis
     await inParallel(missing, parallelPuts, send);
     for (const key of [objects.sums, keyFile(prepared.backup, 1), hostKeyFile(prepared.backup)]) await send(key);
   }, deps);
+}
+
+/** A claim made at the start must still stand; a repository that was away then is claimed now (the same owner gets the same claim again). */
+async function assertEpoch(store: ObjectStore, prepared: PreparedBackup): Promise<void> {
+  const epoch = prepared.epochs[store.name];
+  if (epoch === undefined) await claimEpoch(store, prepared.target, prepared.backup);
+  else await checkEpoch(store, prepared.target, epoch);
 }
 
 /** A repository that lacks the parents could not restore this backup by itself: they are copied first. */
@@ -133,8 +140,7 @@ export async function publishBackup(deps: ActivityDeps, step: DeliverStep & { re
   const { prepared, dumped } = step;
   const run = await requireDumped(deps.loaded.stateDir, prepared.backup, dumped.attempt);
   const store = await deps.stores.open(step.repository);
-  const epoch = prepared.epochs[step.repository];
-  if (epoch !== undefined) await checkEpoch(store, prepared.target, epoch);
+  await assertEpoch(store, prepared);
   const ref: BackupRef = refOf(prepared);
   await store.put(keysOf(ref).manifest, Buffer.from(run.manifest, 'utf8'));
   await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: step.verified.depth, parts: step.verified.parts, bytes: step.verified.bytes });

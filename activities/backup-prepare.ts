@@ -11,6 +11,9 @@ import type { ActivityDeps } from './deps.ts';
 import { sourceServer } from './source-server.ts';
 import { targetSettings, type TargetSettings } from './target-settings.ts';
 
+/** Temporary objects of dead writers are swept at this age: nothing that old is still being written. */
+const dayMs = 24 * 3600_000;
+
 export interface PrepareInput {
   readonly id: string;
   readonly target: string;
@@ -54,6 +57,7 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   for (const store of reachable) {
     epochs[store.name] = await claimEpoch(store, input.target, input.id);
     await sweepUnpublished(store, input.target, input.id);
+    await store.sweepTemporary?.(dayMs);
   }
   const disk = reachable.find((store) => store.kind === 'disk');
   const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, facts.systemId, input.kind, warnings);

@@ -3,6 +3,7 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { resolveRepository } from '../config/resolve.ts';
+import { knownRepository, rememberRepository } from './known-repositories.ts';
 import { initRepository, openRepository } from '../providers/repository/catalogue.ts';
 import { openStore } from '../providers/repository/open-store.ts';
 
@@ -59,8 +60,10 @@ export class Stores implements StorePool {
     if (settings === undefined) throw new ResurgoError('configInvalid', `there is no repository "${name}" in ${this.loaded.path}`);
     const store = await openStore(name, await resolveRepository(this.loaded, name));
     try {
-      if (create) await initRepository(store);
-      else await openRepository(store);
+      // A repository this host has seen before is never made anew: an empty mount point looks like a fresh start.
+      const expectId = await knownRepository(this.loaded.stateDir, name);
+      const { id } = create ? await initRepository(store, expectId === undefined ? {} : { expectId }) : await openRepository(store, expectId === undefined ? {} : { expectId });
+      if (expectId === undefined) await rememberRepository(this.loaded.stateDir, name, id);
       return store;
     } catch (error) {
       await store.close().catch(() => undefined);

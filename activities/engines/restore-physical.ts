@@ -36,7 +36,7 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSetti
     async inspect(input, chain, open) {
       const mode = input.mode ?? 'beside';
       if ((input.only?.length ?? 0) > 0) throw new ResurgoError('unsupported', 'a physical backup holds the whole cluster; --only goes with logical backups', { details: { hint: 'Restore beside, start it, and take what you need from there.' } });
-      if (input.digest === true) throw new ResurgoError('unsupported', '--digest reads tables, which a data directory that was not started does not have', { details: { hint: 'Start the restored cluster and run `resurgo digest URL`, or use a logical backup.' } });
+      if (input.digest === true && mode !== 'scratch') throw new ResurgoError('unsupported', '--digest reads tables, which a data directory that was not started does not have', { details: { hint: 'Use --mode scratch, which starts the restored cluster to check it.' } });
       if (mode === 'beside' && input.to !== undefined && /^\w+:\/\//.test(input.to)) throw new ResurgoError('inputInvalid', `--to ${input.to} is a URL; a physical restore makes a data directory, so give its path`);
       const destination = destinationOf(mode, input.id, input.to);
       const replaces = mode === 'in-place' && ((await contentOf(destination)) ?? []).length > 0;
@@ -70,10 +70,12 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSetti
       return { bytes: built.bytes, files: built.files, records: null, checks: built.checks, warnings: built.warnings };
     },
 
-    async verify(plan, _chain, { signal, report }) {
-      if (plan.mode !== 'scratch') return { checks: ['complete'] };
-      report({ phase: 'start the scratch cluster and check it' });
-      return checkScratchCluster(settings, placesOf(plan).work, signal);
+    async verify(plan, _chain, pulse) {
+      // The build has checked every file against its manifest; starting it here would change what is handed over.
+      if (plan.mode !== 'scratch') return { checks: [] };
+      const url = settings.endpoints[0]?.url();
+      const knownRole = url === undefined ? undefined : resolveConnection(url).user;
+      return checkScratchCluster({ dataDir: placesOf(plan).work, toolDirs: settings.toolsDirs, digest: plan.digest, ...(knownRole === undefined ? {} : { knownRole }) }, pulse);
     },
 
     async swapIn(plan) {

@@ -29,7 +29,7 @@ export const restoreOptions = (command: Command): Command =>
     .option('--to <destination>', 'logical: a new database name or a connection URL; physical: an empty data directory')
     .option('--only <part...>', 'logical: only these schemas or schema.table')
     .option('--no-downtime', 'refuse instead of stopping services')
-    .option('--digest', 'per-table digests of the restored data in the result (logical)')
+    .option('--digest', 'per-table digests of the restored data in the result (logical; physical with --mode scratch)')
     .option('--time <time>', 'point in time (needs WAL archiving, not in this version)')
     .option('--lsn <lsn>', 'point in time by LSN (needs WAL archiving, not in this version)')
     .option('--point <name>', 'named restore point (needs WAL archiving, not in this version)')

@@ -16,6 +16,8 @@ export interface ClusterCheckOptions {
 
 export interface ClusterCheck {
   readonly databases: number;
+  /** Their names. */
+  readonly names: readonly string[];
   readonly tables: number;
   /** Counted by reading; only with depth `full`. */
   readonly rows: number | undefined;
@@ -165,5 +167,5 @@ export async function checkCluster(options: ClusterCheckOptions): Promise<Cluste
     const more = findings.problems.length > 5 ? ` and ${findings.problems.length - 5} more` : '';
     throw new ResurgoError('restoreMismatch', `The restored cluster is damaged: ${findings.problems.slice(0, 5).join('; ')}${more}.`, { details: { problems: findings.problems.slice(0, 100) } });
   }
-  return { databases: findings.databases, tables: findings.tables, rows: options.depth === 'full' ? findings.rows : undefined, checks: [...findings.done], warnings: findings.warnings };
+  return { databases: findings.databases, names, tables: findings.tables, rows: options.depth === 'full' ? findings.rows : undefined, checks: [...findings.done], warnings: findings.warnings };
 }
