@@ -122,6 +122,9 @@ export async function swapBack(destination: string, options: SwapOptions & { kee
   const { path, journal } = found;
   if (journal.phase === 'confirming') throw new ResurgoError('destinationBusy', `The restore ${journal.id} of ${destination} was confirmed: its old data is being removed.`);
   await assertNotRunning(destination);
+  if (journal.phase === 'swapped' && !(await exists(journal.kept))) {
+    throw new ResurgoError('outcomeUnknown', `${journal.kept}, the old data of ${destination}, is gone: there is nothing to bring back.`, { details: { hint: `Keep the restored data: resurgo restore confirm ${journal.id}.` } });
+  }
   if (journal.phase !== 'undone') {
     if (journal.phase !== 'undoing') await writeJournal(path, { ...journal, phase: 'undoing' });
     for (const operation of journal.operations.slice(0, await countDone(journal.operations)).toReversed()) {

@@ -44,6 +44,8 @@ function isolation(control: ControlData): Record<string, string> {
     archive_command: '',
     archive_library: '',
     restore_command: '',
+    // Ready means recovered.
+    hot_standby: 'off',
     primary_conninfo: '',
     primary_slot_name: '',
     synchronous_standby_names: '',
