@@ -36,14 +36,14 @@ export function announceActivities(deps: ActivityDeps) {
   const hostOf = (target: string): string => targetSettings(deps, target).host ?? deps.host;
   return {
     /** Effect: none. */
-    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; searchAttributes: boolean }> {
+    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; host: string | null; searchAttributes: boolean }> {
       const checked = parseInput(backupInput, input, 'backup');
       const settings = targetSettings(deps, checked.target);
       const kind = checked.kind ?? 'full';
       if (settings.engine === 'logical' && kind !== 'full') {
         throw new ResurgoError('unsupported', `target ${checked.target} is dumped logically (pg_dump), which knows full backups only, not ${kind}`, { details: { hint: 'Use `engine: physical` for differential and incremental backups.' } });
       }
-      return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, searchAttributes: deps.searchAttributes };
+      return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, host: settings.host ?? null, searchAttributes: deps.searchAttributes };
     },
 
     /** Effect: none. */
@@ -53,10 +53,10 @@ export function announceActivities(deps: ActivityDeps) {
     },
 
     /** Effect: none. */
-    async announceVerify(input: VerifyInput): Promise<{ input: VerifyInput; searchAttributes: boolean }> {
+    async announceVerify(input: VerifyInput): Promise<{ input: VerifyInput; host: string | null; searchAttributes: boolean }> {
       const checked = parseInput(verifyInput, input, 'verify') as VerifyInput;
-      targetSettings(deps, checked.target);
-      return { input: checked, searchAttributes: deps.searchAttributes };
+      const { host } = targetSettings(deps, checked.target);
+      return { input: checked, host: host ?? null, searchAttributes: deps.searchAttributes };
     },
 
     /** Effect: none. */

@@ -2,6 +2,7 @@
 import type { BackupRef } from '../domain/backup.ts';
 import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
 import type { ObjectStore, VerifyResult } from '../domain/ports.ts';
+import { repositoriesFor } from '../config/lookup.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { copyBackup, deleteBackup, listBackups, sweepOrphans, writeRunRecord, writeState } from '../providers/repository/catalogue.ts';
 import { hostKeyFile, keyFile, keysOf } from '../providers/repository/layout.ts';
@@ -175,7 +176,7 @@ export async function abandonBackup(deps: ActivityDeps, input: AbandonInput): Pr
   const record = {
     schemaVersion: 1 as const, operation: 'backup', id: input.id, target: input.target, kind: input.kind, startedAt: input.startedAt, endedAt: new Date().toISOString(), startedBy: input.startedBy, status: 'failed', error: input.error,
   };
-  const names = input.prepared?.repositories ?? deps.stores.names();
+  const names = input.prepared?.repositories ?? repositoriesFor(deps.loaded.config, input.target);
   for (const name of names) {
     const store = await deps.stores.open(name).catch(() => undefined);
     if (store === undefined) continue;

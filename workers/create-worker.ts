@@ -39,7 +39,8 @@ export async function createResurgoWorker(options: ResurgoWorkerOptions): Promis
     defaultHeartbeatThrottleInterval: 3000,
   } as const;
   const workers = await Promise.all([
-    Worker.create({ ...common, taskQueue: taskQueues.main, workflowBundle: options.bundle, maxConcurrentActivityTaskExecutions: 20, maxCachedWorkflows: 300, reuseV8Context: true }),
+    Worker.create({ ...common, taskQueue: taskQueues.main, workflowBundle: options.bundle, // Most of these only wait for another run of their target.
+      maxConcurrentActivityTaskExecutions: 400, maxCachedWorkflows: 300, reuseV8Context: true }),
     Worker.create({ ...common, taskQueue: taskQueues.heavy, maxConcurrentActivityTaskExecutions: heavySlots }),
     Worker.create({ ...common, taskQueue: taskQueues.host(deps.host), maxConcurrentActivityTaskExecutions: heavySlots + 2 }),
   ]);

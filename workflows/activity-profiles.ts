@@ -25,19 +25,23 @@ const long: ActivityOptions = {
 
 export const profiles = { light, long } as const;
 
-/** Quick, idempotent steps: reads, small writes that converge. */
-export const onMain = (summary: string): Activities => proxyActivities<Activities>({ ...light, summary });
+/** Quick, idempotent steps: reads, small writes that converge. On the host named, else on any worker. */
+export const lightOn = (host: string | null, summary: string, options: ActivityOptions = {}): Activities =>
+  host === null ? proxyActivities<Activities>({ ...light, summary, ...options }) : onHost(host, summary, options);
 
 /** A quick step that must run on the host that holds a run file or a data directory. */
 export const onHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
   proxyActivities<Activities>({ ...light, taskQueue: taskQueues.host(host), summary, ...options });
 
-/** Bulk work on any worker that takes bulk work. */
-export const bulk = (summary: string): Activities => proxyActivities<Activities>({ ...long, summary });
+/** Bulk work on the host named, else on any worker that takes bulk work. */
+export const heavyOn = (host: string | null, summary: string): Activities => (host === null ? proxyActivities<Activities>({ ...long, summary }) : bulkOnHost(host, summary));
 
 /** Bulk work bound to one host. */
 export const bulkOnHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
   proxyActivities<Activities>({ ...long, taskQueue: taskQueues.host(host), scheduleToStartTimeout: '10 minutes', summary, ...options });
+
+/** Waiting for another run: takes no slot of the bulk work it waits for. */
+export const waiting = (summary: string): Activities => proxyActivities<Activities>({ ...long, taskQueue: taskQueues.main, summary });
 
 /** What costs nothing and touches nothing outside the worker. */
 export const local = proxyLocalActivities<Activities>({ startToCloseTimeout: '10 seconds', retry: { maximumAttempts: 3 } });

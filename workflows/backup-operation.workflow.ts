@@ -1,7 +1,7 @@
 import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { BackupKind } from '../domain/backup.ts';
 import type { BackupResult, DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
-import { bulk, bulkOnHost, onHost, onMain } from './activity-profiles.ts';
+import { bulkOnHost, heavyOn, lightOn, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 
@@ -10,6 +10,8 @@ export interface BackupOperationInput {
   readonly target: string;
   readonly kind: BackupKind;
   readonly startedBy: string;
+  /** Worker host that backs this target up; null: any worker. */
+  readonly host: string | null;
   readonly searchAttributes: boolean;
 }
 
@@ -34,13 +36,13 @@ export async function backupOperation(input: BackupOperationInput): Promise<Back
   try {
     prepared = await checklist.run(
       'prepare',
-      () => onMain(`check ${input.target} and choose what to build on`).prepareBackup({ id: input.id, target: input.target, kind: input.kind, startedBy: input.startedBy, startedAt }),
+      () => lightOn(input.host, `check ${input.target} and choose what to build on`).prepareBackup({ id: input.id, target: input.target, kind: input.kind, startedBy: input.startedBy, startedAt }),
       (plan) => (plan.parent === null ? plan.kind : `${plan.kind} on ${plan.parent}`),
     );
     const plan = prepared;
     let outcomes: RepositoryOutcome[] = [];
     for (let attempt = 1; ; attempt++) {
-      dumped = await checklist.run('dump', () => bulk(`dump and seal ${plan.target}`).dumpBackup(plan), (done) => `${mebibytes(done.bytes.source)} read, ${mebibytes(done.bytes.stored)} sealed`);
+      dumped = await checklist.run('dump', () => heavyOn(input.host, `dump and seal ${plan.target}`).dumpBackup(plan), (done) => `${mebibytes(done.bytes.source)} read, ${mebibytes(done.bytes.stored)} sealed`);
       const held = dumped;
       outcomes = await Promise.all(plan.repositories.map((name) => deliver(plan, held, name, checklist)));
       if (outcomes.some((outcome) => outcome.status === 'verified')) break;
@@ -73,7 +75,7 @@ export async function backupOperation(input: BackupOperationInput): Promise<Back
     await CancellationScope.nonCancellable(async () => {
       checklist.set('clean up', 'in progress');
       try {
-        await onMain('sweep what the failed run left, record the failure').abandonBackup({
+        await lightOn(dumped?.host ?? input.host, 'sweep what the failed run left, record the failure', { startToCloseTimeout: '10 minutes' }).abandonBackup({
           id: input.id, target: input.target, kind: input.kind, startedAt, startedBy: input.startedBy, prepared: prepared ?? null, dumped: dumped ?? null, error: facts,
         });
         checklist.set('clean up', 'completed');

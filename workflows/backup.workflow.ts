@@ -25,7 +25,7 @@ export async function backup(input: BackupInput): Promise<BackupResult> {
     ]);
     const startedAt = new Date(workflowInfo().startTime).toISOString();
     const result = await checklist.run('run', () =>
-      runLocked<typeof backupOperation>('backupOperation', [{ id, target, kind, startedBy, searchAttributes: checked.searchAttributes }], {
+      runLocked<typeof backupOperation>('backupOperation', [{ id, target, kind, startedBy, host: checked.host, searchAttributes: checked.searchAttributes }], {
         lockId: lockIds.operation(target),
         summary: `${kind} backup of ${target} (${id})`,
         onBusy,

@@ -2,7 +2,7 @@ import { ChildWorkflowCancellationType, type ChildWorkflowOptions, executeChild,
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { OnBusy } from '../domain/operations.ts';
 import { failure } from './failures.ts';
-import { bulk } from './activity-profiles.ts';
+import { waiting } from './activity-profiles.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
 export interface LockedOptions {
@@ -38,7 +38,7 @@ export async function runLocked<W extends Workflow>(workflow: string, args: Para
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       if (options.onBusy === 'skip') return skipped;
       if (options.onBusy === 'refuse') throw failure('lockBusy', `${options.lockId} is held by another run`);
-      await bulk(`wait for ${options.lockId}`).waitForOperation({ workflowId: options.lockId });
+      await waiting(`wait for ${options.lockId}`).waitForOperation({ workflowId: options.lockId });
     }
   }
 }

@@ -2,7 +2,7 @@ import { ApplicationFailure, CancellationScope, isCancellation, uuid4, workflowI
 import { errors } from '../domain/errors.ts';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
-import { bulkOnHost, local, onHost, onMain } from './activity-profiles.ts';
+import { bulkOnHost, local, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
 import { Checklist, searchAttributes } from './progress.ts';
@@ -99,7 +99,7 @@ function stepsOn(host: string): RestoreSteps {
     swapBack: (plan) => quick(`bring the old data back`).swapBack(plan),
     settleRestore: (plan) => quick(plan.mode === 'scratch' ? 'remove the scratch copy' : 'make the restored data final').settleRestore(plan),
     discardRestore: (plan) => quick('remove what was built').discardRestore(plan),
-    recordRestore: (record) => onMain('write the record of this restore').recordRestore(record),
+    recordRestore: (record) => quick('write the record of this restore').recordRestore(record),
   };
 }
 

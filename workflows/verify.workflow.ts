@@ -1,5 +1,5 @@
 import type { VerifyInput, VerifyReport, VerifiedCopy } from '../domain/operations.ts';
-import { bulk, local, onMain } from './activity-profiles.ts';
+import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 
@@ -13,13 +13,13 @@ export async function verify(input: VerifyInput): Promise<VerifyReport> {
       { key: searchAttributes.target, value: checked.input.target },
       { key: searchAttributes.operation, value: 'verify' },
     ]);
-    const selected = await checklist.run('list', () => onMain('list the copies').listCopies(checked.input), (list) => `${list.copies.length} copies`);
+    const selected = await checklist.run('list', () => lightOn(checked.host, 'list the copies').listCopies(checked.input), (list) => `${list.copies.length} copies`);
     const copies: VerifiedCopy[] = [...selected.unreachable];
     for (const copy of selected.copies) {
       const name = `${copy.name} in ${copy.repository}`;
       checklist.set(name, 'in progress');
       try {
-        const result = await bulk(`read back ${name}`).verifyCopy({ ...copy, target: checked.input.target, deep: checked.input.deep ?? false });
+        const result = await heavyOn(checked.host, `read back ${name}`).verifyCopy({ ...copy, target: checked.input.target, deep: checked.input.deep ?? false });
         copies.push(result);
         checklist.set(name, result.status === 'verified' ? 'completed' : 'failed', result.error?.message);
       } catch (error) {

@@ -23,7 +23,6 @@ export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, 
       jobs: settings.config.jobs ?? Math.min(4, availableParallelism()),
       ...(only === undefined ? {} : { only: { ...(only.schemas === undefined ? {} : { schemas: only.schemas }), ...(only.tables === undefined ? {} : { tables: only.tables }) } }),
       tools: findLogicalTools(settings.toolsDirs),
-      marker: { RESURGO_BACKUP: plan.backup },
       signal,
       onProgress: report,
     });

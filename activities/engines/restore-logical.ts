@@ -74,7 +74,7 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
       try {
         const result = await restoreLogical({
           reader, connection, database: builtName(plan, database), id: plan.id, jobs, staging,
-          tools: findLogicalTools(settings.toolsDirs), only: onlyOf(plan), signal, onProgress: report, marker: { RESURGO_RESTORE: plan.id },
+          tools: findLogicalTools(settings.toolsDirs), only: onlyOf(plan), signal, onProgress: report,
         });
         return { bytes: result.bytes, files: result.files, records: result.rows, checks: [], warnings: result.warnings };
       } finally {
