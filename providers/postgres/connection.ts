@@ -39,6 +39,8 @@ export interface PostgresConnection {
 const sslModes: readonly string[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 const known = new Set(['host', 'port', 'user', 'password', 'dbname', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'connect_timeout', 'application_name', 'options', 'client_encoding', 'fallback_application_name']);
 
+const trailingQuery = new RegExp(`\\?((?:${[...known].join('|')})=[^&]*(?:&(?:${[...known].join('|')})=[^&]*)*)$`);
+
 const invalid = (message: string): never => {
   throw new ResurgoError('configInvalid', message, { details: { hint: 'Write postgres://user@host:5432/database, the password by reference beside it.' } });
 };
@@ -58,8 +60,10 @@ function parseUrl(url: string): Map<string, string> {
   const match = /^postgres(?:ql)?:\/\/([^]*)$/.exec(url.trim());
   if (!match) return invalid('A PostgreSQL connection must begin with postgres:// or postgresql://.');
   const rest = match[1] ?? '';
-  const beforeQuery = split(rest, '?')[0] ?? '';
-  const at = beforeQuery.includes('@') ? beforeQuery.lastIndexOf('@') : /\?.*=/.test(rest) ? -1 : rest.lastIndexOf('@');
+  // A password may hold `?` and a parameter `@`: what ends in known parameters is the query, the last `@` before it ends the login.
+  const query = trailingQuery.exec(rest)?.[1];
+  const front = query === undefined ? rest : rest.slice(0, -query.length - 1);
+  const at = front.lastIndexOf('@');
   const values = new Map<string, string>();
   if (at >= 0) {
     const login = rest.slice(0, at);
@@ -68,7 +72,7 @@ function parseUrl(url: string): Map<string, string> {
     if (user) values.set('user', user);
     if (colon >= 0) values.set('password', decode(login.slice(colon + 1), 'password'));
   }
-  const [place = '', query = ''] = split(rest.slice(at + 1), '?');
+  const [place = '', other] = split(front.slice(at + 1), '?');
   const [address = '', path = ''] = split(place, '/');
   if (address.includes(',')) return invalid('A connection names one server; list further ones under `standbys`.');
   const parsed = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(address);
@@ -77,7 +81,7 @@ function parseUrl(url: string): Map<string, string> {
   if (host) values.set('host', host);
   if (parsed[3]) values.set('port', parsed[3]);
   if (path) values.set('dbname', decode(path, 'database'));
-  for (const pair of query.split('&').filter(Boolean)) {
+  for (const pair of (query ?? other ?? '').split('&').filter(Boolean)) {
     const [key = '', value = ''] = split(pair, '=');
     if (!known.has(key)) return invalid(`The connection has the unknown parameter ${JSON.stringify(key)}; known are ${[...known].join(', ')}.`);
     values.set(key, decode(value, key));
