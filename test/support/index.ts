@@ -13,6 +13,6 @@ export { type Resource, stopAll } from './resources.ts';
 export { type RunAs, pgRunAs } from './run-as.ts';
 export { type S3Options, type S3Server, s3Missing, startS3 } from './s3.ts';
 export { ServerProcess, sleep } from './server-process.ts';
-export { type TempDir, tempDir } from './temp.ts';
+export { type TempDir, nameTempDirs, tempDir } from './temp.ts';
 export { type SearchAttributeType, type TemporalOptions, type TemporalServer, startTemporal } from './temporal.ts';
 export { type ToolsEnv, checkout, installedPostgres, toolsEnv } from './tools-env.ts';

@@ -54,8 +54,12 @@ export class S3Server implements Resource {
     return this.process?.isRunning ?? false;
   }
 
+  get logFile(): string {
+    return join(this.work.path, 'server.log');
+  }
+
   log(lines = 50): string {
-    return tail(join(this.work.path, 'server.log'), lines);
+    return tail(this.logFile, lines);
   }
 
   /** Starts (again), with an empty bucket. */
@@ -75,7 +79,7 @@ export class S3Server implements Resource {
         PYTHONDONTWRITEBYTECODE: '1',
       },
       cwd: this.work.path,
-      logFile: join(this.work.path, 'server.log'),
+      logFile: this.logFile,
     });
     this.process = process_;
     await process_.ready(async () => {

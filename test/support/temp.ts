@@ -6,7 +6,12 @@ import { removeSharedMemory } from './postgres-cluster.ts';
 import { type RunAs, pgRunAs } from './run-as.ts';
 import { type Resource, register, unregister } from './resources.ts';
 
-const prefix = 'resurgo-test-';
+let prefix = 'resurgo-test-';
+
+/** The demo's directories say that they are the demo's; before the first one is made. */
+export function nameTempDirs(kind: 'test' | 'demo'): void {
+  prefix = `resurgo-${kind}-`;
+}
 
 const startTime = (pid: number | string): string | undefined => {
   try {
@@ -20,7 +25,7 @@ const startTime = (pid: number | string): string | undefined => {
 /** Directories of test processes that were killed, and the shared memory of the servers in them. */
 function sweep(base: string): void {
   for (const name of readdirSync(base)) {
-    const match = /^resurgo-test-(\d+)-(\d+)-/.exec(name);
+    const match = /^resurgo-(?:test|demo)-(\d+)-(\d+)-/.exec(name);
     if (!match?.[1] || startTime(match[1]) === match[2]) continue;
     try {
       for (const each of readdirSync(join(base, name))) removeSharedMemory(join(base, name, each, 'data'));
