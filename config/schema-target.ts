@@ -91,7 +91,11 @@ export const postgresTarget = mapping(
       64,
     ).optional(),
     compression: oneOf(['zstd', 'none'], 'How parts are compressed.').default('zstd'),
-    compressionLevel: integer('zstd level.', 1, 19).default(3),
+    compressionLevel: integer(
+      'zstd level. On table data 3 takes more than twice the time of 1 for next to no gain.',
+      1,
+      19,
+    ).default(1),
     verify: oneOf(
       ['checksum', 'authenticated', 'content'],
       'How deep a backup is read back before it is called verified: `checksum` compares stored bytes, `authenticated` also decrypts every part, `content` also checks what is inside.',

@@ -7,12 +7,12 @@ import { SealingLine } from './sealing-line.ts';
 import { StreamCutter } from './stream-cutter.ts';
 
 /** zstd level: see docs/repository-format.md#compression for the measurement behind it. */
-export const defaultCompressionLevel = 2;
+export const defaultCompressionLevel = 1;
 
 export interface BackupWriterOptions {
   readonly keys: AttemptKeys;
   readonly compression: Compression;
-  /** zstd level 1…19; default 2. */
+  /** zstd level 1…19; default 1. */
   readonly level?: number;
   /** Plain bytes of a part; default 16 MiB. Tests lower it. */
   readonly partBytes?: number;

@@ -50,7 +50,7 @@ describe('O4 loading', () => {
       toolsDir: fileOf('bin'),
       dataDir: '/data',
       compression: 'zstd',
-      compressionLevel: 3,
+      compressionLevel: 1,
       verify: 'authenticated',
       checkpoint: 'fast',
       service: { stop: ['a', 'b'], timeout: 120_000 },
@@ -184,7 +184,8 @@ describe('O4 secrets', () => {
       ),
     );
     const shop = loaded.config.targets['shop'];
-    expect((shop?.password as LiteralSecret).reveal()).toBe('topsecret4');
+    const literal = shop?.password as LiteralSecret;
+    expect(literal.reveal()).toBe('topsecret4');
     expect(resolveRepository(loaded, 'local')).toMatchObject({
       accessKeyId: 'topsecret1',
       secretAccessKey: 'topsecret2',
@@ -192,7 +193,7 @@ describe('O4 secrets', () => {
     for (const shown of [
       JSON.stringify(loaded),
       inspect(loaded, { depth: 20 }),
-      String(shop?.password),
+      literal.toString(),
       JSON.stringify(snapshotOf(loaded, 'shop')),
     ]) {
       expect(shown).not.toMatch(/topse/);
