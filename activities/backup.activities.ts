@@ -4,12 +4,17 @@ import { abandonBackup, finishBackup, publishBackup, storeBackup, verifyBackup, 
 import { dumpBackup } from './backup-dump.ts';
 import { prepareBackup, type PrepareInput } from './backup-prepare.ts';
 import type { ActivityDeps } from './deps.ts';
+import { requireDumped } from './run-file.ts';
 
 /** Effect, idempotency, heartbeat and failure of each are told where it is implemented. */
 export function backupActivities(deps: ActivityDeps) {
   return {
     prepareBackup: (input: PrepareInput): Promise<PreparedBackup> => prepareBackup(deps, input),
     dumpBackup: (plan: PreparedBackup): Promise<DumpedBackup> => dumpBackup(deps, plan),
+    /** Effect: none. @throws fenced when this host does not hold the finished dump any more */
+    checkRun: async ({ backup, attempt }: { backup: string; attempt: string }): Promise<void> => {
+      await requireDumped(deps.loaded.stateDir, backup, attempt);
+    },
     storeBackup: (step: DeliverStep): Promise<void> => storeBackup(deps, step),
     verifyBackup: (step: DeliverStep): Promise<VerifyResult> => verifyBackup(deps, step),
     publishBackup: (step: DeliverStep & { readonly verified: VerifyResult }): Promise<void> => publishBackup(deps, step),

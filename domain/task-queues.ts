@@ -4,6 +4,8 @@ export const taskQueues = {
   main: 'resurgo',
   /** Bulk work: dump, upload, verify, restore; few slots. */
   heavy: 'resurgo.heavy',
-  /** Work bound to one host. */
+  /** Quick work bound to one host; never behind bulk work. */
   host: (name: string): string => `resurgo.host.${name}`,
+  /** Bulk work bound to one host. */
+  hostHeavy: (name: string): string => `resurgo.host.${name}.heavy`,
 } as const;

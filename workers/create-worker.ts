@@ -22,8 +22,8 @@ export interface ResurgoWorker {
 }
 
 /**
- * One process, three task queues: `resurgo` (workflows, light activities), `resurgo.heavy` (bulk work anybody may do) and
- * `resurgo.host.<name>` (what needs this host's run files or data directories). Tests use this same function.
+ * One process, four task queues: `resurgo` (workflows, light activities), `resurgo.heavy` (bulk work anybody may do), and
+ * `resurgo.host.<name>` and `resurgo.host.<name>.heavy` (what needs this host's run files or data directories). Tests use this same function.
  */
 export async function createResurgoWorker(options: ResurgoWorkerOptions): Promise<ResurgoWorker> {
   const { connection, namespace, deps } = options;
@@ -42,7 +42,8 @@ export async function createResurgoWorker(options: ResurgoWorkerOptions): Promis
     Worker.create({ ...common, taskQueue: taskQueues.main, workflowBundle: options.bundle, // Most of these only wait for another run of their target.
       maxConcurrentActivityTaskExecutions: 400, maxCachedWorkflows: 300, reuseV8Context: true }),
     Worker.create({ ...common, taskQueue: taskQueues.heavy, maxConcurrentActivityTaskExecutions: heavySlots }),
-    Worker.create({ ...common, taskQueue: taskQueues.host(deps.host), maxConcurrentActivityTaskExecutions: heavySlots + 2 }),
+    Worker.create({ ...common, taskQueue: taskQueues.host(deps.host), maxConcurrentActivityTaskExecutions: 100 }),
+    Worker.create({ ...common, taskQueue: taskQueues.hostHeavy(deps.host), maxConcurrentActivityTaskExecutions: heavySlots }),
   ]);
   const stop = (): void => {
     for (const worker of workers) {

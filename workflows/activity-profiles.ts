@@ -36,9 +36,9 @@ export const onHost = (host: string, summary: string, options: ActivityOptions =
 /** Bulk work on the host named, else on any worker that takes bulk work. */
 export const heavyOn = (host: string | null, summary: string): Activities => (host === null ? proxyActivities<Activities>({ ...long, summary }) : bulkOnHost(host, summary));
 
-/** Bulk work bound to one host. */
+/** Bulk work bound to one host. It may wait behind other bulk work there; a host that is gone is told by the quick step before it, or after an hour. */
 export const bulkOnHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
-  proxyActivities<Activities>({ ...long, taskQueue: taskQueues.host(host), scheduleToStartTimeout: '10 minutes', summary, ...options });
+  proxyActivities<Activities>({ ...long, taskQueue: taskQueues.hostHeavy(host), scheduleToStartTimeout: '1 hour', summary, ...options });
 
 /** Waiting for another run: takes no slot of the bulk work it waits for. */
 export const waiting = (summary: string): Activities => proxyActivities<Activities>({ ...long, taskQueue: taskQueues.main, summary });

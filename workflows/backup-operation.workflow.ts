@@ -44,7 +44,8 @@ export async function backupOperation(input: BackupOperationInput): Promise<Back
     for (let attempt = 1; ; attempt++) {
       dumped = await checklist.run('dump', () => heavyOn(input.host, `dump and seal ${plan.target}`).dumpBackup(plan), (done) => `${mebibytes(done.bytes.source)} read, ${mebibytes(done.bytes.stored)} sealed`);
       const held = dumped;
-      outcomes = await Promise.all(plan.repositories.map((name) => deliver(plan, held, name, checklist)));
+      const hostHere = await checkHost(plan, held);
+      outcomes = hostHere === undefined ? await Promise.all(plan.repositories.map((name) => deliver(plan, held, name, checklist))) : plan.repositories.map((name) => ({ name, status: 'failed', error: hostHere }));
       if (outcomes.some((outcome) => outcome.status === 'verified')) break;
       const hostLost = outcomes.every((outcome) => outcome.error?.code === 'workerMissing');
       if (!hostLost || attempt >= dumpTries) throw noRepository(outcomes);
@@ -85,6 +86,18 @@ export async function backupOperation(input: BackupOperationInput): Promise<Back
       checklist.tag([{ key: searchAttributes.outcome, value: isCancellation(error) ? 'cancelled' : 'failed' }]);
     });
     rethrow(error);
+  }
+}
+
+/** Whether the host that dumped still answers: the rest needs its run file. Undefined when it does. */
+async function checkHost(plan: PreparedBackup, dumped: DumpedBackup): Promise<RepositoryOutcome['error']> {
+  try {
+    await onHost(dumped.host, 'is the host that dumped still there?').checkRun({ backup: plan.backup, attempt: dumped.attempt });
+    return undefined;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { code, message } = factsOf(error);
+    return { code, message };
   }
 }
 
