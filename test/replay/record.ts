@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { startPostgres, stopAll } from '../support/index.ts';
+import { checkout, startPostgres, stopAll } from '../support/index.ts';
 import { startStack } from '../support/stack.ts';
 
 const release = process.argv[2];
@@ -29,7 +29,7 @@ const { client } = await stack.client();
 async function save(workflowId: string, name: string): Promise<void> {
   const history = await client.workflow.getHandle(workflowId).fetchHistory();
   // Whose machine recorded it is nobody's business.
-  const text = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1).replaceAll(hostname(), 'recorder').replaceAll(stack.dir, '/srv/resurgo').replaceAll(server.pgBin, '/usr/lib/postgresql/18/bin');
+  const text = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1).replaceAll(hostname(), 'recorder').replaceAll(stack.dir, '/srv/resurgo').replaceAll(server.pgBin, '/usr/lib/postgresql/18/bin').replaceAll(checkout, '/opt/resurgo');
   writeFileSync(join(folder, `${release}-${name}.json`), `${text}\n`);
   process.stdout.write(`${release}-${name}: ${String(history.events?.length ?? 0)} events\n`);
 }
