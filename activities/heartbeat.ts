@@ -9,7 +9,7 @@ export interface Pulse {
 
 /** How often the state is sent; the SDK thins this out further. */
 const beatMs = 1000;
-/** Bulk work that moves no byte for this long is taken for hung and aborted, so that it is tried again instead of running for ever. */
+/** Bulk work that counts bytes and moves none for this long is taken for hung and aborted, so that it is tried again instead of running for ever. */
 const stallMs = 30 * 60_000;
 
 /**
@@ -26,7 +26,8 @@ export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, outside: 
   if (outside.signal !== undefined) signals.push(outside.signal);
   const timer = setInterval(() => {
     context?.heartbeat(latest);
-    if (performance.now() - movedAt > stallMs) {
+    // Only where bytes are counted: a long CREATE INDEX of a restore moves none that we see.
+    if (latest.doneBytes !== undefined && performance.now() - movedAt > stallMs) {
       stalled.abort(new ResurgoError('toolFailed', `no progress for ${String(stallMs / 60_000)} minutes in "${latest.phase}"`));
     }
   }, beatMs);

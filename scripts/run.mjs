@@ -32,6 +32,7 @@ const commands = {
   bench: { needs: ['node', 'temporal', 'postgres', 'moto'], main: 'bench/main.ts' },
   test: { needs: ['node', 'temporal', 'postgres', 'moto'], config: 'vitest.config.ts' },
   'test:crash': { needs: ['node', 'temporal', 'postgres', 'moto'], config: 'vitest.crash.config.ts' },
+  build: { needs: ['node'], main: 'scripts/build.ts' },
   setup: { needs: ['node', 'temporal', 'postgres', 'moto'] },
 };
 

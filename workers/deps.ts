@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
 import type { LoadedConfig } from '../config/load.ts';
 import type { ActivityDeps } from '../activities/deps.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+import { version } from '../client/version.ts';
 
 /** Everything activities need, made once. */
 export function createDeps(loaded: LoadedConfig, parts: Pick<ActivityDeps, 'host' | 'searchAttributes'> & Partial<Pick<ActivityDeps, 'waitForClose' | 'onProgress'>>): ActivityDeps {
