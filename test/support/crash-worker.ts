@@ -1,116 +1,104 @@
 /**
- * A worker process that kills itself (SIGKILL) at a named place, once: before, after or inside an activity, or at the n-th call of a store.
- * `CRASH_PLAN` is `{ activity, when: 'before'|'after' }` or `{ activity, when: 'inside', operation, at }`; `CRASH_MARK` is a file that says it happened.
- * Store calls and activity starts are appended to `EFFECT_LOG`, one JSON line each: the ledger tests count by.
+ * A worker process that kills itself at a named place (see crash/plan.ts), once per plan. Environment: `CRASH_PLAN_FILE` (may come and change
+ * while it runs), `CRASH_MARK` (what the plan becomes when it is carried out), `EFFECT_LOG` (the ledger tests count by).
  */
-import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
-import { loadConfig } from '../../config/load.ts';
 import { createActivities, type Activities } from '../../activities/index.ts';
+import { currentContext } from '../../activities/failure-mapping.ts';
 import { Stores, type StorePool } from '../../activities/stores.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { ObjectInfo, ObjectStore, PutOptions } from '../../domain/ports.ts';
 import { ForwardingStore } from '../../providers/repository/decorators/forwarding.ts';
-import type { ObjectStore, PutOptions } from '../../domain/ports.ts';
 import { createLogger, installRuntime } from '../../workers/telemetry.ts';
 import { runWorkerProcess } from '../../workers/main.ts';
+import { effect, inActivity } from './crash/effects.ts';
+import { patchEffects } from './crash/patches.ts';
 
-export type CrashPlan =
-  | { readonly activity: string; readonly when: 'before' | 'after' }
-  | { readonly activity: string; readonly when: 'inside'; readonly operation: 'put' | 'get' | 'list' | 'head' | 'delete'; readonly at: number; readonly afterwards?: boolean };
+export type { CrashPlan, Effect } from './crash/plan.ts';
 
-const configPath = process.argv[2] as string;
-const plan = process.env['CRASH_PLAN'] === undefined ? undefined : (JSON.parse(process.env['CRASH_PLAN']) as CrashPlan);
-const mark = process.env['CRASH_MARK'];
-const ledger = process.env['EFFECT_LOG'];
-
-const die = (): void => {
-  if (mark === undefined || existsSync(mark)) return;
-  writeFileSync(mark, JSON.stringify(plan));
-  process.kill(process.pid, 'SIGKILL');
-};
-const note = (line: object): void => {
-  if (ledger !== undefined) appendFileSync(ledger, `${JSON.stringify({ pid: process.pid, ...line })}\n`);
-};
-
-let current = '';
-const counts = new Map<string, number>();
-
-class CrashingStore extends ForwardingStore {
-  private hit(operation: string, key: string, afterwards: boolean): void {
-    if (plan?.when !== 'inside' || plan.activity !== current || plan.operation !== operation || (plan.afterwards ?? false) !== afterwards) return;
-    const seen = (counts.get(operation) ?? 0) + 1;
-    counts.set(operation, seen);
-    if (seen === plan.at) die();
-    void key;
-  }
-
-  private async around<T>(operation: string, key: string, work: () => Promise<T>, bytes = 0): Promise<T> {
-    this.hit(operation, key, false);
-    const value = await work();
-    note({ store: this.name, operation, key, bytes, activity: current });
-    this.hit(operation, key, true);
-    return value;
-  }
-
+class NotedStore extends ForwardingStore {
   override put(key: string, body: Uint8Array, options?: PutOptions): Promise<void> {
-    return this.around('put', key, () => super.put(key, body, options), body.length);
+    return effect('put', key, () => super.put(key, body, options), { store: this.name, bytes: body.length });
   }
 
   override get(key: string, options?: Parameters<ObjectStore['get']>[1]): Promise<Buffer> {
-    return this.around('get', key, () => super.get(key, options));
+    return effect('get', key, () => super.get(key, options), { store: this.name });
+  }
+
+  override head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
+    return effect('head', key, () => super.head(key, signal), { store: this.name });
+  }
+
+  override async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
+    await effect('list', prefix, () => Promise.resolve(), { store: this.name });
+    yield* super.list(prefix, signal);
   }
 
   override delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
-    return this.around('delete', keys.join(','), () => super.delete(keys, signal));
-  }
-
-  override head(key: string, signal?: AbortSignal): ReturnType<ObjectStore['head']> {
-    return this.around('head', key, () => super.head(key, signal));
+    return effect('delete', keys.join(','), () => super.delete(keys, signal), { store: this.name });
   }
 }
 
-class CrashingStores implements StorePool {
+class NotedStores implements StorePool {
   private readonly inner: Stores;
-  private readonly wrapped = new Map<string, ObjectStore>();
+  private readonly noted = new WeakMap<ObjectStore, ObjectStore>();
 
   constructor(inner: Stores) {
     this.inner = inner;
   }
 
-  names(): string[] { return this.inner.names(); }
-  spoolPath(backup: string): string { return this.inner.spoolPath(backup); }
-  close(): Promise<void> { return this.inner.close(); }
-  async spool(backup: string): Promise<ObjectStore> { return new CrashingStore(await this.inner.spool(backup)); }
+  names(): string[] {
+    return this.inner.names();
+  }
+
+  spoolPath(backup: string): string {
+    return this.inner.spoolPath(backup);
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+
+  async spool(backup: string): Promise<ObjectStore> {
+    return new NotedStore(await this.inner.spool(backup));
+  }
 
   async open(name: string, options?: { create?: boolean }): Promise<ObjectStore> {
     const store = await this.inner.open(name, options);
-    const known = this.wrapped.get(name) ?? new CrashingStore(store);
-    this.wrapped.set(name, known);
+    const known = this.noted.get(store) ?? new NotedStore(store);
+    this.noted.set(store, known);
     return known;
   }
 }
 
+function noted(activities: Activities): Activities {
+  const wrapped: Record<string, unknown> = {};
+  for (const [name, run] of Object.entries(activities) as [string, (input: never) => Promise<unknown>][]) {
+    wrapped[name] = (input: never) => {
+      const info = currentContext()?.info;
+      // What every run begins with costs nothing and touches nothing; waiting for a lock is no work.
+      if (info === undefined || info.isLocal || name === 'waitForOperation') return run(input);
+      return inActivity({ activity: name, attempt: info.attempt, run: info.workflowExecution?.workflowId ?? '' }, () => run(input));
+    };
+  }
+  return wrapped as unknown as Activities;
+}
+
+patchEffects();
+const configPath = process.argv[2] as string;
 const logger = createLogger('info');
 installRuntime(logger);
+const stop = new AbortController();
+process.once('SIGTERM', () => {
+  stop.abort();
+});
 await runWorkerProcess({
   configPath,
   logger,
-  signal: new AbortController().signal,
+  signal: stop.signal,
   ...(process.env['WORKER_HOST'] === undefined ? {} : { host: process.env['WORKER_HOST'] }),
-  makeActivities: (deps) => {
-    const activities = createActivities({ ...deps, stores: new CrashingStores(new Stores(loadConfig(configPath))) });
-    const wrapped: Record<string, unknown> = {};
-    for (const [name, run] of Object.entries(activities) as [string, (input: never) => Promise<unknown>][]) {
-      wrapped[name] = async (input: never) => {
-        if (!name.startsWith('announce') && name !== 'waitForOperation') {
-          current = name;
-          note({ started: name });
-        }
-        if (plan?.activity === name && plan.when === 'before') die();
-        const value = await run(input);
-        if (plan?.activity === name && plan.when === 'after') die();
-        return value;
-      };
-    }
-    return wrapped as unknown as Activities;
+  makeActivities: (deps) => noted(createActivities({ ...deps, stores: new NotedStores(new Stores(loadConfig(configPath))) })),
+  onReady: () => {
+    process.stderr.write('worker is polling\n');
   },
-  onReady: () => { process.stderr.write('worker is polling\n'); },
 });
+process.exit(0);

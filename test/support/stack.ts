@@ -1,6 +1,6 @@
 /** A whole Resurgo for tests: configuration, keys, Temporal, workers as processes of their own, against a real PostgreSQL. */
-import { readFileSync, writeFileSync, existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { loadConfig, type LoadedConfig } from '../../config/load.ts';
@@ -8,7 +8,7 @@ import { connect, type Connected } from '../../client/connect.ts';
 import { startRun, type Runs, type StartedRun } from '../../client/operations.ts';
 import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
 import { searchAttributeNames } from '../../workers/search-attributes.ts';
-import type { CrashPlan } from './crash-worker.ts';
+import type { CrashPlan, Effect } from './crash/plan.ts';
 import { ServerProcess, tail } from './server-process.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
 import { tempDir, type TempDir } from './temp.ts';
@@ -21,42 +21,63 @@ export interface StackOptions {
   readonly repositories?: Record<string, unknown>;
   readonly policies?: readonly unknown[];
   readonly env?: Record<string, string>;
+  /** One server for several stacks, each in a namespace of its own; it is not stopped with them. Default: a server of its own. */
+  readonly shared?: { readonly temporal: TemporalServer; readonly namespace: string };
+  /** Directory of a workflow bundle made before, by another stack's worker. */
+  readonly bundles?: string;
 }
 
-export interface Effect {
-  readonly pid: number;
-  readonly started?: string;
-  readonly store?: string;
-  readonly operation?: string;
-  readonly key?: string;
-  readonly bytes?: number;
-  readonly activity?: string;
-}
+export type { Effect } from './crash/plan.ts';
 
 export class Stack {
   readonly dir: string;
   readonly configPath: string;
   readonly temporal: TemporalServer;
   private readonly work: TempDir;
+  readonly namespace: string;
   private readonly env: Record<string, string>;
+  private readonly ownTemporal: boolean;
   private worker: ServerProcess | undefined;
   private connected: Connected | undefined;
   private starts = 0;
 
-  constructor(work: TempDir, temporal: TemporalServer, env: Record<string, string>) {
+  constructor(work: TempDir, temporal: TemporalServer, options: Pick<StackOptions, 'env' | 'shared'>) {
     this.work = work;
+    this.namespace = options.shared?.namespace ?? 'default';
+    this.ownTemporal = options.shared === undefined;
     this.dir = work.path;
     this.configPath = join(work.path, 'resurgo.yaml');
     this.temporal = temporal;
-    this.env = env;
+    this.env = options.env ?? {};
   }
 
   get loaded(): LoadedConfig {
     return loadConfig(this.configPath);
   }
 
-  /** Starts a worker process; with a plan it kills itself there, once. */
+  /** Files of the worker's host: run files, staging, spool, records. */
+  get stateDir(): string {
+    return join(this.dir, '.resurgo');
+  }
+
+  /** Where the worker keeps the workflow bundle. */
+  get bundles(): string {
+    return join(this.stateDir, 'cache');
+  }
+
+  /** The worker that runs, or the next, kills itself there, once; counted from now. */
+  arm(plan: CrashPlan): void {
+    rmSync(join(this.dir, 'crashed.json'), { force: true });
+    writeFileSync(join(this.dir, 'crash-plan.json'), JSON.stringify({ ...plan, nonce: this.starts + Math.random() }));
+  }
+
+  disarm(): void {
+    rmSync(join(this.dir, 'crash-plan.json'), { force: true });
+  }
+
+  /** Starts a worker process; with a plan it kills itself there, once. Another one that still runs (a zombie) is kept apart: see {@link detachWorker}. */
   async startWorker(crash?: CrashPlan): Promise<void> {
+    if (crash !== undefined) this.arm(crash);
     this.starts++;
     const logFile = join(this.dir, `worker-${String(this.starts)}.log`);
     this.worker = new ServerProcess({
@@ -64,12 +85,20 @@ export class Stack {
       file: toolsEnv().node,
       args: ['--disable-warning=ExperimentalWarning', join(checkout, 'test/support/crash-worker.ts'), this.configPath],
       env: {
-        ...process.env, ...this.env, TEMPORAL_ADDRESS: this.temporal.address, TEMPORAL_NAMESPACE: 'default', WORKER_HOST: 'test-host',
-        EFFECT_LOG: join(this.dir, 'effects.jsonl'), CRASH_MARK: join(this.dir, 'crashed.json'), ...(crash === undefined ? {} : { CRASH_PLAN: JSON.stringify(crash) }),
+        ...process.env, ...this.env, TEMPORAL_ADDRESS: this.temporal.address, TEMPORAL_NAMESPACE: this.namespace, WORKER_HOST: 'test-host',
+        EFFECT_LOG: join(this.dir, 'effects.jsonl'), CRASH_MARK: join(this.dir, 'crashed.json'), CRASH_PLAN_FILE: join(this.dir, 'crash-plan.json'),
       },
       logFile,
     });
     await this.worker.ready(() => tail(logFile, 200).includes('worker is polling'));
+  }
+
+  /** Gives the present worker out of hand, for example a stopped one; {@link startWorker} then starts another beside it. The caller ends it. */
+  detachWorker(): ServerProcess {
+    if (this.worker === undefined) throw new Error('no worker was started');
+    const { worker } = this;
+    this.worker = undefined;
+    return worker;
   }
 
   get workerPid(): number {
@@ -104,7 +133,7 @@ export class Stack {
   }
 
   async client(): Promise<Connected> {
-    this.connected ??= await connect({ connection: { address: this.temporal.address }, namespace: 'default' });
+    this.connected ??= await connect({ connection: { address: this.temporal.address }, namespace: this.namespace });
     return this.connected;
   }
 
@@ -119,7 +148,7 @@ export class Stack {
   async stop(): Promise<void> {
     await this.connected?.connection.close();
     await this.worker?.end('SIGKILL');
-    await this.temporal.stop();
+    if (this.ownTemporal) await this.temporal.stop();
     await this.work.stop();
   }
 }
@@ -140,6 +169,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...(options.policies === undefined ? {} : { policies: options.policies }),
   };
   writeFileSync(join(dir, 'resurgo.yaml'), JSON.stringify(config, null, 1), { mode: 0o600 });
-  const temporal = await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) });
-  return new Stack(work, temporal, options.env ?? {});
+  if (options.bundles !== undefined) await cp(options.bundles, join(dir, '.resurgo', 'cache'), { recursive: true });
+  const temporal = options.shared?.temporal ?? (await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) }));
+  return new Stack(work, temporal, options);
 }

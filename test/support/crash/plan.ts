@@ -1,0 +1,52 @@
+/** Where a worker process kills itself. Read from a file whenever something happens, so that a running worker can be given the next one. */
+export type CrashOperation = 'put' | 'get' | 'list' | 'head' | 'delete' | 'sql' | 'spawn' | 'rename' | 'rm' | 'mkdir' | 'symlink' | 'unlink' | 'rmdir' | 'open';
+
+export interface CrashPlan {
+  readonly activity: string;
+  readonly when: 'before' | 'inside' | 'after';
+  /** Inside: what is counted. Default: everything. */
+  readonly operation?: CrashOperation;
+  /** Inside: only operations whose key, path or text fits. */
+  readonly match?: string;
+  /** Inside: only of this store. */
+  readonly store?: string;
+  /** Inside: the n-th of them, from 1. Default 1. */
+  readonly at?: number;
+  /** Inside: once it has taken effect instead of before. */
+  readonly afterwards?: boolean;
+  /** Then so much later, milliseconds. */
+  readonly delayMs?: number;
+  /** Default SIGKILL. SIGSTOP makes a zombie. */
+  readonly signal?: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
+}
+
+/** What the test's ledger holds, one JSON line each. */
+export interface Effect {
+  readonly pid: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** Set on the line of an activity's start. */
+  readonly started?: string;
+  readonly attempt?: number;
+  /** Workflow id of the run the activity belongs to. */
+  readonly run?: string;
+  readonly activity?: string;
+  readonly operation?: CrashOperation;
+  readonly store?: string;
+  readonly key?: string;
+  readonly bytes?: number;
+  /** A call of a store, or a file operation, that ended with an error. */
+  readonly failed?: boolean;
+}
+
+export const describePlan = (plan: CrashPlan): string =>
+  plan.when !== 'inside'
+    ? `${plan.when} ${plan.activity}`
+    : [
+        `inside ${plan.activity}`,
+        `${plan.afterwards === true ? 'after' : 'at'} ${plan.operation ?? 'operation'} ${String(plan.at ?? 1)}`,
+        ...(plan.match === undefined ? [] : [`of ${plan.match}`]),
+        ...(plan.store === undefined ? [] : [`in ${plan.store}`]),
+        ...(plan.delayMs === undefined ? [] : [`+ ${String(plan.delayMs)} ms`]),
+        ...(plan.signal === undefined || plan.signal === 'SIGKILL' ? [] : [plan.signal]),
+      ].join(' ');
