@@ -104,3 +104,9 @@ export const sweepProcesses = async (leftovers: readonly ProcessIdentity[], grac
   for (const identity of leftovers) await signal(identity, 'SIGKILL');
   return swept;
 };
+
+/** Environment variable that all programs working for one staging directory carry. */
+export const stagingMarker = 'RESURGO_STAGING';
+
+/** Ends what a dead worker's programs left working for this staging directory: pg_dump's own workers, for one, outlive it. */
+export const sweepStaging = async (staging: string): Promise<number> => sweepProcesses(await processesWithEnvironment(stagingMarker, staging));

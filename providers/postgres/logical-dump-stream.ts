@@ -15,17 +15,19 @@ import type { LogicalTools } from './logical-tools.ts';
  */
 export const dumpThroughPipe = async (options: {
   writer: BackupWriter; args: readonly string[]; tools: LogicalTools; env: Record<string, string>; directory: string; facts: DatabaseFacts; database: string;
-  signal: AbortSignal | undefined; onStderrLine: (line: string) => void; onBytes: (bytes: number) => void;
+  signal: AbortSignal | undefined; onStderrLine: (line: string) => void; onBytes: (bytes: number) => void; locked: () => Promise<void>;
 }): Promise<CheckedDump> => {
   const stream = new CustomStream();
   const sink = options.writer.openStream('dump.pgdump', 'blob');
   let bytes = 0;
   await runTool({
     command: options.tools.pgDump, args: ['--format=custom', '--compress=0', ...options.args], env: options.env, signal: options.signal, onStderrLine: options.onStderrLine,
-    onStdout: (chunk) => {
+    onStdout: async (chunk) => {
+      const before = stream.toc;
       stream.push(chunk);
+      if (before === undefined && stream.toc !== undefined) await options.locked();
       options.onBytes((bytes += chunk.length));
-      return sink.write(chunk);
+      await sink.write(chunk);
     },
   });
   if (bytes === 0) throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} wrote nothing`);

@@ -5,6 +5,7 @@ import type { LogicalFacts, LogicalOnly } from '../../domain/backup.ts';
 import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { startTool, type RunningTool } from '../host/child.ts';
+import { stagingMarker, sweepStaging } from '../host/processes.ts';
 import { canPunchHoles, freeBytes, isDiskFull } from '../host/space.ts';
 import type { PostgresConnection } from './connection.ts';
 import { checkDump, type CheckedDump } from './dump-check.ts';
@@ -16,14 +17,14 @@ import { dumpGlobals } from './logical-globals.ts';
 import { fromServer } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
-import { withSnapshot } from './logical-snapshot.ts';
+import { assertSameStorage, withSnapshot } from './logical-snapshot.ts';
 import { toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
 
 export interface LogicalDumpOptions {
   readonly connection: PostgresConnection;
   readonly database: string;
   readonly writer: BackupWriter;
-  /** A directory of this attempt's own; what the dump puts there is gone when this returns. */
+  /** A directory of this backup's own. What an earlier attempt left there, programs too, is ended and removed; nothing is left when this returns. */
   readonly staging: string;
   /** Parallel workers of pg_dump, at least 1. */
   readonly jobs: number;
@@ -36,8 +37,6 @@ export interface LogicalDumpOptions {
   readonly stagingBound?: number;
   /** A table leaves staging in pieces of this size while it is still written. Bytes, default 64 MiB. */
   readonly pieceBytes?: number;
-  /** Added to the environment of pg_dump, so that leftovers are found again ({@link processesWithEnvironment}). */
-  readonly marker?: Readonly<Record<string, string>>;
   /** How long a table locked by others is waited for. Default 5 min. */
   readonly lockTimeoutMs?: number;
 }
@@ -55,20 +54,25 @@ export interface LogicalDumpResult {
 const defaultBound = 256 * 1024 * 1024;
 const lookEveryMs = 30;
 
+const lockHint = 'Find the session in pg_locks (mode AccessExclusiveLock); the dump is tried again.';
+
 /** What went wrong with pg_dump, in our words. */
 const dumpError = (error: unknown, database: string, staging: string): unknown => {
   if (!isResurgoError(error, 'toolFailed')) return error;
   const stderr = error.details.stderr ?? '';
   if (isDiskFull(error)) return new ResurgoError('repositoryFull', `The staging disk (${staging}) became full while ${database} was dumped; nothing was published`, { cause: error, details: error.details });
+  const lockTimeout = /canceling statement due to lock timeout/.test(stderr);
   const lockLost = /could not obtain lock on relation/.test(stderr);
-  return new ResurgoError('dumpFailed', `pg_dump of ${database}: ${error.message}`, {
+  const what = lockTimeout ? `A table of ${database} stayed locked by another session` : `pg_dump of ${database}`;
+  return new ResurgoError('dumpFailed', `${what}: ${error.message}`, {
     cause: error,
-    details: { ...error.details, ...(lockLost ? { hint: 'Another session wanted to change the named table during the dump; it is tried again. With jobs: 1 the dump makes it wait instead.' } : {}) },
+    // A worker asks for its own lock and does not queue behind a waiting ALTER or TRUNCATE; a single process has its lock already.
+    details: { ...error.details, ...(lockTimeout ? { hint: lockHint } : {}), ...(lockLost ? { lockLost: true, hint: 'Another session waits to change the named table; with jobs: 1 it waits until the dump has ended.' } : {}) },
   });
 };
 
 /** Moves files while pg_dump makes them, until it has ended well. toc.dat, which it writes first, stays. */
-const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, directory: string, packer: DumpPacker, totalBytes: number): Promise<void> => {
+const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, directory: string, packer: DumpPacker, totalBytes: number, locked: () => Promise<void>): Promise<void> => {
   const staging = new DumpStaging(directory, tool.pid, options.jobs);
   const bound = options.stagingBound ?? defaultBound;
   let ended = false;
@@ -77,12 +81,19 @@ const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, 
   tool.stdout.resume();
   let held = false;
   let lastLook = 0;
+  let checked = false;
   const report = (): void => options.onProgress?.({ phase: 'dump', doneBytes: packer.bytes, totalBytes: Math.max(totalBytes, packer.bytes) });
   while (!ended) {
     // Not busier than needed when files are many and small.
     await Promise.race([done, new Promise((resolve) => setTimeout(resolve, Math.max(0, lastLook + lookEveryMs - performance.now())))]);
     lastLook = performance.now();
-    const files = (await staging.look()).filter((file) => file.name !== 'toc.dat');
+    const all = await staging.look();
+    // The first file there is: by then pg_dump has locked all tables.
+    if (!checked && all.length > 0) {
+      checked = true;
+      await locked();
+    }
+    const files = all.filter((file) => file.name !== 'toc.dat');
     const waiting = (): number => files.reduce((sum, file) => sum + (packer.done.has(file.name) ? 0 : Math.max(0, file.size - packer.packed(file.name))), 0);
     const hold = (wanted: boolean): void => {
       if (wanted !== held) tool.hold((held = wanted));
@@ -97,6 +108,7 @@ const packWhileRunning = async (options: LogicalDumpOptions, tool: RunningTool, 
     report();
   }
   await done;
+  if (!checked) await locked();
   for (const file of await staging.rest()) if (file.name !== 'toc.dat') await packer.packFinal(file.name);
   report();
 };
@@ -132,19 +144,22 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
   const staging = await realpath(options.staging);
   const directory = join(staging, 'dump');
+  await sweepStaging(staging);
   await rm(directory, { recursive: true, force: true });
-  const env = { ...connection.toolEnv(database), ...options.marker };
+  const env = { ...connection.toolEnv(database), [stagingMarker]: staging };
   let tools!: LogicalTools;
   const choose = async (client: Parameters<typeof resolveOnly>[0]): Promise<ResolvedOnly | undefined> => {
     const { rows } = await client.query<{ version: string; encoding: string }>(`select current_setting('server_version') as version, current_setting('server_encoding') as encoding`);
     tools = await toolsFor(options.tools, rows[0]?.version ?? '');
     return resolveOnly(client, options.only, rows[0]?.encoding ?? '');
   };
-  const work = withSnapshot(connection, { database, only: choose, lockTimeoutMs: options.lockTimeoutMs ?? 300_000, signal }, async ({ client, id, only }) => {
+  const lockTimeoutMs = options.lockTimeoutMs ?? 300_000;
+  const work = withSnapshot(connection, { database, only: choose, lockTimeoutMs, signal }, async ({ client, id, only }) => {
     const facts = await readDatabaseFacts(client);
     const sizes = estimate(facts, only);
     const warnings = await dumpGlobals({ connection, client, database, writer: options.writer, tools, env, signal });
-    const args = ['--no-password', `--snapshot=${id}`, ...(only?.args ?? [])];
+    const args = ['--no-password', `--snapshot=${id}`, `--lock-wait-timeout=${String(lockTimeoutMs)}`, ...(only?.args ?? [])];
+    const locked = (): Promise<void> => assertSameStorage(connection, database, facts.tables, signal);
     const onStderrLine = (line: string): void => { if (/warning:/.test(line) && warnings.length < 50) warnings.push(line); };
     const result = (checked: CheckedDump, files: number): LogicalDumpResult => ({
       facts: { engine: 'logical', ...facts.database, tables: checked.tables, largeObjects: checked.largeObjects, ...(options.only === undefined ? {} : { only: options.only }) },
@@ -159,7 +174,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
       warnings.push(`Dumped by one worker through a pipe: a parallel dump needs about ${mib(need)} of staging, ${staging} has ${mib(free)} free.`);
       try {
         const onBytes = (doneBytes: number): void => options.onProgress?.({ phase: 'dump', doneBytes, totalBytes: Math.max(sizes.total, doneBytes) });
-        return result(await dumpThroughPipe({ writer: options.writer, args, tools, env, directory, facts, database, signal, onStderrLine, onBytes }), 1);
+        return result(await dumpThroughPipe({ writer: options.writer, args, tools, env, directory, facts, database, signal, onStderrLine, onBytes, locked }), 1);
       } catch (error) {
         throw dumpError(error, database, staging);
       }
@@ -170,7 +185,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
       args: ['--format=directory', `--jobs=${String(options.jobs)}`, '--compress=0', '--no-sync', `--file=${directory}`, ...args],
     });
     try {
-      await packWhileRunning(options, tool, directory, packer, sizes.total);
+      await packWhileRunning(options, tool, directory, packer, sizes.total, locked);
       const checked = await checkDump({ directory, packer, facts, tools, env, database, signal });
       await packer.packFinal('toc.dat');
       await packer.end();
@@ -187,6 +202,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
   });
   return work.catch((error: unknown) => {
     if (signal?.aborted === true && !isResurgoError(error)) throw new ResurgoError('cancelled', `The dump of ${database} was cancelled`, { cause: error });
+    if ((error as { code?: string }).code === '55P03') throw new ResurgoError('dumpFailed', `A table of ${database} stayed locked by another session for ${String(lockTimeoutMs)} ms`, { cause: error, details: { hint: lockHint } });
     throw fromServer(error) ? mapPostgresError(error, `dumping ${database}`, connection) : error;
   });
 };

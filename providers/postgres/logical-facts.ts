@@ -7,6 +7,8 @@ export interface CataloguedTable {
   /** Table, TOAST and maps on disk, bytes. */
   readonly diskBytes: number;
   readonly ofExtension: boolean;
+  /** Changes when the table is truncated or rewritten. */
+  readonly storage: string;
 }
 
 /** Facts from the catalogue, all from the session's own snapshot. */
@@ -117,8 +119,8 @@ export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['dat
 /** All facts a dump is described by. */
 export const readDatabaseFacts = async (client: PgClient): Promise<DatabaseFacts> => {
   const database = await readDatabase(client);
-  const tables = await client.query<{ oid: number; schema: string; name: string; bytes: string | null; extension: boolean }>(
-    `select c.oid::bigint::float8 as oid, n.nspname as schema, c.relname as name, pg_table_size(c.oid) as bytes,
+  const tables = await client.query<{ oid: number; schema: string; name: string; bytes: string | null; extension: boolean; storage: string }>(
+    `select c.oid::bigint::float8 as oid, n.nspname as schema, c.relname as name, pg_table_size(c.oid) as bytes, c.relfilenode::text as storage,
             exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') as extension
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'f', 'm', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relpersistence <> 't'`,
@@ -126,7 +128,7 @@ export const readDatabaseFacts = async (client: PgClient): Promise<DatabaseFacts
   const large = await client.query<{ bytes: string }>(`select pg_table_size('pg_largeobject') as bytes`);
   return {
     database,
-    tables: new Map(tables.rows.map(({ oid, schema, name, bytes, extension }) => [oid, { schema, name, diskBytes: Number(bytes ?? 0), ofExtension: extension }])),
+    tables: new Map(tables.rows.map(({ oid, schema, name, bytes, extension, storage }) => [oid, { schema, name, diskBytes: Number(bytes ?? 0), ofExtension: extension, storage }])),
     largeObjectBytes: Number(large.rows[0]?.bytes ?? 0),
   };
 };

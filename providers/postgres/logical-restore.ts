@@ -5,6 +5,7 @@ import type { LogicalFacts, LogicalOnly } from '../../domain/backup.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { BackupReader, OnProgress } from '../../domain/ports.ts';
 import { runTool } from '../host/child.ts';
+import { stagingMarker, sweepStaging } from '../host/processes.ts';
 import { isDiskFull } from '../host/space.ts';
 import { analyzeDatabase } from './analyze.ts';
 import type { PostgresConnection } from './connection.ts';
@@ -37,8 +38,6 @@ export interface LogicalRestoreOptions {
   readonly globals?: GlobalsPolicy;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
-  /** Added to the environment of pg_restore, so that leftovers are found again. */
-  readonly marker?: Readonly<Record<string, string>>;
 }
 
 export interface LogicalRestoreResult {
@@ -130,6 +129,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
   const report = (phase: string, doneBytes?: number): void => options.onProgress?.({ phase, ...(doneBytes === undefined ? {} : { doneBytes }), totalBytes: reader.manifest.bytes.source });
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
   const staging = join(await realpath(options.staging), 'restore');
+  await sweepStaging(staging);
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { mode: 0o700 });
   try {
@@ -160,7 +160,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
         report('restore');
         await runTool({
           command: tools.pgRestore, args: [...args, source], signal,
-          env: { ...env, ...options.marker, PGOPTIONS: [env['PGOPTIONS'], sessionOptions].filter(Boolean).join(' ') },
+          env: { ...env, [stagingMarker]: staging, PGOPTIONS: [env['PGOPTIONS'], sessionOptions].filter(Boolean).join(' ') },
         });
         await rm(source, { recursive: true, force: true });
         report('analyze');

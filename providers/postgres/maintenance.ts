@@ -3,10 +3,12 @@ import type { PostgresConnection } from './connection.ts';
 import { withClient, type PgClient } from './postgres-client.ts';
 import { quoteIdent } from './quote.ts';
 
+const network = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+
 /** Whether the driver threw it: the server's word (SQLSTATE) or a lost connection; anything else is no matter of the database's. */
 export const fromServer = (error: unknown): boolean => {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  return !isResurgoError(error) && ((typeof code === 'string' && /^([0-9A-Z]{5}|E[A-Z]+)$/.test(code)) || /Connection terminated|connection was closed/i.test(String(message)));
+  return !isResurgoError(error) && ((typeof code === 'string' && ((/^[0-9A-Z]{5}$/.test(code) && /\d/.test(code)) || network.has(code))) || /Connection terminated|connection was closed/i.test(String(message)));
 };
 
 /** Runs `fn` on a session that is in none of the databases to be worked on: in the connection's own, else `postgres`, else `template1`. */
