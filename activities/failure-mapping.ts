@@ -40,18 +40,47 @@ const plain = (value: Record<string, unknown>): Record<string, unknown> => JSON.
 
 type AsyncFunction = (...args: never[]) => Promise<unknown>;
 
+/** Well below the heartbeat timeout of workflows/activity-profiles.ts; a step that ends sooner sends none. */
+const beatMs = 3000;
+
+/** Activities that send heartbeats of their own, with their progress. */
+const pulsing = new WeakSet<Context>();
+
+/** Until the returned function is called, the caller sends this activity's heartbeats. */
+export function takePulse(context: Context | undefined): () => void {
+  if (context === undefined) return () => undefined;
+  pulsing.add(context);
+  return () => {
+    pulsing.delete(context);
+  };
+}
+
+/** Every activity says that its worker lives, so that the death of a worker is noticed in seconds and a cancel reaches it. */
+function beating(context: Context | undefined): () => void {
+  if (context === undefined || context.info.isLocal) return () => undefined;
+  const timer = setInterval(() => {
+    if (!pulsing.has(context)) context.heartbeat();
+  }, beatMs);
+  return () => {
+    clearInterval(timer);
+  };
+}
+
 /** Wraps every activity of a record in the boundary. */
 export function atBoundary<T extends Record<string, AsyncFunction>>(activities: T): T {
   const wrapped: Record<string, AsyncFunction> = {};
   for (const [name, run] of Object.entries(activities)) {
     wrapped[name] = async (...args: never[]) => {
+      const context = currentContext();
+      const rest = beating(context);
       try {
         return await run(...args);
       } catch (error) {
-        const context = currentContext();
         // A provider that was told to stop may throw anything; what counts is that we were told.
         if (context?.cancellationSignal.aborted === true) await context.cancelled;
         throw toFailure(error);
+      } finally {
+        rest();
       }
     };
   }

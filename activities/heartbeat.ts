@@ -1,6 +1,6 @@
 import type { OnProgress, ProgressReport } from '../domain/ports.ts';
 import { ResurgoError } from '../domain/errors.ts';
-import { currentContext } from './failure-mapping.ts';
+import { currentContext, takePulse } from './failure-mapping.ts';
 
 export interface Pulse {
   readonly signal: AbortSignal;
@@ -18,6 +18,7 @@ const stallMs = 30 * 60_000;
  */
 export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, outside: { readonly onProgress?: OnProgress; readonly signal?: AbortSignal } = {}): Promise<T> {
   const context = currentContext();
+  const rest = takePulse(context);
   let latest: ProgressReport = { phase: 'starting' };
   let movedAt = performance.now();
   const stalled = new AbortController();
@@ -46,5 +47,6 @@ export async function withPulse<T>(work: (pulse: Pulse) => Promise<T>, outside: 
     throw error;
   } finally {
     clearInterval(timer);
+    rest();
   }
 }

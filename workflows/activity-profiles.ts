@@ -1,25 +1,32 @@
-import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ActivityOptions } from '@temporalio/common';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { Activities } from '../activities/index.ts';
+
+/**
+ * Every activity sends heartbeats (activities/failure-mapping.ts): a dead worker is noticed after this, and a cancel is heard. A cancelled step is
+ * waited for, so that nothing of it is at work any more when what it did is swept and the lock is given back.
+ */
+const lively = { heartbeatTimeout: '15 seconds', cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
 
 /**
  * Activity options by effect, made once (architecture: durability rule 1). Whether an error is tried again is decided by its
  * code (`domain/errors.ts`), which the activity boundary turns into `nonRetryable`.
  */
 const light: ActivityOptions = {
+  ...lively,
   taskQueue: taskQueues.main,
-  startToCloseTimeout: '2 minutes',
+  startToCloseTimeout: '10 minutes',
   scheduleToStartTimeout: '5 minutes',
   retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '10 seconds', maximumAttempts: 6 },
 };
 
-/** Bulk work. A dead worker is noticed after `heartbeatTimeout`; waiting behind other bulk work is legitimate, hence the long schedule-to-start. */
+/** Bulk work. Waiting behind other bulk work is legitimate, hence the long schedule-to-start. */
 const long: ActivityOptions = {
+  ...lively,
   taskQueue: taskQueues.heavy,
   startToCloseTimeout: '7 days',
   scheduleToStartTimeout: '24 hours',
-  heartbeatTimeout: '15 seconds',
   retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '1 minute', maximumAttempts: 8 },
 };
 
