@@ -1,8 +1,10 @@
 /** `npm run demo`: the main job of Resurgo on real servers, which it starts and removes itself. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatDuration } from '../config/units.ts';
+import { checkout } from '../test/support/index.ts';
 import { DemoError } from './children.ts';
 import { type DemoOptions, parseOptions, usage } from './options.ts';
 import { Screen } from './screen.ts';
@@ -66,7 +68,7 @@ async function play(options: DemoOptions): Promise<number> {
   try {
     stage = new Stage(screen, options, stopping.signal);
     const { ui } = await tellStory(stage);
-    screen.say('');
+    screen.blank();
     screen.good(`all of it in ${formatDuration(performance.now() - began)}`);
     if (options.keep) {
       process.off('disconnect', orphaned);
@@ -92,10 +94,10 @@ async function play(options: DemoOptions): Promise<number> {
 }
 
 function tellHowToStop(screen: Screen, stage: Stage, ui: string): void {
-  screen.say('Everything is still running:');
-  screen.say(`  Temporal UI    ${ui}`);
-  screen.say(`  a shell there  cd ${stage.dir} && export PATH=… `);
-  screen.say(`  stop it        kill ${String(process.pid)}   (stops and removes everything)`);
+  screen.say('Everything goes on running, in the background:');
+  screen.say(`  Temporal UI  ${ui}`);
+  screen.say(`  try it       cd ${stage.dir} && ${join(checkout, 'bin', 'resurgo')} backups`);
+  screen.say(`  stop it      kill ${String(process.pid)}   (and everything is removed)`);
 }
 
 /** Lets go of the terminal, then waits. */

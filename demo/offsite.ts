@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { s3Missing, startS3 } from '../test/support/index.ts';
 import { partFiles } from './part-files.ts';
@@ -33,6 +33,8 @@ async function s3Offsite(stage: Stage, bytesPerSecond: number): Promise<Offsite>
   stage.keepsLog('s3.log', server.logFile);
   const line = await openUplink(server.port, bytesPerSecond);
   stage.onStop(() => line.close());
+  for (const [name, text] of [['s3-key', server.accessKeyId], ['s3-secret', server.secretAccessKey]] as const)
+    writeFileSync(join(stage.dir, name), `${text}\n`, { mode: 0o600 });
   /** The server's own access log: one line per request it answered. */
   const receipts = (): Map<string, number> => {
     const counts = new Map<string, number>();
@@ -46,7 +48,7 @@ async function s3Offsite(stage: Stage, bytesPerSecond: number): Promise<Offsite>
   return {
     what: 'an S3 bucket behind a slow line',
     yaml: `{ type: s3, bucket: disaster-recovery, region: ${server.region}, endpoint: http://127.0.0.1:${String(line.port)}, forcePathStyle: true,
-             accessKeyId: { env: S3_KEY }, secretAccessKey: { env: S3_SECRET } }`,
+             accessKeyId: { file: ./s3-key }, secretAccessKey: { file: ./s3-secret } }`,
     stored: () => receipts().size,
     speedUp: (value) => {
       line.bytesPerSecond = value;

@@ -9,6 +9,14 @@ const bin = join(checkout, 'bin', 'resurgo');
 const shown = (args: readonly string[]): string =>
   ['resurgo', ...args].map((word) => (/^[\w./:=,@-]+$/.test(word) ? word : `'${word}'`)).join(' ');
 
+export interface TypeOptions {
+  readonly remark?: string;
+  /** Which lines are shown; default what goes to stdout, and links, warnings and errors. What is hidden is still seen while it is the newest. */
+  readonly show?: (line: string, from: 'stdout' | 'stderr') => boolean;
+}
+
+const worthSeeing = /^(see|warning:|error:|hint:) /;
+
 /**
  * Types a command of Resurgo: shows it, runs the real program, shows what it says.
  * @throws DemoError when it fails
@@ -16,24 +24,27 @@ const shown = (args: readonly string[]): string =>
 export async function resurgo(
   stage: Stage,
   args: readonly string[],
-  options: { readonly remark?: string; readonly onLine?: (line: string) => void } = {},
+  options: TypeOptions = {},
 ): Promise<Ended> {
-  stage.screen.command(shown(args), options.remark);
+  const { remark, show = (line, from) => from === 'stdout' || worthSeeing.test(line) } = options;
+  stage.screen.command(shown(args), remark);
+  let latest = '';
   const result = await stage.screen.busy(
-    () => shown(args),
+    () => latest || shown(args),
     () =>
       run(process.execPath, ['--disable-warning=ExperimentalWarning', bin, ...args], {
         env: stage.env,
         cwd: stage.dir,
         signal: stage.signal,
         onLine: (line, from) => {
-          stage.screen.output(line, from === 'stderr');
-          options.onLine?.(line);
+          if (show(line, from)) stage.screen.output(stage.tidy(line), from === 'stderr');
+          else latest = line;
         },
       }),
   );
-  if (result.code !== 0) throw new DemoError(`\`${shown(args)}\` ended with exit code ${result.code}`);
-  return result;
+  if (result.code === 0) return result;
+  for (const line of result.stderr.split('\n')) if (!show(line, 'stderr')) stage.screen.output(stage.tidy(line), true);
+  throw new DemoError(`\`${shown(args)}\` ended with exit code ${String(result.code)}`);
 }
 
 /** A command nobody sees, for its JSON. @throws DemoError when it fails */

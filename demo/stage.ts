@@ -1,6 +1,6 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { formatBytes } from '../config/units.ts';
 import { nameTempDirs, stopAll, tempDir, toolsEnv } from '../test/support/index.ts';
 import { DemoError, type RunOptions } from './children.ts';
@@ -67,9 +67,9 @@ export class Stage {
     await stopAll();
   }
 
-  /** A path below the working directory, as a person there would write it. */
-  short(path: string): string {
-    return path.startsWith(`${this.dir}/`) ? `./${path.slice(this.dir.length + 1)}` : basename(path);
+  /** Paths of the demo as a person there would write them: short, and the same in every run. */
+  tidy(line: string): string {
+    return line.replaceAll(`${this.dir}/`, './').replaceAll(`${dirname(this.dir)}/`, '…/');
   }
 }
 
@@ -101,7 +101,5 @@ function cleanEnvironment(dir: string): NodeJS.ProcessEnv {
     XDG_CONFIG_HOME: join(dir, 'none'),
     HOME: dir,
     TEMPORAL_CLI_PATH: toolsEnv().temporal,
-    S3_KEY: 'demo',
-    S3_SECRET: 'demo-secret',
   };
 }

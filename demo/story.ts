@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes } from '../config/units.ts';
 import type { BackupEntry } from '../client/catalogue.ts';
@@ -27,7 +27,7 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   const rows: Measured[] = [];
   const tools = toolsEnv();
   screen.title('Resurgo: back up a PostgreSQL, kill what can be killed, lose it all, get it back.');
-  screen.say(`PostgreSQL ${tools.pgVersion}, Temporal ${tools.temporalVersion}, all real and on this machine; everything lives in ${stage.dir}`);
+  screen.say(`PostgreSQL ${tools.pgVersion}, Temporal ${tools.temporalVersion}, all real and all on this machine, in ${stage.dir}`);
 
   screen.heading('A database worth having');
   const building = performance.now();
@@ -38,15 +38,15 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
 
   screen.heading('Set up');
   const offsite = await openOffsite(stage, slowLine(options.size));
-  await resurgo(stage, ['init']);
+  await resurgo(stage, ['init'], { show: (line) => line.startsWith('wrote') });
   const service = await offerService(stage, server);
   const recipient = /^# public key: (\S+)$/m.exec(readFileSync(join(stage.dir, 'resurgo.key'), 'utf8'))?.[1] ?? '';
   writeFileSync(join(stage.dir, 'resurgo.yaml'), demoConfig(recipient, server, offsite, service), { mode: 0o600 });
   screen.command('edit resurgo.yaml', `two targets; repositories: a directory, and ${offsite.what}`);
   screen.command('resurgo up', 'in a second terminal: Temporal and a worker');
   const up = await screen.busy(() => 'starting', () => AllInOne.start(stage));
-  for (const line of up.said()) screen.output(line);
-  await resurgo(stage, ['check']);
+  for (const line of up.said().slice(0, 3)) screen.output(line);
+  await resurgo(stage, ['check'], { remark: 'every server, repository, key and tool', show: (line) => !/^(ok|note|\s)/.test(line) });
 
   screen.heading('Back it up');
   const full = await resurgo(stage, ['backup', 'shop']);
@@ -70,10 +70,10 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   rows.push({ step: 'pg_dump to two places, worker killed', ms: killed.ms, bytes: sql.bytes?.source ?? 0, stored: sql.bytes?.stored ?? 0, peer: 'from the beginning' });
 
   screen.heading('Lose everything');
+  screen.command(`kill -9 ${String(server.pid)}; rm -rf data/*`, 'PostgreSQL, and all it had');
   await server.kill();
-  screen.alarm(`$ kill -9 ${'postmaster'} && rm -rf data/*`);
   for (const name of readdirSync(server.dataDir)) rmSync(join(server.dataDir, name), { recursive: true, force: true });
-  screen.good(`PostgreSQL is dead and its data directory is empty${existsSync(join(server.dataDir, 'PG_VERSION')) ? '?' : ''}`);
+  screen.good('the server is dead, its data directory is empty');
 
   screen.heading('Get it back');
   const restored = await resurgo(stage, ['restore', 'shop', '--mode', 'in-place']);

@@ -22,7 +22,10 @@ export async function backUpAcrossAKill(stage: Stage, up: AllInOne, offsite: Off
   try {
     const killer = killInUpload(stage, up, offsite, evidence, ours.signal);
     killer.catch(() => undefined);
-    const result = await resurgo(stage, ['backup', 'shop-sql'], { remark: 'one database by pg_dump, to both repositories' });
+    const result = await resurgo(stage, ['backup', 'shop-sql'], {
+      remark: 'one database by pg_dump, to both repositories',
+      show: (line, from) => from === 'stdout' || /^see |: done|: attempt/.test(line),
+    });
     ours.abort();
     const killed = await killer;
     if (!killed) throw new DemoError('the upload had ended before the worker could be killed; try a larger --size');
@@ -63,10 +66,10 @@ async function killInUpload(
   const parts = offsite.stored();
   up.news();
   process.kill(pid, 'SIGKILL');
-  stage.screen.alarm(`$ kill -9 ${String(pid)}   # the worker, dead in the middle of the upload: ${String(parts)} of ${many(total, 'part')} had arrived`);
+  stage.screen.alarm(`$ kill -9 ${String(pid)}   # the worker, in the middle of the upload: ${String(parts)} of ${many(total, 'part')} are there`);
   const next = await up.anotherWorker(pid, stage.signal);
   for (const line of up.news()) stage.screen.output(`resurgo up: ${line}`, true);
-  stage.screen.output(`resurgo up: worker ${String(next)} runs; Temporal gives it the upload when the dead one has been silent for 15 s`, true);
+  stage.screen.output(`resurgo up: worker ${String(next)} starts; it gets the upload when the dead one has been silent for 15 s`, true);
   offsite.speedUp(fastLine);
   return { parts };
 }
