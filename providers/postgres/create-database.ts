@@ -6,13 +6,27 @@ import { databaseState, dropDatabase } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { quoteIdent, quoteLiteral } from './quote.ts';
 
+/** What a finished build remembers until it is taken into use. */
+export interface BuildNotes {
+  /** The comment of the database that was backed up. */
+  readonly comment?: string;
+  /** Only a part of the database: must never replace a whole one. */
+  readonly partial?: true;
+}
+
 /** Comment of a database while, and after, a restore fills it; tells a half-built one from anyone's data. */
-export const buildMark = (id: string, state: 'unfinished' | 'built'): string => `resurgo: restore ${id}, ${state}`;
+export const buildMark = (id: string, state: 'unfinished' | 'built', notes: BuildNotes = {}): string =>
+  `resurgo: restore ${id}, ${state}${Object.keys(notes).length === 0 ? '' : ` ${JSON.stringify(notes)}`}`;
 
 /** The restore a database was built by, from its comment. */
-export const parseBuildMark = (comment: string | null | undefined): { id: string; state: 'unfinished' | 'built' } | undefined => {
-  const match = /^resurgo: restore (\S+), (unfinished|built)$/.exec(comment ?? '');
-  return match === null ? undefined : { id: match[1] as string, state: match[2] as 'unfinished' | 'built' };
+export const parseBuildMark = (comment: string | null | undefined): { id: string; state: 'unfinished' | 'built'; notes: BuildNotes } | undefined => {
+  const match = /^resurgo: restore (\S+), (unfinished|built)(?: (\{.*\}))?$/s.exec(comment ?? '');
+  if (match === null) return undefined;
+  try {
+    return { id: match[1] as string, state: match[2] as 'unfinished' | 'built', notes: match[3] === undefined ? {} : (JSON.parse(match[3]) as BuildNotes) };
+  } catch {
+    return undefined;
+  }
 };
 
 /** Whether nobody put anything into a database: no relation, function, type or schema beyond those of template0. */

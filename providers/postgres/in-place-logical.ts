@@ -81,6 +81,7 @@ export const swapIn = async (options: InPlaceOptions): Promise<{ kept?: string; 
     const mark = parseBuildMark(states.built?.comment);
     if (states.built === undefined && parseCopyMark(states.live?.comment)?.restore === id) return { warnings };
     if (mark?.id !== id || mark.state !== 'built') throw new ResurgoError('restoreFailed', `Database ${built} ${states.built === undefined ? 'does not exist' : 'is not a finished build'} of restore ${id}`);
+    if (mark.notes.partial === true) throw new ResurgoError('unsupported', `${built} holds only a part of ${database}; it cannot take its place`, { details: { hint: 'Restore it beside (--to) and move the tables over.' } });
     const live = await readProperties(client, database);
     if (states.live === undefined || live === undefined) {
       // Nothing to keep. Without a comment of its own the database says where it comes from, so that this can be undone.

@@ -166,7 +166,8 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
         report('analyze');
         warnings.push(...(await analyzeDatabase(connection, database, options.jobs, signal)));
         if (facts.properties !== undefined) warnings.push(...(await applyProperties(client, database, facts.owner, facts.properties)));
-        await setDatabaseComment(client, database, buildMark(id, 'built'));
+        const { comment } = facts.properties ?? {};
+        await setDatabaseComment(client, database, buildMark(id, 'built', { ...(comment === undefined ? {} : { comment }), ...(only === undefined ? {} : { partial: true }) }));
       } catch (error) {
         // The next attempt would drop it too; but nothing half-built should be left lying when we can help it.
         await withMaintenance(connection, [database], (again) => dropDatabase(again, database)).catch(() => undefined);
@@ -198,17 +199,18 @@ export const tablesRestored = (facts: LogicalFacts, only: LogicalOnly | undefine
 };
 
 /**
- * Takes a built database into use under its final name: renamed if need be, with the comment it had. Done already is success.
+ * Takes a built database into use under its final name: renamed if need be, with the comment the backed-up one had. Done already is success.
  * @throws destinationNotEmpty when the final name has been taken meanwhile
  */
-export const settleDatabase = async (options: { connection: PostgresConnection; built: string; database: string; id: string; comment?: string | undefined; signal?: AbortSignal | undefined }): Promise<void> =>
+export const settleDatabase = async (options: { connection: PostgresConnection; built: string; database: string; id: string; signal?: AbortSignal | undefined }): Promise<void> =>
   withMaintenance(options.connection, [options.built, options.database], async (client) => {
     const { built, database, id } = options;
     const state = await databaseState(client, built);
     if (state === undefined && built !== database && (await databaseState(client, database)) !== undefined) return;
-    if (parseBuildMark(state?.comment)?.id !== id) {
-      if (built === database && state !== undefined && parseBuildMark(state.comment) === undefined) return;
-      throw new ResurgoError('restoreFailed', `Database ${built} was not built by restore ${id}`);
+    const mark = parseBuildMark(state?.comment);
+    if (mark?.id !== id || mark.state !== 'built') {
+      if (built === database && state !== undefined && mark === undefined) return;
+      throw new ResurgoError('restoreFailed', `Database ${built} is not a finished build of restore ${id}`);
     }
     if (built !== database) {
       if ((await databaseState(client, database)) !== undefined) await clearDestination(options.connection, client, database, id, options.signal);
@@ -216,7 +218,7 @@ export const settleDatabase = async (options: { connection: PostgresConnection; 
     await client.query('begin');
     try {
       if (built !== database) await client.query(`alter database ${quoteIdent(built)} rename to ${quoteIdent(database)}`);
-      await setDatabaseComment(client, database, options.comment);
+      await setDatabaseComment(client, database, mark.notes.comment);
       await client.query('commit');
     } catch (error) {
       await client.query('rollback').catch(() => undefined);

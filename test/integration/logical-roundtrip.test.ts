@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
+import { swapIn, workingName } from '../../providers/postgres/in-place-logical.ts';
 import { dumpLogical, type LogicalDumpOptions } from '../../providers/postgres/logical-dump.ts';
 import { restoreLogical, settleDatabase, discardDatabase } from '../../providers/postgres/logical-restore.ts';
 import { digestDatabase, verifyLogical } from '../../providers/postgres/logical-verify.ts';
@@ -79,8 +80,8 @@ describe('a database with one of everything', () => {
     expect(after).toEqual(before);
     expect(before.largeObjects.count).toBe(6);
 
-    await settleDatabase({ connection, built: 'beside', database: 'settled', id: 'r1', comment: facts.properties?.comment });
-    await settleDatabase({ connection, built: 'beside', database: 'settled', id: 'r1', comment: facts.properties?.comment });
+    await settleDatabase({ connection, built: 'beside', database: 'settled', id: 'r1' });
+    await settleDatabase({ connection, built: 'beside', database: 'settled', id: 'r1' });
     const properties = (name: string) => server.sql('postgres', `select pg_get_userbyid(datdba) as owner, datconnlimit, shobj_description(oid, 'pg_database') as comment, pg_encoding_to_char(encoding) as enc, datcollate,
       (select array_agg(x::text order by x::text) from unnest(datacl) x) as acl, (select jsonb_agg(jsonb_build_array(setrole::regrole, setconfig) order by setrole) from pg_db_role_setting where setdatabase = d.oid) as settings from pg_database d where datname = $1`, [name]);
     expect(await properties('settled')).toEqual(await properties(source));
@@ -129,6 +130,8 @@ describe('a database with one of everything', () => {
     expect(await verifyLogical({ connection, database: 'partial', facts, only, jobs: 1 })).toMatchObject({ tables: 2, rows: 250 });
     const [policy] = await server.sql<{ policies: number; triggers: number; partitioned: number }>('partial', `select (select count(*)::int from pg_policy) as policies, (select count(*)::int from pg_trigger where not tgisinternal) as triggers, (select count(*)::int from app.parted) as partitioned`);
     expect(policy).toEqual({ policies: 1, triggers: 1, partitioned: 40 });
+    await restore(reader, workingName('shop', 'r7'), 'r7', { only });
+    await expect(swapIn({ connection, database: 'shop', id: 'r7' })).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining('only a part') });
     await expect(restore(reader, 'partial2', 'r4', { only: { tables: ['app.absent'] } })).rejects.toMatchObject({ code: 'inputInvalid' });
     expect(await server.sql('postgres', `select 1 from pg_database where datname = 'partial2'`)).toEqual([]);
   });
