@@ -24,8 +24,9 @@ export interface ObjectStore {
   /** The repository's name in the configuration. */
   readonly name: string;
   readonly kind: 'disk' | 's3' | 'memory';
+  /** `body` is valid only until the promise settles: its memory is used again. */
   put(key: string, body: Uint8Array, options?: PutOptions): Promise<void>;
-  /** @throws objectMissing */
+  /** The buffer is the caller's own: it may be overwritten or handed to another thread. @throws objectMissing */
   get(key: string, options?: { offset?: number; length?: number; signal?: AbortSignal }): Promise<Buffer>;
   head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
   /** All objects whose key starts with `prefix`, in key order. */

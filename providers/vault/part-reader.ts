@@ -3,6 +3,7 @@ import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { keysOf } from '../repository/layout.ts';
 import { SealError } from './crypto-jobs.ts';
+import type { OpenJob } from './crypto-jobs.ts';
 import { open } from './crypto-pool.ts';
 import type { Extent } from './write-extents.ts';
 
@@ -42,7 +43,7 @@ export async function readPart(
   let problem: ResurgoError | undefined;
   for (const store of source.stores) {
     try {
-      return await readFrom(store, source, part, depth, signal);
+      return (await readStored(store, source, part, depth, signal)).plain;
     } catch (error) {
       // Only what another copy can mend is worth another store; a full disk at the destination is not.
       if (!isResurgoError(error) || error.code === 'cancelled') throw error;
@@ -52,53 +53,49 @@ export async function readPart(
   throw problem ?? new ResurgoError('bug', 'a backup was opened without a store');
 }
 
-async function readFrom(
+/** What is known of a part from SHA256SUMS alone. */
+type ListedPart = Pick<PartRecord, 'n' | 'sha256'> & Partial<PartRecord>;
+
+/** Reads one part from one store. @throws partMissing, partCorrupt, or the error of the store */
+export async function readStored(
   store: ObjectStore,
   source: PartSource,
-  part: PartRecord,
+  part: ListedPart,
   depth: PartDepth,
   signal?: AbortSignal,
-): Promise<Uint8Array | undefined> {
+): Promise<{ plain: Uint8Array | undefined; storedBytes: number }> {
   const key = keysOf(source.ref).part(source.attempt, part.n);
+  const what = `part ${String(part.n)} (${key})`;
   const corrupt = (why: string, cause?: unknown) =>
-    new ResurgoError('partCorrupt', `part ${String(part.n)} (${key}) in ${store.name}: ${why}`, { cause });
+    new ResurgoError('partCorrupt', `${what} in ${store.name}: ${why}`, { cause });
   let object: Buffer;
   try {
     object = await store.get(key, signal && { signal });
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing'))
-      throw new ResurgoError(
-        'partMissing',
-        `part ${String(part.n)} (${key}) is not in ${store.name}, expected ${String(part.storedBytes)} bytes`,
-        { cause: error },
-      );
-    throw error;
+  } catch (cause) {
+    if (!isResurgoError(cause, 'objectMissing')) throw cause;
+    const expected = part.storedBytes === undefined ? part.sha256 : `${String(part.storedBytes)} bytes`;
+    throw new ResurgoError('partMissing', `${what} is not in ${store.name}, expected ${expected}`, { cause });
   }
-  if (object.length !== part.storedBytes)
-    throw corrupt(`it has ${String(object.length)} bytes, expected ${String(part.storedBytes)}`);
+  const storedBytes = object.length;
+  if (part.storedBytes !== undefined && storedBytes !== part.storedBytes)
+    throw corrupt(`it has ${String(storedBytes)} bytes, expected ${String(part.storedBytes)}`);
   try {
-    const { plain } = await open({
-      type: 'open',
-      object,
-      sha256: part.sha256,
-      ...(depth === 'checksum' || source.keys === undefined
-        ? {}
-        : { key: source.keys.dataKey, name: { backup: source.keys.backup, attempt: source.attempt, n: part.n } }),
-      ...(typeof depth === 'object' || depth === 'plain'
-        ? {
-            content: {
-              compression: source.compression,
-              plainBytes: part.plainBytes,
-              ...(typeof depth === 'object' ? { write: depth.write } : {}),
-            },
-          }
-        : {}),
-    });
-    return plain;
+    const { plain } = await open(jobFor(source, part, depth, object));
+    return { plain, storedBytes };
   } catch (error) {
     if (error instanceof SealError) throw corrupt(error.message, error);
     throw error;
   }
+}
+
+function jobFor(source: PartSource, part: ListedPart, depth: PartDepth, object: Buffer): OpenJob {
+  const { keys, attempt, compression } = source;
+  const job = { type: 'open', object, sha256: part.sha256 } as const;
+  if (depth === 'checksum' || keys === undefined) return job;
+  const tag = { ...job, key: keys.dataKey, name: { backup: keys.backup, attempt, n: part.n } };
+  if (depth === 'authenticated') return tag;
+  const content = { compression, plainBytes: part.plainBytes ?? 0 };
+  return { ...tag, content: depth === 'plain' ? content : { ...content, write: depth.write } };
 }
 
 /** Parts in order, read ahead by a bounded number; the consumer's pace is the pace. */

@@ -1,12 +1,4 @@
-import type {
-  AttemptKeys,
-  BackupIndex,
-  BackupRef,
-  Manifest,
-  PartRecord,
-  StreamRecord,
-  VerifyDepth,
-} from '../../domain/backup.ts';
+import type { AttemptKeys, BackupIndex, BackupRef, Manifest, StreamRecord, VerifyDepth } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore, VerifyResult } from '../../domain/ports.ts';
 import { throwIfAborted } from '../repository/abort.ts';
@@ -16,9 +8,11 @@ import { BlobDigest } from './blob-digest.ts';
 import { release } from './crypto-jobs.ts';
 import { cryptoThreads } from './crypto-pool.ts';
 import { openIndex } from './index-file.ts';
+import { checkKeyFiles } from './key-files.ts';
+import type { KeyFileDigests } from './key-files.ts';
 import { parseManifest } from './manifest.ts';
 import { getObject } from './open.ts';
-import { readPart, readParts } from './part-reader.ts';
+import { readPart, readParts, readStored } from './part-reader.ts';
 import { parseSha256Sums, sha256Hex } from './sums.ts';
 
 /** Sees the plaintext of every stream, whole and in order, and says what is wrong by throwing `contentMismatch`. */
@@ -46,6 +40,8 @@ export interface VerifyOptions {
   /** Needed for `authenticated` and `content`; for `checksum` they let the index be opened too. */
   readonly keys?: AttemptKeys;
   readonly depth: VerifyDepth;
+  /** What the wrapped keys must be, where that is known; see {@link checkKeyFiles}. */
+  readonly keyFiles?: KeyFileDigests;
   /** The engine's own check; depth `content` only. */
   readonly engineCheck?: EngineCheck;
   readonly signal?: AbortSignal;
@@ -54,7 +50,7 @@ export interface VerifyOptions {
 }
 
 /**
- * Reads a stored backup back, every byte, from the store itself:
+ * Reads a stored backup back, every byte, from the store itself. Every depth looks for the wrapped keys too.
  * `checksum`: size and SHA-256 of every object against SHA256SUMS, whose own digest and that of the index stand in the signed manifest;
  * `authenticated`: also every GCM tag, so that it is known to open with its keys;
  * `content`: also decompressed, blobs against their SHA-256 and everything against the engine's check.
@@ -75,6 +71,7 @@ export async function verifyStored(options: VerifyOptions): Promise<VerifyResult
       `backup ${ref.name}: the keys given are those of backup ${keys.backup}, attempt ${keys.attempt}`,
     );
   await checkPublished(options);
+  await checkKeyFiles(store, manifest, options.keyFiles, signal);
   const { parts, indexBytes } = await readSums(options, manifest);
   const source = { stores: [store], ref, attempt: manifest.attempt, compression: manifest.compression, keys };
   const storedBytes = indexBytes.length;
@@ -146,21 +143,19 @@ async function checkSums(
   manifest: Manifest,
   parts: readonly SumsPart[],
 ): Promise<number> {
-  const objects = keysOf(ref);
   let total = 0;
-  await mapBounded(parts, cryptoThreads + 1, async ({ n, sha256 }) => {
+  const source = {
+    stores: [store],
+    ref,
+    attempt: manifest.attempt,
+    compression: manifest.compression,
+    keys: undefined,
+  };
+  await mapBounded(parts, cryptoThreads + 1, async (part) => {
     throwIfAborted(signal, 'The verification');
-    const info = await store.head(objects.part(manifest.attempt, n), signal);
-    const size = info?.size ?? 0;
-    const part: PartRecord = { n, sha256, stream: '', offset: 0, plainBytes: 0, storedBytes: size };
-    await readPart(
-      { stores: [store], ref, attempt: manifest.attempt, compression: manifest.compression, keys: undefined },
-      part,
-      'checksum',
-      signal,
-    );
-    total += size;
-    onProgress?.(size);
+    const { storedBytes } = await readStored(store, source, part, 'checksum', signal);
+    total += storedBytes;
+    onProgress?.(storedBytes);
   });
   if (total !== manifest.bytes.stored)
     throw new ResurgoError(

@@ -4,10 +4,10 @@ import type { BackupReader, ObjectStore } from '../../domain/ports.ts';
 import type { PostgresConnection } from '../../providers/postgres/connection.ts';
 import { dumpPhysical } from '../../providers/postgres/physical-dump.ts';
 import type { PhysicalDump, PhysicalDumpOptions } from '../../providers/postgres/physical-dump.ts';
-import { backupName, backupRef, keysOf } from '../../providers/repository/layout.ts';
+import { backupName, backupRef, keyFile, keysOf } from '../../providers/repository/layout.ts';
 import { MemoryStore } from '../../providers/repository/memory-store.ts';
 import { generateHostKey } from '../../providers/vault/host-key.ts';
-import { generateAttemptKeys } from '../../providers/vault/keys.ts';
+import { generateAttemptKeys, wrapKeys } from '../../providers/vault/keys.ts';
 import { openBackup } from '../../providers/vault/open.ts';
 import { formatManifest, sealIndex, sha256Hex, sha256Sums, signManifest } from '../../providers/vault/publish.ts';
 import { createBackupWriter } from '../../providers/vault/seal.ts';
@@ -63,6 +63,7 @@ export async function takePhysical(connection: PostgresConnection, options: Take
   const sums = sha256Sums('a1', sealed.parts, sha256Hex(indexObject));
   await store.put(objects.index, indexObject);
   await store.put(objects.sums, sums);
+  await store.put(keyFile(id, 1), await wrapKeys(keys, { passphrase: 'test', scryptWorkFactor: 10 }));
   const manifest: Manifest = {
     schemaVersion: 1, format: 1, id, target: 'test', systemId, name: ref.name, kind, engine: 'physical',
     parent: parent?.reader.manifest.id ?? null, chain: parent ? [...parent.reader.manifest.chain, parent.reader.manifest.id] : [], attempt: 'a1',

@@ -37,10 +37,11 @@ async function extract(
   entries: Parameters<typeof tarOf>[0],
   options: Partial<ExtractOptions> = {},
   damage?: (store: MemoryStore) => void,
+  partBytes = 4096,
 ) {
   const store = new MemoryStore();
   const { ref, keys } = await sealTestBackup(store, [{ name: 'base.tar', kind: 'tar', bytes: tarOf(entries) }], {
-    partBytes: 4096,
+    partBytes,
   });
   damage?.(store);
   const reader = await openBackup({ stores: [store], ref, credentials: { keys } });
@@ -141,10 +142,32 @@ describe('R1 extraction', () => {
   test('a damaged part ends it with the name of the part', async () => {
     await expect(
       extract([{ path: 'a', content: testBytes(20_000) }], {}, (store) => {
-        const [key, object] = [...store.objects].find(([each]) => each.endsWith('-000002')) ?? [];
-        if (key !== undefined && object !== undefined) object.body[5] = (object.body[5] ?? 0) ^ 1;
+        damagePart(store, 2);
       }),
     ).rejects.toMatchObject({ code: 'partCorrupt', message: expect.stringContaining('part 2 ') as string });
+  });
+
+  test('on the crypto threads: large parts, and errors of the file system keep their meaning', async () => {
+    const content = testBytes(900_000);
+    const entries = [
+      { path: 'first', content: testBytes(300_000) },
+      { path: 'second', content },
+    ];
+    await extract(entries, {}, undefined, 512 * 1024);
+    expect(readFileSync(join(destination, 'second')).equals(content)).toBe(true);
+    await expect(extract([{ path: 'first', content }], {}, undefined, 2 ** 20)).rejects.toMatchObject({
+      code: 'destinationNotEmpty',
+    });
+    await expect(
+      extract(
+        [{ path: 'third', content }],
+        {},
+        (store) => {
+          damagePart(store, 2);
+        },
+        512 * 1024,
+      ),
+    ).rejects.toMatchObject({ code: 'partCorrupt' });
   });
 
   test('cancelled', async () => {
@@ -153,3 +176,8 @@ describe('R1 extraction', () => {
     ).rejects.toMatchObject({ code: 'cancelled' });
   });
 });
+
+function damagePart(store: MemoryStore, n: number): void {
+  const [, object] = [...store.objects].find(([key]) => key.endsWith(`-00000${String(n)}`)) ?? [];
+  if (object !== undefined) object.body[5] = (object.body[5] ?? 0) ^ 1;
+}

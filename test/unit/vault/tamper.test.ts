@@ -228,6 +228,37 @@ describe('B10 damage is found', () => {
     await expect(verify(depth)).rejects.toMatchObject({ code: 'partMissing' });
   });
 
+  test.each(depths)('wrapped keys gone, damaged, cut off, of another backup, at depth %s', async (depth) => {
+    const key = `keys/${sealed.ref.id}/1.age`;
+    const whole = body(key);
+    const keyFiles = { '1.age': sha256Hex(whole), 'host.age': sha256Hex(body(`keys/${sealed.ref.id}/host.age`)) };
+    await verify(depth, { keyFiles });
+    for (const bad of [Buffer.alloc(0), Buffer.from('hello'), whole.subarray(0, -20), whole.subarray(0, 100)]) {
+      replace(key, bad);
+      await expect(verify(depth)).rejects.toMatchObject({
+        code: 'partCorrupt',
+        message: expect.stringContaining('1.age') as string,
+      });
+    }
+    replace(key, body(`keys/${other.ref.id}/1.age`));
+    await expect(verify(depth, { keyFiles })).rejects.toMatchObject({
+      code: 'partCorrupt',
+      message: expect.stringMatching(/1\.age.*SHA-256/) as string,
+    });
+    store.objects.delete(key);
+    await expect(verify(depth)).rejects.toMatchObject({
+      code: 'partMissing',
+      message: expect.stringContaining('1.age') as string,
+    });
+    replace(key, whole);
+    store.objects.delete(`keys/${sealed.ref.id}/host.age`);
+    await expect(verify(depth, { keyFiles })).rejects.toMatchObject({
+      code: 'partMissing',
+      message: expect.stringContaining('host.age') as string,
+    });
+    await verify(depth);
+  });
+
   test('a store that acknowledges and forgets', async () => {
     for (const key of [...store.objects.keys()].filter((each) => each.includes('/parts/'))) store.objects.delete(key);
     await expect(verify('checksum')).rejects.toMatchObject({ code: 'partMissing' });
