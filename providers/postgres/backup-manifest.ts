@@ -30,23 +30,34 @@ export interface BackupManifest {
   readonly walRanges: readonly WalRange[];
 }
 
-const bad = (message: string, cause?: unknown): ResurgoError => new ResurgoError('contentMismatch', `backup_manifest: ${message}`, { cause });
+const bad = (message: string, cause?: unknown): ResurgoError =>
+  new ResurgoError('contentMismatch', `backup_manifest: ${message}`, { cause });
 
 interface RawFile {
-  'Path'?: unknown; 'Encoded-Path'?: unknown; 'Size'?: unknown; 'Checksum-Algorithm'?: unknown; 'Checksum'?: unknown;
+  Path?: unknown;
+  'Encoded-Path'?: unknown;
+  Size?: unknown;
+  'Checksum-Algorithm'?: unknown;
+  Checksum?: unknown;
 }
 
 function parseFile(raw: RawFile): ManifestFile {
   const encoded = raw['Encoded-Path'];
   const path = typeof encoded === 'string' ? textOfBytes(Buffer.from(encoded, 'hex')) : raw.Path;
   if (typeof path !== 'string' || path === '') throw bad('a file has no path.');
-  if (path.startsWith('/') || path.split('/').includes('..')) throw new ResurgoError('unsafePath', `backup_manifest names ${JSON.stringify(path)}, which leads out of the data directory.`);
+  if (path.startsWith('/') || path.split('/').includes('..'))
+    throw new ResurgoError(
+      'unsafePath',
+      `backup_manifest names ${JSON.stringify(path)}, which leads out of the data directory.`,
+    );
   const size = raw.Size;
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw bad(`${path} has no size.`);
   const algorithm = (raw['Checksum-Algorithm'] ?? 'NONE') as ManifestChecksum;
-  if (!['CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512', 'NONE'].includes(algorithm)) throw bad(`${path} has the unknown checksum algorithm ${String(algorithm)}.`);
+  if (!['CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512', 'NONE'].includes(algorithm))
+    throw bad(`${path} has the unknown checksum algorithm ${String(algorithm)}.`);
   const checksum = raw.Checksum ?? '';
-  if (typeof checksum !== 'string' || (algorithm !== 'NONE' && !/^[0-9a-f]+$/i.test(checksum))) throw bad(`${path} has no checksum.`);
+  if (typeof checksum !== 'string' || (algorithm !== 'NONE' && !/^[0-9a-f]+$/i.test(checksum)))
+    throw bad(`${path} has no checksum.`);
   return { path, size, algorithm, checksum: checksum.toLowerCase() };
 }
 
@@ -60,7 +71,9 @@ export function parseBackupManifest(bytes: Uint8Array): BackupManifest {
   const end = buffer.lastIndexOf('\n', buffer.length - 2);
   const last = /^"Manifest-Checksum": "([0-9a-f]{64})"\}\n?$/.exec(buffer.toString('latin1', end + 1));
   if (end < 0 || !last) throw bad('it is cut off: the checksum line is missing.');
-  const actual = createHash('sha256').update(buffer.subarray(0, end + 1)).digest('hex');
+  const actual = createHash('sha256')
+    .update(buffer.subarray(0, end + 1))
+    .digest('hex');
   if (actual !== last[1]) throw bad(`its checksum is ${actual}, it says ${last[1]}.`);
   const text = buffer.toString('utf8');
   let json: Record<string, unknown>;
@@ -79,10 +92,11 @@ export function parseBackupManifest(bytes: Uint8Array): BackupManifest {
     files.set(file.path, file);
   }
   const walRanges = (json['WAL-Ranges'] as Record<string, unknown>[]).map((raw) => ({
-    timeline: Number(raw['Timeline']), startLsn: String(raw['Start-LSN']), endLsn: String(raw['End-LSN']),
+    timeline: Number(raw['Timeline']),
+    startLsn: String(raw['Start-LSN']),
+    endLsn: String(raw['End-LSN']),
   }));
   // As text: the identifier has more digits than a JSON number of JavaScript keeps.
   const systemId = /^"System-Identifier": (\d+),$/m.exec(buffer.toString('latin1', 0, 4096))?.[1];
   return { version, systemId, files, walRanges };
 }
-

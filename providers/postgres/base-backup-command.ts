@@ -9,7 +9,7 @@ export interface BaseBackupOptions {
 
 /**
  * The BASE_BACKUP command (syntax of PostgreSQL 15 and later). CRC32C, the server's default, is what the manifest carries: SHA256 costs
- * the walsender, which is one process, 0.7 s per GB, and tampering is the business of AES-GCM and the signature (docs/adr/0005).
+ * the walsender, which is one process, 0.7 s per GB, and tampering is the business of AES-GCM and the signature (docs/adr/0005-base-backup.md).
  * The tablespace map is a file, since a tar header holds link targets of 100 bytes only.
  */
 export function baseBackupCommand(options: BaseBackupOptions): string {

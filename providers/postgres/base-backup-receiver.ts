@@ -56,7 +56,8 @@ export class BaseBackupReceiver {
     if (this.bytes - this.#told >= progressStep) this.#tell();
     if (this.#inManifest) {
       this.#manifestBytes += content.length;
-      if (this.#manifestBytes > manifestLimit) throw new ResurgoError('dumpFailed', 'The server sends a backup manifest without end.');
+      if (this.#manifestBytes > manifestLimit)
+        throw new ResurgoError('dumpFailed', 'The server sends a backup manifest without end.');
       this.#manifest.push(Buffer.from(content));
       return undefined;
     }
@@ -66,10 +67,17 @@ export class BaseBackupReceiver {
 
   #controlMessage(body: Buffer): Promise<void> | undefined {
     switch (String.fromCharCode(this.#type)) {
-      case 'n': return this.#newArchive(body);
-      case 'm': return this.#beginManifest();
-      case 'p': return undefined;
-      default: throw new ResurgoError('dumpFailed', `The server sent an unknown message ${JSON.stringify(String.fromCharCode(this.#type))} in the base backup.`);
+      case 'n':
+        return this.#newArchive(body);
+      case 'm':
+        return this.#beginManifest();
+      case 'p':
+        return undefined;
+      default:
+        throw new ResurgoError(
+          'dumpFailed',
+          `The server sent an unknown message ${JSON.stringify(String.fromCharCode(this.#type))} in the base backup.`,
+        );
     }
   }
 
@@ -78,7 +86,11 @@ export class BaseBackupReceiver {
     const name = body.toString('utf8', 0, end);
     const path = body.toString('utf8', end + 1, body.length - 1);
     const oid = /^(\d+)\.tar$/.exec(name)?.[1];
-    if (name !== 'base.tar' && oid === undefined) throw new ResurgoError('dumpFailed', `The server named an archive ${JSON.stringify(name)}, which no base backup has.`);
+    if (name !== 'base.tar' && oid === undefined)
+      throw new ResurgoError(
+        'dumpFailed',
+        `The server named an archive ${JSON.stringify(name)}, which no base backup has.`,
+      );
     await this.#endStream();
     if (oid === undefined) this.#sawBase = true;
     else this.tablespaces.push({ oid, path, stream: name });
@@ -98,14 +110,19 @@ export class BaseBackupReceiver {
 
   #tell(): void {
     this.#told = this.bytes;
-    this.#onProgress?.({ phase: 'dump', doneBytes: this.bytes, ...(this.totalBytes === undefined ? {} : { totalBytes: Math.max(this.totalBytes, this.bytes) }) });
+    this.#onProgress?.({
+      phase: 'dump',
+      doneBytes: this.bytes,
+      ...(this.totalBytes === undefined ? {} : { totalBytes: Math.max(this.totalBytes, this.bytes) }),
+    });
   }
 
   /** After the server said that all is well: writes the manifest as a stream of its own. @throws dumpEmpty, dumpFailed */
   async finish(): Promise<Buffer> {
     await this.#endStream();
     if (!this.#sawBase) throw new ResurgoError('dumpEmpty', 'The server sent no base.tar.');
-    if (!this.#inManifest || this.#manifestBytes === 0) throw new ResurgoError('dumpEmpty', 'The server sent no backup manifest.');
+    if (!this.#inManifest || this.#manifestBytes === 0)
+      throw new ResurgoError('dumpEmpty', 'The server sent no backup manifest.');
     const manifest = Buffer.concat(this.#manifest);
     const sink = this.#writer.openStream('backup_manifest', 'blob');
     await sink.write(manifest);

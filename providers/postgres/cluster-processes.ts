@@ -7,7 +7,18 @@ export interface ClusterProcess {
   readonly command: string;
 }
 
-const commandOf = async (pid: number): Promise<string> => (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
+const commandOf = async (pid: number): Promise<string> =>
+  (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
+
+/** Empty when the process is gone; undefined when it may not be looked at. */
+async function workingDirectory(pid: number): Promise<string | undefined> {
+  try {
+    return await readlink(`/proc/${pid}/cwd`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'EACCES' || code === 'EPERM' ? undefined : '';
+  }
+}
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -26,14 +37,10 @@ export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[
   const real = await realpath(dataDir).catch(() => undefined);
   if (real === undefined) return [];
   const found = new Map<number, ClusterProcess>();
-  let hidden = false;
   for (const name of await readdir('/proc').catch((): string[] => [])) {
     if (!/^\d+$/.test(name)) continue;
     const pid = Number(name);
-    const cwd = await readlink(`/proc/${name}/cwd`).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'EACCES' || error.code === 'EPERM') hidden = true;
-      return '';
-    });
+    const cwd = await workingDirectory(pid);
     // A shell that stands in the directory is in the way of nothing.
     if (cwd !== real) continue;
     const command = await commandOf(pid);
@@ -42,8 +49,10 @@ export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[
   const first = Number((await readFile(join(real, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0]);
   if (first > 0 && !found.has(first) && isAlive(first)) {
     const command = await commandOf(first);
+    const cwd = await workingDirectory(first);
     // The number may have gone to somebody else; where nothing can be read it must be believed.
-    if (hidden ? command === '' || /postgres|postmaster/.test(command) : (await readlink(`/proc/${first}/cwd`).catch(() => '')) === real) found.set(first, { pid: first, command });
+    const believed = cwd === undefined && (command === '' || /postgres|postmaster/.test(command));
+    if (believed || cwd === real) found.set(first, { pid: first, command });
   }
   return [...found.values()];
 }
@@ -52,8 +61,15 @@ export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[
 export async function assertNotRunning(dataDir: string): Promise<void> {
   const running = await clusterProcesses(dataDir);
   if (running.length === 0) return;
-  const shown = running.slice(0, 3).map(({ pid, command }) => `${pid} (${command.slice(0, 80) || 'unknown'})`).join(', ');
-  throw new ResurgoError('destinationBusy', `PostgreSQL runs on ${dataDir}: process ${shown}${running.length > 3 ? ` and ${running.length - 3} more` : ''}.`, {
-    details: { hint: 'Stop the server first (pg_ctl -m fast stop, systemctl stop …), or configure services.stop.' },
-  });
+  const shown = running
+    .slice(0, 3)
+    .map(({ pid, command }) => `${pid} (${command.slice(0, 80) || 'unknown'})`)
+    .join(', ');
+  throw new ResurgoError(
+    'destinationBusy',
+    `PostgreSQL runs on ${dataDir}: process ${shown}${running.length > 3 ? ` and ${running.length - 3} more` : ''}.`,
+    {
+      details: { hint: 'Stop the server first (pg_ctl -m fast stop, systemctl stop …), or configure services.stop.' },
+    },
+  );
 }

@@ -22,7 +22,8 @@ export interface CombineOptions {
 export const canLink = (major: number): boolean => major >= 18;
 
 /** @throws toolMissing, toolVersion */
-export const findCombine = (major: number, options: FindOptions): Promise<PgTool> => findPgTool('pg_combinebackup', major, options);
+export const findCombine = (major: number, options: FindOptions): Promise<PgTool> =>
+  findPgTool('pg_combinebackup', major, options);
 
 const escapeMapping = (path: string): string => path.replaceAll('\\', '\\\\').replaceAll('=', '\\=');
 
@@ -35,15 +36,26 @@ export async function combineChain(options: CombineOptions): Promise<void> {
   const args = [
     // Synced by us, in parallel, together with everything else. The links were checked against their manifests; the result gets
     // empty visibility maps, which a manifest would contradict.
-    '--no-sync', '--no-manifest', ...(canLink(tool.major) ? ['--link'] : []),
-    ...[...options.tablespaces].flatMap(([from, to]) => ['--tablespace-mapping', `${escapeMapping(from)}=${escapeMapping(to)}`]),
-    '--output', output, ...links,
+    '--no-sync',
+    '--no-manifest',
+    ...(canLink(tool.major) ? ['--link'] : []),
+    ...[...options.tablespaces].flatMap(([from, to]) => [
+      '--tablespace-mapping',
+      `${escapeMapping(from)}=${escapeMapping(to)}`,
+    ]),
+    '--output',
+    output,
+    ...links,
   ];
   try {
     await runTool({ command: tool.path, args, signal });
   } catch (error) {
     if (!(error instanceof ResurgoError) || error.code !== 'toolFailed') throw error;
-    throw new ResurgoError(isDiskFull(error) ? 'destinationSpace' : 'restoreFailed', `The chain of ${links.length} backups could not be combined: ${error.message}`, { cause: error, details: error.details });
+    throw new ResurgoError(
+      isDiskFull(error) ? 'destinationSpace' : 'restoreFailed',
+      `The chain of ${links.length} backups could not be combined: ${error.message}`,
+      { cause: error, details: error.details },
+    );
   }
 }
 
@@ -54,7 +66,12 @@ const combinedPath = (path: string): string => path.replace(/(^|\/)INCREMENTAL\.
  * The combined cluster holds exactly the files of the last link, whole files with their size, reconstructed ones in whole blocks.
  * @throws restoreMismatch
  */
-export async function checkCombined(dir: string, last: BackupManifest, tablespaces: ReadonlyMap<string, string>, blockSize: number): Promise<void> {
+export async function checkCombined(
+  dir: string,
+  last: BackupManifest,
+  tablespaces: ReadonlyMap<string, string>,
+  blockSize: number,
+): Promise<void> {
   const tree = await readDataTree(dir, tablespaces);
   const found = new Map(tree.files.map(({ path, full }) => [path, full]));
   const problems: string[] = [];
@@ -69,9 +86,15 @@ export async function checkCombined(dir: string, last: BackupManifest, tablespac
       continue;
     }
     const { size } = await stat(full);
-    if (name === path ? size !== file.size && path !== 'backup_label' : size % blockSize !== 0) problems.push(`${name} has ${size} bytes`);
+    if (name === path ? size !== file.size && path !== 'backup_label' : size % blockSize !== 0)
+      problems.push(`${name} has ${size} bytes`);
   }
-  for (const path of found.keys()) if (!listed.has(path) && !path.startsWith('pg_wal/') && path !== 'backup_manifest') problems.push(`${path} was not backed up`);
-  if (problems.length > 0) throw new ResurgoError('restoreMismatch', `The combined cluster ${dir} is not what was backed up: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? ` and ${problems.length - 5} more` : ''}.`);
+  for (const path of found.keys())
+    if (!listed.has(path) && !path.startsWith('pg_wal/') && path !== 'backup_manifest')
+      problems.push(`${path} was not backed up`);
+  if (problems.length > 0)
+    throw new ResurgoError(
+      'restoreMismatch',
+      `The combined cluster ${dir} is not what was backed up: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? ` and ${problems.length - 5} more` : ''}.`,
+    );
 }
-

@@ -37,15 +37,33 @@ export interface PostgresConnection {
 }
 
 const sslModes: readonly string[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
-const known = new Set(['host', 'port', 'user', 'password', 'dbname', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'connect_timeout', 'application_name', 'options', 'client_encoding', 'fallback_application_name']);
+const known = new Set([
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'connect_timeout',
+  'application_name',
+  'options',
+  'client_encoding',
+  'fallback_application_name',
+]);
 
 const trailingQuery = new RegExp(`\\?((?:${[...known].join('|')})=[^&]*(?:&(?:${[...known].join('|')})=[^&]*)*)$`);
 
 const invalid = (message: string): never => {
-  throw new ResurgoError('configInvalid', message, { details: { hint: 'Write postgres://user@host:5432/database, the password by reference beside it.' } });
+  throw new ResurgoError('configInvalid', message, {
+    details: { hint: 'Write postgres://user@host:5432/database, the password by reference beside it.' },
+  });
 };
 
-const isLocal = (host: string): boolean => host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
+const isLocal = (host: string): boolean =>
+  host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 function decode(text: string, what: string): string {
   try {
@@ -83,7 +101,10 @@ function parseUrl(url: string): Map<string, string> {
   if (path) values.set('dbname', decode(path, 'database'));
   for (const pair of (query ?? other ?? '').split('&').filter(Boolean)) {
     const [key = '', value = ''] = split(pair, '=');
-    if (!known.has(key)) return invalid(`The connection has the unknown parameter ${JSON.stringify(key)}; known are ${[...known].join(', ')}.`);
+    if (!known.has(key))
+      return invalid(
+        `The connection has the unknown parameter ${JSON.stringify(key)}; known are ${[...known].join(', ')}.`,
+      );
     values.set(key, decode(value, key));
   }
   return values;
@@ -128,7 +149,8 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
   const values = parseUrl(url);
   const host = values.get('host') ?? 'localhost';
   const port = Number(values.get('port') ?? 5432);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) invalid(`The port ${values.get('port')} of the connection is not a port.`);
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    invalid(`The port ${values.get('port')} of the connection is not a port.`);
   const user = overrides.user ?? values.get('user') ?? os.userInfo().username;
   const password = overrides.password ?? values.get('password');
   const database = overrides.database ?? values.get('dbname') ?? user;
@@ -141,29 +163,51 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
   const shownHost = host.includes(':') ? `[${host}]` : host;
 
   const clientConfig: PostgresConnection['clientConfig'] = (db = database, options = {}) => ({
-    host, port, user, database: db,
+    host,
+    port,
+    user,
+    database: db,
     // Never undefined: the driver would read PGPASSWORD and PGSSLMODE of this process by itself.
     ...(password === undefined ? {} : { password }),
-    ssl: mode !== 'disable' && (options.tls ?? (mode !== 'allow')) ? tlsOptions(mode, host, values) : false,
+    ssl: mode !== 'disable' && (options.tls ?? mode !== 'allow') ? tlsOptions(mode, host, values) : false,
     application_name: applicationName,
     connectionTimeoutMillis: timeout,
     keepAlive: true,
-    ...(values.get('options') === undefined ? {} : { options: values.get('options') as string }),
+    ...(values.get('options') === undefined ? {} : { options: values.get('options') }),
     ...(options.replication === undefined ? {} : { replication: options.replication }),
   });
 
   const toolEnv: PostgresConnection['toolEnv'] = (db = database) => {
     const env: Record<string, string> = {
-      PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: db, PGSSLMODE: mode,
-      PGAPPNAME: applicationName, PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(timeout / 1000))),
+      PGHOST: host,
+      PGPORT: String(port),
+      PGUSER: user,
+      PGDATABASE: db,
+      PGSSLMODE: mode,
+      PGAPPNAME: applicationName,
+      PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(timeout / 1000))),
     };
     if (password !== undefined) env['PGPASSWORD'] = password;
-    for (const [key, name] of [['sslrootcert', 'PGSSLROOTCERT'], ['sslcert', 'PGSSLCERT'], ['sslkey', 'PGSSLKEY'], ['options', 'PGOPTIONS']] as const) {
+    for (const [key, name] of [
+      ['sslrootcert', 'PGSSLROOTCERT'],
+      ['sslcert', 'PGSSLCERT'],
+      ['sslkey', 'PGSSLKEY'],
+      ['options', 'PGOPTIONS'],
+    ] as const) {
       const value = values.get(key);
       if (value !== undefined) env[name] = value;
     }
     return env;
   };
 
-  return { host, port, user, database, sslmode: mode, redacted: `${user}@${shownHost}:${port}/${database}`, clientConfig, toolEnv };
+  return {
+    host,
+    port,
+    user,
+    database,
+    sslmode: mode,
+    redacted: `${user}@${shownHost}:${port}/${database}`,
+    clientConfig,
+    toolEnv,
+  };
 }

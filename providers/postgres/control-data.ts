@@ -21,13 +21,19 @@ export interface ControlData {
 export async function readControlData(dataDir: string, major: number, options: FindOptions = {}): Promise<ControlData> {
   const tool = await findPgTool('pg_controldata', major, options);
   const { stdout } = await runTool({ command: tool.path, args: ['-D', dataDir] });
-  const values = new Map(stdout.split('\n').map((line) => {
-    const at = line.indexOf(':');
-    return [line.slice(0, at), line.slice(at + 1).trim()] as const;
-  }));
+  const values = new Map(
+    stdout.split('\n').map((line) => {
+      const at = line.indexOf(':');
+      return [line.slice(0, at), line.slice(at + 1).trim()] as const;
+    }),
+  );
   const text = (name: string): string => {
     const value = values.get(name);
-    if (value === undefined) throw new ResurgoError('contentMismatch', `pg_controldata says nothing of ${JSON.stringify(name)} for ${dataDir}.`);
+    if (value === undefined)
+      throw new ResurgoError(
+        'contentMismatch',
+        `pg_controldata says nothing of ${JSON.stringify(name)} for ${dataDir}.`,
+      );
     return value;
   };
   const number = (name: string): number => Number(text(name));

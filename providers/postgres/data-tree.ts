@@ -12,8 +12,15 @@ export interface DataTree {
 /**
  * Everything in a data directory, tablespaces included: their links are followed only where `tablespaces` (oid → directory) says.
  */
-export async function readDataTree(dir: string, tablespaces: ReadonlyMap<string, string> = new Map()): Promise<DataTree> {
-  const tree = { files: [] as { path: string; full: string }[], directories: [] as { path: string; full: string }[], links: [] as { path: string; full: string }[] };
+export async function readDataTree(
+  dir: string,
+  tablespaces: ReadonlyMap<string, string> = new Map(),
+): Promise<DataTree> {
+  const tree = {
+    files: [] as { path: string; full: string }[],
+    directories: [] as { path: string; full: string }[],
+    links: [] as { path: string; full: string }[],
+  };
   const visit = async (full: string, path: string): Promise<void> => {
     tree.directories.push({ path, full });
     for (const entry of await readdir(pathBytes(full), { withFileTypes: true, encoding: 'buffer' })) {
@@ -45,8 +52,12 @@ export interface Owner {
 }
 
 /** Owner of directories and links (files are given away by treatFiles), then directories made durable, deepest first. */
-export async function finishDirectories(tree: DataTree, options: { owner?: Owner | undefined; sync: boolean }): Promise<void> {
+export async function finishDirectories(
+  tree: DataTree,
+  options: { owner?: Owner | undefined; sync: boolean },
+): Promise<void> {
   const { owner } = options;
-  if (owner) for (const { full } of [...tree.directories, ...tree.links]) await lchown(pathBytes(full), owner.uid, owner.gid);
+  if (owner)
+    for (const { full } of [...tree.directories, ...tree.links]) await lchown(pathBytes(full), owner.uid, owner.gid);
   if (options.sync) for (const { full } of tree.directories.toReversed()) await syncDirectory(full);
 }

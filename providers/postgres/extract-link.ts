@@ -10,7 +10,14 @@ import type { BackupManifest } from './backup-manifest.ts';
  * Of a base backup but not of a new cluster: the links to tablespaces are made here; a signal file (the backup came from a standby)
  * would make it follow the old primary; the rest belongs to a running server.
  */
-const leftOut = new Set(['tablespace_map', 'standby.signal', 'recovery.signal', 'postmaster.pid', 'postmaster.opts', 'backup_manifest']);
+const leftOut = new Set([
+  'tablespace_map',
+  'standby.signal',
+  'recovery.signal',
+  'postmaster.pid',
+  'postmaster.opts',
+  'backup_manifest',
+]);
 export const isLeftOut = (path: string): boolean => leftOut.has(path);
 
 export interface ExtractedLink {
@@ -25,7 +32,12 @@ export interface ExtractedLink {
 export interface LinkPlaces {
   readonly dir: string;
   /** Oid, stream and directory; with `linked` false it lies inside the data directory. */
-  readonly tablespaces: readonly { readonly oid: string; readonly stream: string; readonly dir: string; readonly linked: boolean }[];
+  readonly tablespaces: readonly {
+    readonly oid: string;
+    readonly stream: string;
+    readonly dir: string;
+    readonly linked: boolean;
+  }[];
 }
 
 /**
@@ -33,12 +45,21 @@ export interface LinkPlaces {
  * @param keepManifest write `backup_manifest` into it, as pg_combinebackup needs
  * @throws what the reader throws, contentMismatch
  */
-export async function extractLink(reader: BackupReader, places: LinkPlaces, options: { keepManifest: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void }): Promise<ExtractedLink> {
+export async function extractLink(
+  reader: BackupReader,
+  places: LinkPlaces,
+  options: { keepManifest: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void },
+): Promise<ExtractedLink> {
   const manifestBytes = await reader.read('backup_manifest', undefined, options.signal);
   const manifest = parseBackupManifest(manifestBytes);
-  if (reader.index.engine.engine !== 'physical') throw new ResurgoError('unsupported', `Backup ${reader.manifest.name} is not a physical one.`);
+  if (reader.index.engine.engine !== 'physical')
+    throw new ResurgoError('unsupported', `Backup ${reader.manifest.name} is not a physical one.`);
   const signals: string[] = [];
-  const common = { fsync: false, ...(options.signal ? { signal: options.signal } : {}), ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
+  const common = {
+    fsync: false,
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+  };
   const map = (file: FileRecord): string | undefined => {
     if (!isLeftOut(file.path)) return file.path;
     if (file.path.endsWith('.signal')) signals.push(file.path);

@@ -70,14 +70,24 @@ function isolation(control: ControlData): Record<string, string> {
   };
 }
 
-async function superuserName(connect: (role: string) => PostgresConnection, knownRole: string | undefined, signal: AbortSignal | undefined): Promise<string> {
+async function superuserName(
+  connect: (role: string) => PostgresConnection,
+  knownRole: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   let problem: unknown;
   for (const role of new Set([...(knownRole === undefined ? [] : [knownRole]), 'postgres'])) {
     try {
-      return await withClient(connect(role), async (client) => {
-        const { rows } = await client.query<{ name: string }>('select rolname::text as name from pg_roles where oid = 10');
-        return rows[0]?.name ?? role;
-      }, { signal });
+      return await withClient(
+        connect(role),
+        async (client) => {
+          const { rows } = await client.query<{ name: string }>(
+            'select rolname::text as name from pg_roles where oid = 10',
+          );
+          return rows[0]?.name ?? role;
+        },
+        { signal },
+      );
     } catch (error) {
       problem ??= error;
     }
@@ -99,7 +109,8 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   const control = await readControlData(dataDir, major, find);
   const { uid, gid } = await stat(dataDir);
   const asRoot = process.getuid?.() === 0;
-  if (asRoot && uid === 0) throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
+  if (asRoot && uid === 0)
+    throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
   // A socket's path has 107 bytes at most, so it cannot lie in the data directory.
   const home = await mkdtemp(join(tmpdir(), 'resurgo-pg-'));
   const hba = join(home, 'pg_hba.conf');
@@ -112,7 +123,14 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   await chmod(home, 0o700);
   if (asRoot) for (const path of [hba, ident, config, home]) await chown(path, uid, gid);
   const settings: Record<string, string> = {
-    ...isolation(control), unix_socket_directories: home, unix_socket_permissions: '0700', config_file: config, hba_file: hba, ident_file: ident, port: '5432', ...options.settings,
+    ...isolation(control),
+    unix_socket_directories: home,
+    unix_socket_permissions: '0700',
+    config_file: config,
+    hba_file: hba,
+    ident_file: ident,
+    port: '5432',
+    ...options.settings,
   };
   const log: string[] = [];
   const remove = (): Promise<void> => rm(home, { recursive: true, force: true });
@@ -122,7 +140,9 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
       command: postgres.path,
       // postgresql.auto.conf is read after every other file; only the command line is stronger.
       args: ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-      cwd: '/', graceMs: 60_000, ...(asRoot ? { uid, gid } : {}),
+      cwd: '/',
+      graceMs: 60_000,
+      ...(asRoot ? { uid, gid } : {}),
       onStderrLine: (line) => {
         log.push(line);
         if (log.length > 60) log.shift();
@@ -134,29 +154,49 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   }
   server.stdout.resume();
   let ended: unknown;
-  const end = server.done.then(() => (ended = 'ended'), (error: unknown) => (ended = error));
+  const end = server.done.then(
+    () => (ended = 'ended'),
+    (error: unknown) => (ended = error),
+  );
   let stopping: Promise<void> | undefined;
-  const stop = (): Promise<void> => (stopping ??= (async () => {
-    signal?.removeEventListener('abort', onAbort);
-    if (ended === undefined) signalPostmaster(server.pid, 'SIGINT');
-    const timer = setTimeout(() => signalPostmaster(server.pid, 'SIGQUIT'), 60_000);
-    await end;
-    clearTimeout(timer);
-    await backendsGone(dataDir);
-    await remove();
-  })());
+  const stop = (): Promise<void> =>
+    (stopping ??= (async () => {
+      signal?.removeEventListener('abort', onAbort);
+      if (ended === undefined) signalPostmaster(server.pid, 'SIGINT');
+      const timer = setTimeout(() => signalPostmaster(server.pid, 'SIGQUIT'), 60_000);
+      await end;
+      clearTimeout(timer);
+      await backendsGone(dataDir);
+      await remove();
+    })());
   const onAbort = (): void => void stop();
   signal?.addEventListener('abort', onAbort, { once: true });
-  const connect = (role: string): PostgresConnection => resolveConnection(`postgres:///?host=${encodeURIComponent(home)}`, { user: role, database: 'template1', applicationName: 'resurgo-check' });
+  const connect = (role: string): PostgresConnection =>
+    resolveConnection(`postgres:///?host=${encodeURIComponent(home)}`, {
+      user: role,
+      database: 'template1',
+      applicationName: 'resurgo-check',
+    });
   try {
     await waitReady(dataDir, server.pid, () => ended !== undefined, signal, options.startTimeoutMs ?? 30 * 60_000);
     const name = await superuserName(connect, options.knownRole, signal);
     return { connection: connect(name), pid: server.pid, stop };
   } catch (error) {
     await stop();
-    if (signal?.aborted) throw new ResurgoError('cancelled', `Cancelled while the restored cluster ${dataDir} was started.`, { cause: signal.reason });
-    const words = log.filter((line) => /FATAL|PANIC|ERROR|HINT|DETAIL/.test(line)).slice(-4).join(' | ') || log.slice(-3).join(' | ');
-    throw new ResurgoError('restoreFailed', `PostgreSQL ${postgres.version} did not start on the restored ${dataDir}: ${words || (error as Error).message}`, { cause: error, details: { log } });
+    if (signal?.aborted)
+      throw new ResurgoError('cancelled', `Cancelled while the restored cluster ${dataDir} was started.`, {
+        cause: signal.reason,
+      });
+    const words =
+      log
+        .filter((line) => /FATAL|PANIC|ERROR|HINT|DETAIL/.test(line))
+        .slice(-4)
+        .join(' | ') || log.slice(-3).join(' | ');
+    throw new ResurgoError(
+      'restoreFailed',
+      `PostgreSQL ${postgres.version} did not start on the restored ${dataDir}: ${words || (error as Error).message}`,
+      { cause: error, details: { log } },
+    );
   }
 }
 
@@ -169,12 +209,23 @@ function signalPostmaster(pid: number, name: NodeJS.Signals): void {
 }
 
 async function backendsGone(dataDir: string): Promise<void> {
-  for (let tries = 0; tries < 200 && (await clusterProcesses(dataDir)).length > 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let tries = 0; tries < 200 && (await clusterProcesses(dataDir)).length > 0; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** The eighth line of postmaster.pid tells the state. */
-async function waitReady(dataDir: string, pid: number, ended: () => boolean, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
-  for (const until = Date.now() + timeoutMs; Date.now() < until; await new Promise((resolve) => setTimeout(resolve, 25))) {
+async function waitReady(
+  dataDir: string,
+  pid: number,
+  ended: () => boolean,
+  signal: AbortSignal | undefined,
+  timeoutMs: number,
+): Promise<void> {
+  for (
+    const until = Date.now() + timeoutMs;
+    Date.now() < until;
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  ) {
     signal?.throwIfAborted();
     if (ended()) throw new Error('the server ended');
     const lines = (await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');

@@ -24,7 +24,8 @@ export function checkManifestAgainstStreams(manifest: BackupManifest, streams: r
   for (const stream of streams) {
     if (stream.kind !== 'tar') continue;
     const prefix = streamPrefix(stream.name);
-    if (prefix === undefined) throw new ResurgoError('contentMismatch', `The stream ${stream.name} is none of a base backup.`);
+    if (prefix === undefined)
+      throw new ResurgoError('contentMismatch', `The stream ${stream.name} is none of a base backup.`);
     for (const file of stream.files ?? []) {
       if (file.type !== 'file') continue;
       const path = prefix + file.path;
@@ -37,7 +38,8 @@ export function checkManifestAgainstStreams(manifest: BackupManifest, streams: r
       seen.set(path, file.size);
     }
   }
-  if (seen.size === 0 || manifest.files.size === 0) throw new ResurgoError('dumpEmpty', 'The base backup holds no file.');
+  if (seen.size === 0 || manifest.files.size === 0)
+    throw new ResurgoError('dumpEmpty', 'The base backup holds no file.');
   for (const [path, file] of manifest.files) {
     const size = seen.get(path);
     if (size === undefined) problems.push(`${path} is missing`);
@@ -47,7 +49,11 @@ export function checkManifestAgainstStreams(manifest: BackupManifest, streams: r
   if (wal === 0) problems.push('no WAL segment came with it');
   if (problems.length > 0) {
     const more = problems.length > 5 ? ` and ${problems.length - 5} more` : '';
-    throw new ResurgoError('contentMismatch', `The base backup is not what its manifest says: ${problems.slice(0, 5).join('; ')}${more}.`, { details: { problems: problems.slice(0, 100) } });
+    throw new ResurgoError(
+      'contentMismatch',
+      `The base backup is not what its manifest says: ${problems.slice(0, 5).join('; ')}${more}.`,
+      { details: { problems: problems.slice(0, 100) } },
+    );
   }
   return seen.size;
 }

@@ -7,7 +7,12 @@ import type { BackupManifest, ManifestFile } from './backup-manifest.ts';
 import { crc32c, crc32cHex } from './crc32c.ts';
 import { checkManifestAgainstStreams, isUnlisted, streamPrefix } from './manifest-streams.ts';
 
-const hashes: Partial<Record<ManifestFile['algorithm'], string>> = { SHA224: 'sha224', SHA256: 'sha256', SHA384: 'sha384', SHA512: 'sha512' };
+const hashes: Partial<Record<ManifestFile['algorithm'], string>> = {
+  SHA224: 'sha224',
+  SHA256: 'sha256',
+  SHA384: 'sha384',
+  SHA512: 'sha512',
+};
 
 /** Running digest of one file by the algorithm its manifest names. */
 export class FileDigest {
@@ -50,7 +55,8 @@ export class PhysicalContentCheck {
 
   /** @throws contentMismatch, dumpEmpty when index and manifest already differ */
   constructor(index: BackupIndex) {
-    if (index.engineManifest === undefined) throw new ResurgoError('contentMismatch', `The index of backup ${index.backup} holds no backup_manifest.`);
+    if (index.engineManifest === undefined)
+      throw new ResurgoError('contentMismatch', `The index of backup ${index.backup} holds no backup_manifest.`);
     this.#manifest = parseBackupManifest(Buffer.from(index.engineManifest, 'utf8'));
     checkManifestAgainstStreams(this.#manifest, index.streams);
     this.#manifestDigest = createHash('sha256').update(index.engineManifest, 'utf8').digest('hex');
@@ -63,7 +69,7 @@ export class PhysicalContentCheck {
       this.#blob?.update(chunk);
       return;
     }
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       const file = this.#files[this.#next];
       if (!file) break;
       if (this.#offset + at < file.offset) {
@@ -82,9 +88,13 @@ export class PhysicalContentCheck {
   endStream(stream: StreamRecord): void {
     if (this.#stream !== stream) this.#begin(stream);
     if (stream.name === 'backup_manifest') {
-      if (this.#blob?.digest('hex') !== this.#manifestDigest) throw new ResurgoError('contentMismatch', 'The stored backup_manifest is another one than the index holds.');
+      if (this.#blob?.digest('hex') !== this.#manifestDigest)
+        throw new ResurgoError('contentMismatch', 'The stored backup_manifest is another one than the index holds.');
     } else if (this.#next < this.#files.length) {
-      throw new ResurgoError('contentMismatch', `The stream ${stream.name} ends before ${this.#files[this.#next]?.path}.`);
+      throw new ResurgoError(
+        'contentMismatch',
+        `The stream ${stream.name} ends before ${this.#files[this.#next]?.path}.`,
+      );
     }
     this.#stream = undefined;
   }
@@ -96,7 +106,15 @@ export class PhysicalContentCheck {
     this.#digest = undefined;
     this.#blob = stream.name === 'backup_manifest' ? createHash('sha256') : undefined;
     const prefix = streamPrefix(stream.name);
-    this.#files = prefix === undefined ? [] : (stream.files ?? []).filter((file) => file.type === 'file' && file.size > 0 && (!isUnlisted(prefix + file.path) || this.#manifest.files.has(prefix + file.path)));
+    this.#files =
+      prefix === undefined
+        ? []
+        : (stream.files ?? []).filter(
+            (file) =>
+              file.type === 'file' &&
+              file.size > 0 &&
+              (!isUnlisted(prefix + file.path) || this.#manifest.files.has(prefix + file.path)),
+          );
   }
 
   #digestOf(stream: StreamRecord, file: FileRecord): FileDigest {
@@ -107,7 +125,8 @@ export class PhysicalContentCheck {
 
   #endFile(): void {
     const problem = this.#digest?.problem();
-    if (problem !== undefined) throw new ResurgoError('contentMismatch', `The backup is not what the server sent: ${problem}.`);
+    if (problem !== undefined)
+      throw new ResurgoError('contentMismatch', `The backup is not what the server sent: ${problem}.`);
     this.#digest = undefined;
     this.#next += 1;
   }

@@ -45,16 +45,36 @@ const defaultIdleTimeoutMs = 15 * 60_000;
 
 function assertPossible(options: PhysicalDumpOptions, facts: ServerFacts): void {
   const { connection, incremental } = options;
-  if (facts.major < 15) throw new ResurgoError('sourceVersion', `${connection.redacted} is PostgreSQL ${facts.version}; physical backups need 15 or later.`, { details: { hint: 'Use engine: logical, or upgrade.' } });
+  if (facts.major < 15)
+    throw new ResurgoError(
+      'sourceVersion',
+      `${connection.redacted} is PostgreSQL ${facts.version}; physical backups need 15 or later.`,
+      { details: { hint: 'Use engine: logical, or upgrade.' } },
+    );
   if (!facts.canReplicate) {
-    throw new ResurgoError('sourceDenied', `The role ${facts.role} at ${connection.redacted} may not replicate.`, { details: { hint: `ALTER ROLE "${facts.role}" REPLICATION; and allow it for database "replication" in pg_hba.conf.` } });
+    throw new ResurgoError('sourceDenied', `The role ${facts.role} at ${connection.redacted} may not replicate.`, {
+      details: {
+        hint: `ALTER ROLE "${facts.role}" REPLICATION; and allow it for database "replication" in pg_hba.conf.`,
+      },
+    });
   }
   if (!incremental) return;
-  if (facts.major < 17) throw new ResurgoError('sourceVersion', `${connection.redacted} is PostgreSQL ${facts.version}; incremental backups need 17 or later.`);
-  if (!facts.summarizeWal) throw new ResurgoError('walSummaryMissing', `summarize_wal is off at ${connection.redacted}, so it does not know what changed since the parent backup.`);
+  if (facts.major < 17)
+    throw new ResurgoError(
+      'sourceVersion',
+      `${connection.redacted} is PostgreSQL ${facts.version}; incremental backups need 17 or later.`,
+    );
+  if (!facts.summarizeWal)
+    throw new ResurgoError(
+      'walSummaryMissing',
+      `summarize_wal is off at ${connection.redacted}, so it does not know what changed since the parent backup.`,
+    );
   const parent = parseBackupManifest(incremental.parentManifest);
   if (parent.systemId !== undefined && parent.systemId !== facts.systemId) {
-    throw new ResurgoError('sourceChanged', `The parent backup is of database system ${parent.systemId}; ${connection.redacted} is ${facts.systemId}.`);
+    throw new ResurgoError(
+      'sourceChanged',
+      `The parent backup is of database system ${parent.systemId}; ${connection.redacted} is ${facts.systemId}.`,
+    );
   }
 }
 
@@ -84,25 +104,30 @@ export async function dumpPhysical(options: PhysicalDumpOptions): Promise<Physic
   const damaged: string[] = [];
   const receiver = new BaseBackupReceiver(options.writer, options.onProgress);
   const session = await ReplicationSession.open(connection, signal);
-  let stage: 'start' | 'data' = 'start';
   const sets: Row[][] = [[], [], []];
   try {
     const [identity] = await session.command('IDENTIFY_SYSTEM');
-    if (identity?.['systemid'] !== facts.systemId) throw new ResurgoError('sourceChanged', `Another server (system ${identity?.['systemid']}) answers replication at ${connection.redacted} than SQL (system ${facts.systemId}).`);
+    if (identity?.['systemid'] !== facts.systemId)
+      throw new ResurgoError(
+        'sourceChanged',
+        `Another server (system ${identity?.['systemid']}) answers replication at ${connection.redacted} than SQL (system ${facts.systemId}).`,
+      );
     await reserveWal(session, warnings);
     if (incremental) await session.command('UPLOAD_MANIFEST', { copyIn: incremental.parentManifest });
     options.onProgress?.({ phase: 'dump', doneBytes: 0, note: 'waiting for the checkpoint' });
-    const command = baseBackupCommand({ label: options.label, checkpoint: options.checkpoint, incremental: incremental !== undefined, ...(options.maxRateKiB === undefined ? {} : { maxRateKiB: options.maxRateKiB }) });
+    const command = baseBackupCommand({
+      label: options.label,
+      checkpoint: options.checkpoint,
+      incremental: incremental !== undefined,
+      ...(options.maxRateKiB === undefined ? {} : { maxRateKiB: options.maxRateKiB }),
+    });
     await session.command(command, {
       idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
       onRow: (row, set) => {
         sets[set]?.push(row);
         if (set === 1) receiver.totalBytes = (receiver.totalBytes ?? 0) + Number(row['size'] ?? 0) * 1024;
       },
-      onCopyData: (piece, first, last) => {
-        stage = 'data';
-        return receiver.copyData(piece, first, last);
-      },
+      onCopyData: receiver.copyData,
       onNotice: (notice) => {
         if (notice.C === 'XX001' || /checksum verification failed/.test(notice.M ?? '')) damaged.push(notice.M ?? '');
         else if (notice.V === 'WARNING' || notice.S === 'WARNING') warnings.push(`server: ${notice.M}`);
@@ -114,24 +139,41 @@ export async function dumpPhysical(options: PhysicalDumpOptions): Promise<Physic
     return describe(facts, receiver, backupManifest, sets, warnings);
   } catch (error) {
     session.destroy();
-    if ((error as { code?: unknown }).code === 'XX001' || damaged.length > 0) throw pageChecksum(connection, damaged, error);
-    if (incremental && stage === 'start') throw mapIncrementalError(error, connection);
+    if ((error as { code?: unknown }).code === 'XX001' || damaged.length > 0)
+      throw pageChecksum(connection, damaged, error);
+    if (incremental && receiver.bytes === 0) throw mapIncrementalError(error, connection);
     throw mapPostgresError(error, 'taking the base backup', connection);
   }
 }
 
 const pageChecksum = (connection: PostgresConnection, damaged: readonly string[], cause?: unknown): ResurgoError =>
-  new ResurgoError('pageChecksum', `The server at ${connection.redacted} found damaged pages while it was read: ${damaged.slice(0, 5).join('; ') || String((cause as Error | undefined)?.message)}${damaged.length > 5 ? ` and ${damaged.length - 5} more` : ''}.`, {
-    cause, details: { damaged: damaged.slice(0, 100) },
-  });
+  new ResurgoError(
+    'pageChecksum',
+    `The server at ${connection.redacted} found damaged pages while it was read: ${damaged.slice(0, 5).join('; ') || String((cause as Error | undefined)?.message)}${damaged.length > 5 ? ` and ${damaged.length - 5} more` : ''}.`,
+    {
+      cause,
+      details: { damaged: damaged.slice(0, 100) },
+    },
+  );
 
-function describe(server: ServerFacts, receiver: BaseBackupReceiver, backupManifest: Buffer, sets: readonly Row[][], warnings: readonly string[]): PhysicalDump {
+function describe(
+  server: ServerFacts,
+  receiver: BaseBackupReceiver,
+  backupManifest: Buffer,
+  sets: readonly Row[][],
+  warnings: readonly string[],
+): PhysicalDump {
   const manifest = parseBackupManifest(backupManifest);
   if (manifest.files.size === 0) throw new ResurgoError('dumpEmpty', 'The backup manifest lists no file.');
-  if (manifest.systemId !== undefined && manifest.systemId !== server.systemId) throw new ResurgoError('sourceChanged', `The backup is of database system ${manifest.systemId}, not ${server.systemId}.`);
+  if (manifest.systemId !== undefined && manifest.systemId !== server.systemId)
+    throw new ResurgoError(
+      'sourceChanged',
+      `The backup is of database system ${manifest.systemId}, not ${server.systemId}.`,
+    );
   const start = sets[0]?.[0];
   const stop = sets[2]?.[0];
-  if (!start?.['recptr'] || !stop?.['recptr']) throw new ResurgoError('dumpFailed', 'The server did not say where the backup begins and ends in the WAL.');
+  if (!start?.['recptr'] || !stop?.['recptr'])
+    throw new ResurgoError('dumpFailed', 'The server did not say where the backup begins and ends in the WAL.');
   return {
     facts: {
       engine: 'physical',

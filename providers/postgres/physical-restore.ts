@@ -45,7 +45,11 @@ export interface BuiltCluster {
 
 const factsOf = (reader: BackupReader): PhysicalFacts => {
   const { engine } = reader.index;
-  if (engine.engine !== 'physical') throw new ResurgoError('unsupported', `Backup ${reader.manifest.name} is a ${engine.engine} one, which makes no data directory.`);
+  if (engine.engine !== 'physical')
+    throw new ResurgoError(
+      'unsupported',
+      `Backup ${reader.manifest.name} is a ${engine.engine} one, which makes no data directory.`,
+    );
   return engine;
 };
 
@@ -56,11 +60,19 @@ function assertChain(chain: readonly BackupReader[]): void {
   for (const [i, reader] of chain.entries()) {
     factsOf(reader);
     const { name, kind, parent, systemId } = reader.manifest;
-    if (i === 0 && kind !== 'full') throw new ResurgoError('parentMissing', `${name} is ${kind}: what it builds on is not here.`);
+    if (i === 0 && kind !== 'full')
+      throw new ResurgoError('parentMissing', `${name} is ${kind}: what it builds on is not here.`);
     const previous = chain[i - 1]?.manifest;
-    if (previous && parent !== previous.id) throw new ResurgoError('parentMissing', `${name} builds on ${parent ?? 'nothing'}, not on ${previous.name}.`);
-    if (previous && (systemId !== previous.systemId || majorOf(reader) !== Number.parseInt(previous.versions.server, 10))) {
-      throw new ResurgoError('parentMissing', `${name} and ${previous.name} are of different database systems or major versions.`);
+    if (previous && parent !== previous.id)
+      throw new ResurgoError('parentMissing', `${name} builds on ${parent ?? 'nothing'}, not on ${previous.name}.`);
+    if (
+      previous &&
+      (systemId !== previous.systemId || majorOf(reader) !== Number.parseInt(previous.versions.server, 10))
+    ) {
+      throw new ResurgoError(
+        'parentMissing',
+        `${name} and ${previous.name} are of different database systems or major versions.`,
+      );
     }
   }
   if (chain.length === 0) throw new ResurgoError('bug', 'A restore without a backup.');
@@ -68,7 +80,8 @@ function assertChain(chain: readonly BackupReader[]): void {
 
 /** Removes everything a build made, or an earlier attempt left. Gone already is success. */
 export async function discardBuild(places: RestorePlaces): Promise<void> {
-  const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
+  const remove = (path: string): Promise<void> =>
+    rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   await remove(places.work);
   await remove(places.staging);
   for (const place of places.tablespaces) if (!withinDataDirectory(place)) await remove(dirname(place.build));
@@ -110,7 +123,9 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
   await discardBuild(places);
   await assertRestoreSpace(chain, places, canLink(major));
   await makePlaces(places, owner);
-  const tablespaces = new Map(places.tablespaces.filter((place) => !withinDataDirectory(place)).map((place) => [place.oid, place.build]));
+  const tablespaces = new Map(
+    places.tablespaces.filter((place) => !withinDataDirectory(place)).map((place) => [place.oid, place.build]),
+  );
   const common = { depth: options.verify ?? 'content', signal, mayMiss: isLeftOut } as const;
   const progress = fetchProgress(chain, options.onProgress);
 
@@ -120,7 +135,19 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
   const warnings: string[] = [];
   const checks = [common.depth === 'content' ? 'backup_manifest' : 'backup_manifest (sizes)'];
   if (!tool) {
-    const link = await extractLink(last, { dir: places.work, tablespaces: places.tablespaces.map((place) => ({ oid: place.oid, stream: place.stream, dir: place.build, linked: !withinDataDirectory(place) })) }, { keepManifest: false, signal, onProgress: progress });
+    const link = await extractLink(
+      last,
+      {
+        dir: places.work,
+        tablespaces: places.tablespaces.map((place) => ({
+          oid: place.oid,
+          stream: place.stream,
+          dir: place.build,
+          linked: !withinDataDirectory(place),
+        })),
+      },
+      { keepManifest: false, signal, onProgress: progress },
+    );
     ({ signals, files, bytes } = link);
     await chmod(places.work, 0o700);
     options.onProgress?.({ phase: 'check and sync', totalBytes: bytes });
@@ -131,14 +158,28 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     ({ signals } = newest);
     options.onProgress?.({ phase: 'combine', note: `${chain.length} backups` });
     await combineChain({
-      tool, output: places.work, signal, links: links.map(({ dir }) => dir),
-      tablespaces: new Map(places.tablespaces.filter((place) => !withinDataDirectory(place)).map((place) => [join(place.staging, String(chain.length - 1)), place.build])),
+      tool,
+      output: places.work,
+      signal,
+      links: links.map(({ dir }) => dir),
+      tablespaces: new Map(
+        places.tablespaces
+          .filter((place) => !withinDataDirectory(place))
+          .map((place) => [join(place.staging, String(chain.length - 1)), place.build]),
+      ),
     });
     await checkCombined(places.work, newest.manifest, tablespaces, facts.blockSize);
     checks.push('pg_combinebackup');
     const control = await readControlData(places.work, major, find);
-    if (chain.some((reader) => factsOf(reader).dataChecksums !== facts.dataChecksums)) await disableChecksums(places.work, major, find, warnings);
-    const maps = await clearVisibilityMaps(places.work, { blockSize: control.blockSize, blocksPerSegment: control.blocksPerSegment, dataChecksums: control.dataChecksums, tablespaces: [...tablespaces.values()], fsync: false });
+    if (chain.some((reader) => factsOf(reader).dataChecksums !== facts.dataChecksums))
+      await disableChecksums(places.work, major, find, warnings);
+    const maps = await clearVisibilityMaps(places.work, {
+      blockSize: control.blockSize,
+      blocksPerSegment: control.blocksPerSegment,
+      dataChecksums: control.dataChecksums,
+      tablespaces: [...tablespaces.values()],
+      fsync: false,
+    });
     checks.push(`visibility maps emptied (${maps})`);
     // Hard-linked files have their owner and durability from here; the staging names go first.
     await dropStaging(places);
@@ -146,8 +187,14 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     ({ files, bytes } = await finishTree(places.work, tablespaces, owner, signal));
   }
   await syncDirectory(dirname(places.work));
-  if (signals.length > 0) warnings.push(`The backup was taken from a standby: ${signals.join(', ')} was left out, so that the restored server does not follow the old primary.`);
-  if (chain.length > 1) warnings.push('The visibility maps of a combined cluster start empty; run VACUUM (ANALYZE) soon, so that index-only scans are fast again.');
+  if (signals.length > 0)
+    warnings.push(
+      `The backup was taken from a standby: ${signals.join(', ')} was left out, so that the restored server does not follow the old primary.`,
+    );
+  if (chain.length > 1)
+    warnings.push(
+      'The visibility maps of a combined cluster start empty; run VACUUM (ANALYZE) soon, so that index-only scans are fast again.',
+    );
   return { dataDir: places.work, files, bytes, checks, warnings };
 }
 
@@ -159,7 +206,11 @@ interface StageOptions {
 }
 
 /** Extracts all links, the next while the one before is checked. */
-async function stageLinks(chain: readonly BackupReader[], places: RestorePlaces, options: StageOptions): Promise<ExtractedLink[]> {
+async function stageLinks(
+  chain: readonly BackupReader[],
+  places: RestorePlaces,
+  options: StageOptions,
+): Promise<ExtractedLink[]> {
   const links: ExtractedLink[] = [];
   const checks: Promise<unknown>[] = [];
   await mkdir(places.staging, { recursive: true, mode: 0o700 });
@@ -170,11 +221,30 @@ async function stageLinks(chain: readonly BackupReader[], places: RestorePlaces,
         const place = places.tablespaces.find((each) => each.oid === oid);
         // A tablespace that was dropped later is in the older links only; it is staged beside them and goes with them.
         const outside = place ? !withinDataDirectory(place) : path.startsWith('/');
-        return { oid, stream, linked: outside, dir: place && outside ? join(place.staging, String(i)) : outside ? join(places.staging, `${i}.${oid}`) : join(dir, path) };
+        return {
+          oid,
+          stream,
+          linked: outside,
+          dir:
+            place && outside
+              ? join(place.staging, String(i))
+              : outside
+                ? join(places.staging, `${i}.${oid}`)
+                : join(dir, path),
+        };
       });
-      const link = await extractLink(reader, { dir, tablespaces }, { keepManifest: true, signal: options.signal, onProgress: options.progress });
+      const link = await extractLink(
+        reader,
+        { dir, tablespaces },
+        { keepManifest: true, signal: options.signal, onProgress: options.progress },
+      );
       links.push(link);
-      const check = verifyDirectory(dir, link.manifest, { depth: options.depth, mayMiss: options.mayMiss, signal: options.signal, tablespaces: new Map(tablespaces.filter(({ linked }) => linked).map(({ oid, dir: at }) => [oid, at])) });
+      const check = verifyDirectory(dir, link.manifest, {
+        depth: options.depth,
+        mayMiss: options.mayMiss,
+        signal: options.signal,
+        tablespaces: new Map(tablespaces.filter(({ linked }) => linked).map(({ oid, dir: at }) => [oid, at])),
+      });
       check.catch(() => undefined);
       checks.push(check);
     }
@@ -188,22 +258,38 @@ async function stageLinks(chain: readonly BackupReader[], places: RestorePlaces,
 
 async function dropStaging(places: RestorePlaces): Promise<void> {
   await rm(places.staging, { recursive: true, force: true });
-  for (const place of places.tablespaces) if (place.staging !== '') await rm(place.staging, { recursive: true, force: true });
+  for (const place of places.tablespaces)
+    if (place.staging !== '') await rm(place.staging, { recursive: true, force: true });
 }
 
-async function finishTree(dir: string, tablespaces: ReadonlyMap<string, string>, owner: Owner | undefined, signal: AbortSignal | undefined): Promise<{ files: number; bytes: number }> {
+async function finishTree(
+  dir: string,
+  tablespaces: ReadonlyMap<string, string>,
+  owner: Owner | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ files: number; bytes: number }> {
   const tree = await readDataTree(dir, tablespaces);
   let bytes = 0;
-  await treatFiles(tree.files.map(({ full }) => ({ path: full, content: false, sync: true, ...(owner ? { owner } : {}) })), { signal, onSize: (size) => (bytes += size) });
+  await treatFiles(
+    tree.files.map(({ full }) => ({ path: full, content: false, sync: true, ...(owner ? { owner } : {}) })),
+    { signal, onSize: (size) => (bytes += size) },
+  );
   await finishDirectories(tree, { owner, sync: true });
   return { files: tree.files.length, bytes };
 }
 
-async function disableChecksums(dir: string, major: number, find: { dirs: readonly string[] }, warnings: string[]): Promise<void> {
+async function disableChecksums(
+  dir: string,
+  major: number,
+  find: { dirs: readonly string[] },
+  warnings: string[],
+): Promise<void> {
   const tool = await findPgTool('pg_checksums', major, find);
   // It refuses a cluster with a backup_label; the label is what makes recovery right, so it is only stepped around.
   await runTool({ command: tool.path, args: ['--disable', '--no-sync', '-D', dir] });
-  warnings.push('Page checksums were switched between the backups of this chain: they are off in the restored cluster.');
+  warnings.push(
+    'Page checksums were switched between the backups of this chain: they are off in the restored cluster.',
+  );
 }
 
 function fetchProgress(chain: readonly BackupReader[], onProgress: OnProgress | undefined): (bytes: number) => void {
@@ -215,9 +301,11 @@ function fetchProgress(chain: readonly BackupReader[], onProgress: OnProgress | 
   };
 }
 
-
 /** Plan, build and settle in one: for callers that have nothing to do in between. @throws like planPlaces, buildPhysical and settleBuild */
-export async function restorePhysical(options: Omit<BuildOptions, 'places'> & Pick<PlacesOptions, 'destination' | 'id' | 'tablespaceMap' | 'tablespaceRoot'>): Promise<BuiltCluster> {
+export async function restorePhysical(
+  options: Omit<BuildOptions, 'places'> &
+    Pick<PlacesOptions, 'destination' | 'id' | 'tablespaceMap' | 'tablespaceRoot'>,
+): Promise<BuiltCluster> {
   const last = options.chain.at(-1);
   if (!last) throw new ResurgoError('bug', 'A restore without a backup.');
   const places = await planPlaces({ ...options, mode: 'new', tablespaces: factsOf(last).tablespaces });

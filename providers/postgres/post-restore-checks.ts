@@ -60,7 +60,10 @@ async function extensionSchema(client: PgClient, name: string): Promise<string |
   await client.query(`create extension if not exists ${quoteIdent(name)} schema pg_catalog`).catch(async () => {
     throw new Error(`extension ${name} cannot be used`);
   });
-  const { rows } = await client.query<{ schema: string }>('select n.nspname::text as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1', [name]);
+  const { rows } = await client.query<{ schema: string }>(
+    'select n.nspname::text as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1',
+    [name],
+  );
   return rows[0] && quoteIdent(rows[0].schema);
 }
 
@@ -88,28 +91,41 @@ const numberOf = async (client: PgClient, sql: string, values: unknown[] = []): 
 async function countBothWays(client: PgClient, relation: Relation, label: string, findings: Findings): Promise<void> {
   const count = `select count(*) as n from ${relation.kind === 'r' || relation.kind === 'm' ? `only ${relation.name}` : relation.name}`;
   const sql = relation.kind === 'm' ? count.replace('only ', '') : count;
-  await client.query('set local enable_seqscan = on; set local enable_indexonlyscan = off; set local enable_indexscan = off; set local enable_bitmapscan = off');
+  await client.query(
+    'set local enable_seqscan = on; set local enable_indexonlyscan = off; set local enable_indexscan = off; set local enable_bitmapscan = off',
+  );
   const sequential = await numberOf(client, sql);
   findings.rows += sequential;
-  await client.query('set local enable_seqscan = off; set local enable_indexonlyscan = on; set local enable_indexscan = off; set local enable_bitmapscan = off');
+  await client.query(
+    'set local enable_seqscan = off; set local enable_indexonlyscan = on; set local enable_indexscan = off; set local enable_bitmapscan = off',
+  );
   const { rows: plan } = await client.query<{ 'QUERY PLAN': string }>(`explain ${sql}`);
   if (!plan.some((line) => line['QUERY PLAN'].includes('Index Only Scan'))) return;
   findings.done.add('index-only and sequential counts agree');
   const indexOnly = await numberOf(client, sql);
-  if (indexOnly !== sequential) findings.problems.push(`${label}: an index-only scan counts ${indexOnly} rows, a sequential scan ${sequential}`);
+  if (indexOnly !== sequential)
+    findings.problems.push(`${label}: an index-only scan counts ${indexOnly} rows, a sequential scan ${sequential}`);
 }
 
-async function checkDatabase(client: PgClient, name: string, options: ClusterCheckOptions, findings: Findings): Promise<void> {
+async function checkDatabase(
+  client: PgClient,
+  name: string,
+  options: ClusterCheckOptions,
+  findings: Findings,
+): Promise<void> {
   // Rolled back at the end: the extensions leave no trace in the restored database.
   await client.query('begin');
-  await client.query(`set local statement_timeout = 0; set local lock_timeout = '10s'; set local search_path = pg_catalog`);
+  await client.query(
+    `set local statement_timeout = 0; set local lock_timeout = '10s'; set local search_path = pg_catalog`,
+  );
   const schemas: Partial<Record<'pg_visibility' | 'amcheck', string>> = {};
   for (const extension of ['pg_visibility', 'amcheck'] as const) {
     await guarded(client, findings, `${name}: ${extension}`, async () => {
       const schema = await extensionSchema(client, extension);
       if (schema !== undefined) schemas[extension] = schema;
     });
-    if (schemas[extension] === undefined && findings.databases === 0) findings.warnings.push(`The server has no extension ${extension}; its checks were left out.`);
+    if (schemas[extension] === undefined && findings.databases === 0)
+      findings.warnings.push(`The server has no extension ${extension}; its checks were left out.`);
   }
   const { rows: relations } = await client.query<Relation>(relationsSql);
   for (const relation of relations) {
@@ -118,19 +134,27 @@ async function checkDatabase(client: PgClient, name: string, options: ClusterChe
     const { pg_visibility: visibility, amcheck } = schemas;
     if (visibility !== undefined) {
       await guarded(client, findings, label, async () => {
-        const wrong = await numberOf(client, `select (select count(*) from ${visibility}.pg_check_visible($1::oid::regclass)) + (select count(*) from ${visibility}.pg_check_frozen($1::oid::regclass)) as n`, [relation.oid]);
+        const wrong = await numberOf(
+          client,
+          `select (select count(*) from ${visibility}.pg_check_visible($1::oid::regclass)) + (select count(*) from ${visibility}.pg_check_frozen($1::oid::regclass)) as n`,
+          [relation.oid],
+        );
         findings.done.add('pg_check_visible and pg_check_frozen');
         if (wrong > 0) findings.problems.push(`${label}: the visibility map is wrong about ${wrong} rows`);
       });
     }
     if (amcheck !== undefined && options.depth === 'full') {
       await guarded(client, findings, label, async () => {
-        const { rows } = await client.query<{ msg: string }>(`select msg from ${amcheck}.verify_heapam($1::oid::regclass) limit 3`, [relation.oid]);
+        const { rows } = await client.query<{ msg: string }>(
+          `select msg from ${amcheck}.verify_heapam($1::oid::regclass) limit 3`,
+          [relation.oid],
+        );
         findings.done.add('verify_heapam');
         for (const { msg } of rows) findings.problems.push(`${label}: ${msg}`);
       });
     }
-    if (options.depth === 'full' && relation.kind !== 't') await guarded(client, findings, label, () => countBothWays(client, relation, label, findings));
+    if (options.depth === 'full' && relation.kind !== 't')
+      await guarded(client, findings, label, () => countBothWays(client, relation, label, findings));
     if (relation.kind !== 't') findings.tables += 1;
   }
   const { amcheck } = schemas;
@@ -139,7 +163,10 @@ async function checkDatabase(client: PgClient, name: string, options: ClusterChe
     for (const index of indexes) {
       options.signal?.throwIfAborted();
       await guarded(client, findings, `${name}: ${index.name}`, async () => {
-        await client.query(`select ${amcheck}.bt_index_check($1::oid::regclass, $2)`, [index.oid, options.depth === 'full']);
+        await client.query(`select ${amcheck}.bt_index_check($1::oid::regclass, $2)`, [
+          index.oid,
+          options.depth === 'full',
+        ]);
         findings.done.add(options.depth === 'full' ? 'bt_index_check (heapallindexed)' : 'bt_index_check');
       });
     }
@@ -154,18 +181,38 @@ async function checkDatabase(client: PgClient, name: string, options: ClusterChe
 export async function checkCluster(options: ClusterCheckOptions): Promise<ClusterCheck> {
   const { connection, signal } = options;
   const findings = new Findings();
-  const names = await withClient(connection, async (client) => {
-    const { rows } = await client.query<{ name: string }>('select datname::text as name from pg_database where datallowconn order by 1');
-    return rows.map(({ name }) => name);
-  }, { signal });
+  const names = await withClient(
+    connection,
+    async (client) => {
+      const { rows } = await client.query<{ name: string }>(
+        'select datname::text as name from pg_database where datallowconn order by 1',
+      );
+      return rows.map(({ name }) => name);
+    },
+    { signal },
+  );
   for (const [i, name] of names.entries()) {
     options.onProgress?.({ phase: 'check', note: `database ${name} (${i + 1} of ${names.length})` });
-    await withClient(connection, (client) => checkDatabase(client, name, options, findings), { database: name, signal });
+    await withClient(connection, (client) => checkDatabase(client, name, options, findings), {
+      database: name,
+      signal,
+    });
     findings.databases += 1;
   }
   if (findings.problems.length > 0) {
     const more = findings.problems.length > 5 ? ` and ${findings.problems.length - 5} more` : '';
-    throw new ResurgoError('restoreMismatch', `The restored cluster is damaged: ${findings.problems.slice(0, 5).join('; ')}${more}.`, { details: { problems: findings.problems.slice(0, 100) } });
+    throw new ResurgoError(
+      'restoreMismatch',
+      `The restored cluster is damaged: ${findings.problems.slice(0, 5).join('; ')}${more}.`,
+      { details: { problems: findings.problems.slice(0, 100) } },
+    );
   }
-  return { databases: findings.databases, names, tables: findings.tables, rows: options.depth === 'full' ? findings.rows : undefined, checks: [...findings.done], warnings: findings.warnings };
+  return {
+    databases: findings.databases,
+    names,
+    tables: findings.tables,
+    rows: options.depth === 'full' ? findings.rows : undefined,
+    checks: [...findings.done],
+    warnings: findings.warnings,
+  };
 }

@@ -15,12 +15,20 @@ export interface ClientOptions {
 /** pg's client with the parts of its inside that the replication protocol needs. */
 export type PgClient = pg.Client;
 
-const refusesTls = (error: unknown): boolean => /does not support SSL/.test(String((error as Error | undefined)?.message));
+const refusesTls = (error: unknown): boolean =>
+  /does not support SSL/.test(String((error as Error | undefined)?.message));
 const wantsTls = (error: unknown): boolean => (error as { code?: string } | undefined)?.code === '28000';
 
-async function connectOnce(connection: PostgresConnection, options: ClientOptions, tls: boolean | undefined): Promise<PgClient> {
+async function connectOnce(
+  connection: PostgresConnection,
+  options: ClientOptions,
+  tls: boolean | undefined,
+): Promise<PgClient> {
   const { replication, socket } = options;
-  const config = connection.clientConfig(options.database, { ...(tls === undefined ? {} : { tls }), ...(replication === undefined ? {} : { replication }) });
+  const config = connection.clientConfig(options.database, {
+    ...(tls === undefined ? {} : { tls }),
+    ...(replication === undefined ? {} : { replication }),
+  });
   const client = new pg.Client(socket && config.ssl === false ? { ...config, stream: socket } : config);
   // Without a listener the loss of an idle connection would end the process; a query in flight is rejected anyway.
   client.on('error', () => undefined);
@@ -53,7 +61,8 @@ export async function endClient(client: PgClient): Promise<void> {
 }
 
 export function throwIfCancelled(signal: AbortSignal | undefined, connection: PostgresConnection): void {
-  if (signal?.aborted) throw new ResurgoError('cancelled', `Cancelled the work at ${connection.redacted}.`, { cause: signal.reason });
+  if (signal?.aborted)
+    throw new ResurgoError('cancelled', `Cancelled the work at ${connection.redacted}.`, { cause: signal.reason });
 }
 
 /**
@@ -83,7 +92,11 @@ export async function openClient(connection: PostgresConnection, options: Client
 }
 
 /** Runs `fn` on a session of its own and ends it; an abort cuts it (`cancelled`). Other errors of `fn` pass through unchanged. */
-export async function withClient<T>(connection: PostgresConnection, fn: (client: PgClient) => Promise<T>, options: ClientOptions = {}): Promise<T> {
+export async function withClient<T>(
+  connection: PostgresConnection,
+  fn: (client: PgClient) => Promise<T>,
+  options: ClientOptions = {},
+): Promise<T> {
   const client = await openClient(connection, options);
   const abort = () => destroyClient(client);
   options.signal?.addEventListener('abort', abort, { once: true });

@@ -5,12 +5,25 @@ interface Named {
   readonly redacted: string;
 }
 
-const network = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EACCES']);
+const network = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  'EACCES',
+]);
 const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|ERR_TLS|ERR_SSL/;
 
 /** SQLSTATE or Node error code → our code. */
 function classify(code: string, message: string): ErrorCode | undefined {
-  if (network.has(code) || /Connection terminated|timeout expired|connection was closed/i.test(message)) return 'sourceUnreachable';
+  if (network.has(code) || /Connection terminated|timeout expired|connection was closed/i.test(message))
+    return 'sourceUnreachable';
   if (/^08|^57P0|^53300$/.test(code)) return 'sourceUnreachable';
   if (/^28|^42501$/.test(code) || /password must be a string|SASL/i.test(message)) return 'sourceDenied';
   if (certificate.test(code) || /does not support SSL|establishing an SSL/.test(message)) return 'sourceDenied';
@@ -33,20 +46,37 @@ const hints: Partial<Record<string, string>> = {
  * @param what what was being done, for example `reading the facts of the server`
  * @param fallback code for what is not recognised; default `dumpFailed`
  */
-export function mapPostgresError(error: unknown, what: string, connection?: Named, fallback: ErrorCode = 'dumpFailed'): ResurgoError {
+export function mapPostgresError(
+  error: unknown,
+  what: string,
+  connection?: Named,
+  fallback: ErrorCode = 'dumpFailed',
+): ResurgoError {
   if (error instanceof ResurgoError) return error;
-  const raw = error as { code?: unknown; message?: unknown; detail?: unknown; hint?: unknown; name?: unknown; errors?: unknown };
+  const raw = error as {
+    code?: unknown;
+    message?: unknown;
+    detail?: unknown;
+    hint?: unknown;
+    name?: unknown;
+    errors?: unknown;
+  };
   // `connect` to a name with several addresses fails with an AggregateError that has an empty message.
   const inner = Array.isArray(raw.errors) ? (raw.errors[0] as { message?: unknown } | undefined) : undefined;
   const code = typeof raw.code === 'string' ? raw.code : '';
   const message = String(raw.message || inner?.message || error);
   const at = connection ? ` (${connection.redacted})` : '';
-  if (raw.name === 'AbortError') return new ResurgoError('cancelled', `Cancelled while ${what}${at}.`, { cause: error });
+  if (raw.name === 'AbortError')
+    return new ResurgoError('cancelled', `Cancelled while ${what}${at}.`, { cause: error });
   const detail = typeof raw.detail === 'string' && raw.detail ? ` ${raw.detail}` : '';
   const serverHint = typeof raw.hint === 'string' && raw.hint ? raw.hint : undefined;
   const hint = hints[code] ?? serverHint;
-  return new ResurgoError(classify(code, message) ?? fallback, `Failed while ${what}${at}: ${message}.${detail}`.replace(/\.\.$/, '.'), {
-    cause: error,
-    details: { ...(code ? { sqlState: code } : {}), ...(hint === undefined ? {} : { hint }) },
-  });
+  return new ResurgoError(
+    classify(code, message) ?? fallback,
+    `Failed while ${what}${at}: ${message}.${detail}`.replace(/\.\.$/, '.'),
+    {
+      cause: error,
+      details: { ...(code ? { sqlState: code } : {}), ...(hint === undefined ? {} : { hint }) },
+    },
+  );
 }

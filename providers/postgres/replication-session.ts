@@ -42,7 +42,7 @@ const copyInChunk = 256 * 1024;
 
 /**
  * A physical replication connection. `pg` does address, TLS and login; from then on this reads the socket itself, because
- * the driver's parser copies and wraps every 32 KiB message (see docs/adr/0004-receive-path.md).
+ * the driver's parser copies and wraps every 32 KiB message (see docs/adr/0005-base-backup.md).
  */
 export class ReplicationSession {
   readonly #client: PgClient;
@@ -54,7 +54,12 @@ export class ReplicationSession {
   #fail: ((error: Error) => void) | undefined;
   readonly #abort: () => void;
 
-  private constructor(client: PgClient, bulk: BulkSocket | undefined, connection: PostgresConnection, signal: AbortSignal | undefined) {
+  private constructor(
+    client: PgClient,
+    bulk: BulkSocket | undefined,
+    connection: PostgresConnection,
+    signal: AbortSignal | undefined,
+  ) {
     this.#client = client;
     this.#connection = connection;
     this.#signal = signal;
@@ -63,7 +68,9 @@ export class ReplicationSession {
     if (bulk?.socket === this.#socket) bulk.takeOver((chunk) => this.#receive(chunk));
     else this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     this.#socket.on('error', (error) => this.#broken(error));
-    this.#socket.on('close', () => this.#broken(Object.assign(new Error('Connection terminated unexpectedly'), { code: 'ECONNRESET' })));
+    this.#socket.on('close', () =>
+      this.#broken(Object.assign(new Error('Connection terminated unexpectedly'), { code: 'ECONNRESET' })),
+    );
     this.#abort = () => void this.#cancel();
     signal?.addEventListener('abort', this.#abort, { once: true });
   }
@@ -71,7 +78,11 @@ export class ReplicationSession {
   /** @throws sourceUnreachable, sourceDenied, cancelled */
   static async open(connection: PostgresConnection, signal?: AbortSignal): Promise<ReplicationSession> {
     let bulk: BulkSocket | undefined;
-    const client = await openClient(connection, { replication: 'true', signal, socket: () => (bulk = new BulkSocket()).socket });
+    const client = await openClient(connection, {
+      replication: 'true',
+      signal,
+      socket: () => (bulk = new BulkSocket()).socket,
+    });
     return new ReplicationSession(client, bulk, connection, signal);
   }
 
@@ -94,23 +105,43 @@ export class ReplicationSession {
           },
           message: (type, body) => {
             switch (type) {
-              case 'T': names = parseRowNames(body); set += 1; return;
+              case 'T':
+                names = parseRowNames(body);
+                set += 1;
+                return;
               case 'D': {
                 const row = Object.fromEntries(parseDataRow(body).map((value, i) => [names[i] ?? String(i), value]));
                 rows.push(row);
                 handlers.onRow?.(row, set);
                 return;
               }
-              case 'E': error = new ServerError(parseFields(body)); return;
-              case 'N': handlers.onNotice?.(parseFields(body)); return;
-              case 'G': this.#sendCopyIn(handlers.copyIn).catch(reject); return;
+              case 'E':
+                error = new ServerError(parseFields(body));
+                return;
+              case 'N':
+                handlers.onNotice?.(parseFields(body));
+                return;
+              case 'G':
+                this.#sendCopyIn(handlers.copyIn).catch(reject);
+                return;
               case 'H':
                 if (handlers.idleTimeoutMs !== undefined) {
-                  idle = setTimeout(() => this.#socket.destroy(Object.assign(new Error(`The server sent nothing for ${handlers.idleTimeoutMs} ms`), { code: 'ETIMEDOUT' })), handlers.idleTimeoutMs);
+                  idle = setTimeout(
+                    () =>
+                      this.#socket.destroy(
+                        Object.assign(new Error(`The server sent nothing for ${handlers.idleTimeoutMs} ms`), {
+                          code: 'ETIMEDOUT',
+                        }),
+                      ),
+                    handlers.idleTimeoutMs,
+                  );
                 }
                 return;
               // The backend says why it goes and then goes: an error that no ReadyForQuery follows is settled by `close`.
-              case 'Z': if (error) reject(error); else resolve(); return;
+              case 'Z':
+                if (error) reject(error);
+                else resolve();
+                return;
             }
           },
         });
@@ -140,7 +171,10 @@ export class ReplicationSession {
     }
     if (!pending) return;
     this.#socket.pause();
-    pending.then(() => this.#socket.resume(), (error: unknown) => this.#broken(error as Error));
+    pending.then(
+      () => this.#socket.resume(),
+      (error: unknown) => this.#broken(error as Error),
+    );
   }
 
   #broken(error: Error): void {

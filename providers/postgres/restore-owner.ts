@@ -15,7 +15,10 @@ async function nearest(path: string): Promise<Owner> {
 
 async function postgresUser(): Promise<Owner | undefined> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '');
-  const fields = passwd.split('\n').map((line) => line.split(':')).find(([name]) => name === 'postgres');
+  const fields = passwd
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find(([name]) => name === 'postgres');
   return fields ? { uid: Number(fields[2]), gid: Number(fields[3]) } : undefined;
 }
 
@@ -29,9 +32,13 @@ export async function restoreOwner(destination: string, given?: Owner): Promise<
   const existing = given ?? (await nearest(destination));
   const owner = existing.uid === 0 ? await postgresUser() : { uid: existing.uid, gid: existing.gid };
   if (!owner) {
-    throw new ResurgoError('restoreFailed', `${destination} would belong to root, as which PostgreSQL does not run, and there is no user postgres.`, {
-      details: { hint: 'Create the directory, give it to the user who runs the server (chown), and try again.' },
-    });
+    throw new ResurgoError(
+      'restoreFailed',
+      `${destination} would belong to root, as which PostgreSQL does not run, and there is no user postgres.`,
+      {
+        details: { hint: 'Create the directory, give it to the user who runs the server (chown), and try again.' },
+      },
+    );
   }
   return owner;
 }

@@ -59,7 +59,8 @@ export async function contentOf(path: string): Promise<string[] | undefined> {
 /** Whether something is mounted here, another file system or a bind mount: such a directory cannot be renamed. */
 export async function isMountPoint(path: string): Promise<boolean> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  const unescape = (text: string): string =>
+    text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
   if (mounts.split('\n').some((line) => unescape(line.split(' ')[4] ?? '') === path)) return true;
   try {
     const [own, parent] = await Promise.all([stat(path), stat(join(path, '..'))]);
@@ -82,12 +83,22 @@ async function locationOf(facts: TablespaceFacts, options: PlacesOptions): Promi
 async function assertLocation(facts: TablespaceFacts, location: string, options: PlacesOptions): Promise<void> {
   const about = `Tablespace ${facts.oid} (was ${facts.path})`;
   const hint = `Give a new, empty directory for it: --tablespace ${facts.oid}=/new/path.`;
-  if (!isAbsolute(location)) throw new ResurgoError('inputInvalid', `${about} cannot go to ${location}: the path is not absolute.`, { details: { hint } });
+  if (!isAbsolute(location))
+    throw new ResurgoError('inputInvalid', `${about} cannot go to ${location}: the path is not absolute.`, {
+      details: { hint },
+    });
   const inside = `${resolve(location)}/`.startsWith(`${resolve(options.destination)}/`);
-  if (inside) throw new ResurgoError('inputInvalid', `${about} cannot go to ${location}: it lies inside the data directory.`, { details: { hint } });
+  if (inside)
+    throw new ResurgoError('inputInvalid', `${about} cannot go to ${location}: it lies inside the data directory.`, {
+      details: { hint },
+    });
   const content = await contentOf(location);
   if (options.mode === 'new' && content !== undefined && content.length > 0) {
-    throw new ResurgoError('destinationNotEmpty', `${about} would go to ${location}, which is not empty (${content.slice(0, 3).join(', ')}).`, { details: { hint } });
+    throw new ResurgoError(
+      'destinationNotEmpty',
+      `${about} would go to ${location}, which is not empty (${content.slice(0, 3).join(', ')}).`,
+      { details: { hint } },
+    );
   }
 }
 
@@ -97,15 +108,25 @@ async function assertLocation(facts: TablespaceFacts, location: string, options:
  */
 export async function planPlaces(options: PlacesOptions): Promise<RestorePlaces> {
   const { id, mode } = options;
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id)) throw new ResurgoError('inputInvalid', `${JSON.stringify(id)} is no id for a restore.`);
-  if (!isAbsolute(options.destination)) throw new ResurgoError('inputInvalid', `The destination ${options.destination} is not an absolute path.`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id))
+    throw new ResurgoError('inputInvalid', `${JSON.stringify(id)} is no id for a restore.`);
+  if (!isAbsolute(options.destination))
+    throw new ResurgoError('inputInvalid', `The destination ${options.destination} is not an absolute path.`);
   const destination = await throughLink(resolve(options.destination));
   if (destination === '/') throw new ResurgoError('inputInvalid', 'The root directory is no destination.');
   const content = await contentOf(destination);
   if (mode === 'new' && content !== undefined && content.length > 0) {
-    throw new ResurgoError('destinationNotEmpty', `${destination} is not empty (${content.slice(0, 3).join(', ')}${content.length > 3 ? ', …' : ''}).`);
+    throw new ResurgoError(
+      'destinationNotEmpty',
+      `${destination} is not empty (${content.slice(0, 3).join(', ')}${content.length > 3 ? ', …' : ''}).`,
+    );
   }
-  if (mode === 'in-place' && content === undefined) throw new ResurgoError('destinationNotEmpty', `${destination} does not exist, so there is nothing to replace in place.`, { details: { hint: 'Use --mode beside --to for a new directory.' } });
+  if (mode === 'in-place' && content === undefined)
+    throw new ResurgoError(
+      'destinationNotEmpty',
+      `${destination} does not exist, so there is nothing to replace in place.`,
+      { details: { hint: 'Use --mode beside --to for a new directory.' } },
+    );
   const mounted = await isMountPoint(destination);
   const work = mounted ? join(destination, `.resurgo-${id}`) : `${destination}.resurgo-${id}`;
   const tablespaces: TablespacePlace[] = [];
@@ -115,11 +136,14 @@ export async function planPlaces(options: PlacesOptions): Promise<RestorePlaces>
     const within = !isAbsolute(facts.path) && location === facts.path;
     if (!within) await assertLocation(facts, location, { ...options, destination });
     const other = taken.get(resolve(location));
-    if (other !== undefined) throw new ResurgoError('inputInvalid', `The tablespaces ${other} and ${facts.oid} would both go to ${location}.`);
+    if (other !== undefined)
+      throw new ResurgoError('inputInvalid', `The tablespaces ${other} and ${facts.oid} would both go to ${location}.`);
     taken.set(resolve(location), facts.oid);
     const own = join(location, `.resurgo-${id}`);
     tablespaces.push({
-      oid: facts.oid, stream: facts.stream, location,
+      oid: facts.oid,
+      stream: facts.stream,
+      location,
       build: within ? join(work, location) : join(own, 'new'),
       staging: within ? '' : join(own, 'links'),
     });

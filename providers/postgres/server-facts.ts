@@ -41,9 +41,22 @@ export interface ServerFacts {
 }
 
 interface FactsRow {
-  system_id: string; version_num: string; version: string; in_recovery: boolean; timeline: number; lsn: string | null;
-  checksums: string; block_size: string; wal_segment_bytes: string; wal_level: string; summarize_wal: string | null;
-  keep_time: string | null; data_directory: string | null; role: string; can_replicate: boolean; superuser: boolean;
+  system_id: string;
+  version_num: string;
+  version: string;
+  in_recovery: boolean;
+  timeline: number;
+  lsn: string | null;
+  checksums: string;
+  block_size: string;
+  wal_segment_bytes: string;
+  wal_level: string;
+  summarize_wal: string | null;
+  keep_time: string | null;
+  data_directory: string | null;
+  role: string;
+  can_replicate: boolean;
+  superuser: boolean;
 }
 
 // Settings are read from pg_settings: it leaves out what the role may not see, where SHOW would fail.
@@ -78,7 +91,9 @@ select oid::text as oid, spcname::text as name, pg_tablespace_location(oid) as p
 from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by oid`;
 
 async function readFacts(client: PgClient): Promise<ServerFacts> {
-  const { rows: [row] } = await client.query<FactsRow>(factsSql);
+  const {
+    rows: [row],
+  } = await client.query<FactsRow>(factsSql);
   if (!row) throw new Error('The server answered no facts');
   const { rows: databases } = await client.query<{ name: string; bytes: string | null }>(databasesSql);
   const { rows: tablespaces } = await client.query<{ oid: string; name: string; path: string }>(tablespacesSql);
@@ -113,11 +128,15 @@ async function readFacts(client: PgClient): Promise<ServerFacts> {
  * @throws sourceUnreachable, sourceDenied, cancelled
  */
 export async function serverFacts(connection: PostgresConnection, signal?: AbortSignal): Promise<ServerFacts> {
-  return withClient(connection, async (client) => {
-    try {
-      return await readFacts(client);
-    } catch (error) {
-      throw mapPostgresError(error, 'reading the facts of the server', connection, 'sourceUnreachable');
-    }
-  }, { signal });
+  return withClient(
+    connection,
+    async (client) => {
+      try {
+        return await readFacts(client);
+      } catch (error) {
+        throw mapPostgresError(error, 'reading the facts of the server', connection, 'sourceUnreachable');
+      }
+    },
+    { signal },
+  );
 }

@@ -22,7 +22,8 @@ export interface SwapJournal {
 }
 
 /** Beside the data directory; inside when that is a mount point. */
-export const journalPath = (destination: string, mounted: boolean): string => (mounted ? join(destination, '.resurgo-swap.json') : `${destination}.resurgo-swap.json`);
+export const journalPath = (destination: string, mounted: boolean): string =>
+  mounted ? join(destination, '.resurgo-swap.json') : `${destination}.resurgo-swap.json`;
 
 export async function writeJournal(path: string, journal: SwapJournal): Promise<void> {
   const temporary = join(dirname(path), `${basename(path)}.new`);
@@ -47,12 +48,14 @@ export async function readJournal(path: string): Promise<SwapJournal | undefined
     throw error;
   }
   try {
-    const journal = JSON.parse(text) as SwapJournal;
-    if (journal.format === 1 && Array.isArray(journal.operations)) return journal;
+    const journal = JSON.parse(text) as SwapJournal & { readonly format: number };
+    if (journal.format === (1 as number) && Array.isArray(journal.operations)) return journal;
   } catch {
     // Falls through: it is written atomically, so this was not us.
   }
-  throw new ResurgoError('outcomeUnknown', `The swap journal ${path} cannot be understood.`, { details: { hint: 'A newer Resurgo, or a person, wrote it. Look at it before the next restore.' } });
+  throw new ResurgoError('outcomeUnknown', `The swap journal ${path} cannot be understood.`, {
+    details: { hint: 'A newer Resurgo, or a person, wrote it. Look at it before the next restore.' },
+  });
 }
 
 export async function removeJournal(path: string): Promise<void> {

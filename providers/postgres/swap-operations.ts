@@ -22,7 +22,12 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-const stuck = (message: string): ResurgoError => new ResurgoError('outcomeUnknown', message, { details: { hint: 'Somebody moved these directories by hand. Nothing more was changed; put them back as the swap journal says and try again.' } });
+const stuck = (message: string): ResurgoError =>
+  new ResurgoError('outcomeUnknown', message, {
+    details: {
+      hint: 'Somebody moved these directories by hand. Nothing more was changed; put them back as the swap journal says and try again.',
+    },
+  });
 
 async function move(from: string, to: string): Promise<void> {
   const [source, target] = [await exists(from), await exists(to)];
@@ -48,45 +53,57 @@ export async function replaceLink(path: string, target: string): Promise<void> {
 }
 
 async function makeDirectory(path: string, owner: { uid: number; gid: number }): Promise<void> {
-  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
+  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   });
   if (process.getuid?.() === 0) await chown(path, owner.uid, owner.gid);
   await syncDirectory(dirname(path));
 }
 
 async function removeDirectory(path: string): Promise<void> {
-  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
+  await rmdir(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   });
   await syncDirectory(dirname(path));
 }
 
 export async function perform(operation: SwapOperation): Promise<void> {
   switch (operation.kind) {
-    case 'rename': return move(operation.from, operation.to);
-    case 'link': return replaceLink(operation.path, operation.target);
-    case 'mkdir': return makeDirectory(operation.path, operation);
-    case 'rmdir': return removeDirectory(operation.path);
+    case 'rename':
+      return move(operation.from, operation.to);
+    case 'link':
+      return replaceLink(operation.path, operation.target);
+    case 'mkdir':
+      return makeDirectory(operation.path, operation);
+    case 'rmdir':
+      return removeDirectory(operation.path);
   }
 }
 
 export async function undo(operation: SwapOperation): Promise<void> {
   switch (operation.kind) {
-    case 'rename': return move(operation.to, operation.from);
-    case 'link': return replaceLink(operation.path, operation.was);
-    case 'mkdir': return removeDirectory(operation.path);
-    case 'rmdir': return makeDirectory(operation.path, operation);
+    case 'rename':
+      return move(operation.to, operation.from);
+    case 'link':
+      return replaceLink(operation.path, operation.was);
+    case 'mkdir':
+      return removeDirectory(operation.path);
+    case 'rmdir':
+      return makeDirectory(operation.path, operation);
   }
 }
 
 /** Only meaningful when no later operation of its list was done. */
 async function isDone(operation: SwapOperation): Promise<boolean> {
   switch (operation.kind) {
-    case 'rename': return (await exists(operation.to)) && !(await exists(operation.from));
-    case 'link': return (await readlink(operation.path).catch(() => undefined)) === operation.target;
-    case 'mkdir': return exists(operation.path);
-    case 'rmdir': return !(await exists(operation.path));
+    case 'rename':
+      return (await exists(operation.to)) && !(await exists(operation.from));
+    case 'link':
+      return (await readlink(operation.path).catch(() => undefined)) === operation.target;
+    case 'mkdir':
+      return exists(operation.path);
+    case 'rmdir':
+      return !(await exists(operation.path));
   }
 }
 
@@ -95,6 +112,7 @@ async function isDone(operation: SwapOperation): Promise<boolean> {
  * after the last rename the destination is the new cluster.
  */
 export async function countDone(operations: readonly SwapOperation[]): Promise<number> {
-  for (let count = operations.length; count > 0; count--) if (await isDone(operations[count - 1] as SwapOperation)) return count;
+  for (let count = operations.length; count > 0; count--)
+    if (await isDone(operations[count - 1] as SwapOperation)) return count;
   return 0;
 }

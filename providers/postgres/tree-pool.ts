@@ -1,12 +1,20 @@
+import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { FileJob, FileResult } from './tree-worker.ts';
+import { mapBounded } from '../repository/bounded.ts';
+import { pathBytes } from '../vault/tar-path.ts';
+import { treatFile, treatJobs } from './tree-file.ts';
+import type { FileJob, FileResult } from './tree-file.ts';
 
-/** More threads than cores: while one waits for fsync another computes. */
-const defaultThreads = Math.min(8, availableParallelism() * 2);
+/** One more than cores: while one waits for fsync another computes. */
+const defaultThreads = availableParallelism() + 1;
+/** Up to so many bytes are hashed on the calling thread, between other events: a thread costs 50 ms to start. */
+const inlineBytes = 64 * 1024 * 1024;
 const batchFiles = 16;
 const batchBytes = 16 * 1024 * 1024;
+/** Syncs that run side by side; the file system gathers them into fewer commits. */
+const syncs = 8;
 
 export interface TreatOptions {
   readonly threads?: number;
@@ -36,49 +44,112 @@ function batches(jobs: readonly FileJob[]): FileJob[][] {
   return result;
 }
 
+/** Without reading: by the asynchronous calls of Node, no thread of our own. */
+async function treatUnread(job: FileJob): Promise<FileResult> {
+  try {
+    if (!job.sync) return treatFile(job);
+    const handle = await open(pathBytes(job.path), 'r');
+    try {
+      const { size } = await handle.stat();
+      if (job.owner) await handle.chown(job.owner.uid, job.owner.gid);
+      await handle.sync();
+      const problem =
+        job.expected && size !== job.expected.size
+          ? `${job.expected.path} has ${size} bytes, the manifest says ${job.expected.size}`
+          : undefined;
+      return problem === undefined ? { size } : { size, problem };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return { error: { code: code ?? '', message } };
+  }
+}
+
+type Treat = (batch: readonly FileJob[]) => Promise<readonly FileResult[]>;
+
+const inline: Treat = async (batch) => {
+  await new Promise((resolve) => setImmediate(resolve));
+  return treatJobs(batch);
+};
+
+/** A thread that treats batches. */
+class FileThread {
+  readonly #worker = new Worker(
+    new URL(import.meta.url.endsWith('.ts') ? './tree-worker.ts' : './tree-worker.js', import.meta.url),
+  );
+  #failure: Error | undefined;
+
+  constructor() {
+    this.#worker.on('error', (error: Error) => (this.#failure = error));
+  }
+
+  readonly treat: Treat = (batch) =>
+    new Promise((resolve, reject) => {
+      const fail = (): void => reject(this.#failure ?? new Error('The file thread ended.'));
+      this.#worker.once('exit', fail);
+      this.#worker.once('message', (message: readonly FileResult[]) => {
+        this.#worker.off('exit', fail);
+        resolve(message);
+      });
+      this.#worker.postMessage(batch);
+    });
+
+  end(): Promise<unknown> {
+    return this.#worker.terminate();
+  }
+}
+
 /**
- * Treats files on several threads (their own cores for checksums, and fsyncs side by side).
+ * Treats files: checksums on several threads where there is much to read, ownership and fsync side by side.
  * @returns what was found wrong with the content
- * @throws restoreFailed, destinationSpace (system call failed), cancelled
+ * @throws restoreFailed, destinationSpace (a system call failed), cancelled
  */
 export async function treatFiles(jobs: readonly FileJob[], options: TreatOptions = {}): Promise<string[]> {
-  const queue = batches(jobs);
-  const problems: string[] = [];
-  const workers: Worker[] = [];
   const { signal } = options;
-  const drain = async (): Promise<void> => {
-    const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './tree-worker.ts' : './tree-worker.js', import.meta.url), { execArgv: [] });
-    workers.push(worker);
-    let failure: Error | undefined;
-    worker.on('error', (error: Error) => (failure = error));
+  const problems: string[] = [];
+  const take = (batch: readonly FileJob[], results: readonly FileResult[], again = false): void => {
+    for (const [i, result] of results.entries()) {
+      if (result.size !== undefined && !again) options.onSize?.(result.size);
+      if (result.problem !== undefined) problems.push(result.problem);
+      if (!result.error) continue;
+      const full = result.error.code === 'ENOSPC' || result.error.code === 'EDQUOT';
+      throw new ResurgoError(full ? 'destinationSpace' : 'restoreFailed', `${batch[i]?.path}: ${result.error.message}`);
+    }
+    if (!again) options.onProgress?.(batch.reduce((sum, job) => sum + bytesOf(job), 0));
+  };
+  const assertGoing = (): void => {
+    if (signal?.aborted)
+      throw new ResurgoError('cancelled', 'Cancelled while files were checked and synced.', { cause: signal.reason });
+  };
+  const reads = (job: FileJob): boolean => job.content && job.expected !== undefined;
+  const read = jobs.filter(reads);
+  const inlined = read.reduce((sum, job) => sum + bytesOf(job), 0) <= inlineBytes;
+  // A sync on the calling thread would stop everything else: it follows below.
+  const queue = batches(inlined ? read.map(({ owner: _owner, ...job }) => ({ ...job, sync: false })) : read);
+  const drain = async (treat: Treat): Promise<void> => {
     for (let batch = queue.shift(); batch; batch = queue.shift()) {
-      if (signal?.aborted) throw new ResurgoError('cancelled', 'Cancelled while files were checked and synced.', { cause: signal.reason });
-      const results = await new Promise<readonly FileResult[]>((resolve, reject) => {
-        const fail = (): void => reject(failure ?? new Error('The file thread ended.'));
-        if (failure) return fail();
-        worker.once('exit', fail);
-        worker.once('message', (message: readonly FileResult[]) => {
-          worker.off('exit', fail);
-          resolve(message);
-        });
-        worker.postMessage(batch);
-      });
-      for (const [i, result] of results.entries()) {
-        if (result.size !== undefined) options.onSize?.(result.size);
-        if (result.problem !== undefined) problems.push(result.problem);
-        if (result.error) {
-          const full = result.error.code === 'ENOSPC' || result.error.code === 'EDQUOT';
-          throw new ResurgoError(full ? 'destinationSpace' : 'restoreFailed', `${batch[i]?.path}: ${result.error.message}`);
-        }
-      }
-      options.onProgress?.(batch.reduce((sum, job) => sum + bytesOf(job), 0));
+      assertGoing();
+      take(batch, await treat(batch));
     }
   };
+  const threads: FileThread[] = [];
   try {
-    await Promise.all(Array.from({ length: Math.min(options.threads ?? defaultThreads, queue.length) }, drain));
+    if (inlined) await drain(inline);
+    else {
+      for (let i = Math.min(options.threads ?? defaultThreads, queue.length); i > 0; i--)
+        threads.push(new FileThread());
+      await Promise.all(threads.map((thread) => drain(thread.treat)));
+    }
   } finally {
     queue.length = 0;
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await Promise.all(threads.map((thread) => thread.end()));
   }
+  const rest = jobs.filter((job) => !reads(job) || (inlined && (job.sync || job.owner !== undefined)));
+  await mapBounded(rest, syncs, async (job) => {
+    assertGoing();
+    take([job], [await treatUnread(job)], reads(job));
+  });
   return problems;
 }

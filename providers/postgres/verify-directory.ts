@@ -3,7 +3,7 @@ import type { BackupManifest } from './backup-manifest.ts';
 import { finishDirectories, readDataTree } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { treatFiles } from './tree-pool.ts';
-import type { FileJob } from './tree-worker.ts';
+import type { FileJob } from './tree-file.ts';
 
 export interface VerifyDirectoryOptions {
   /** Oid → directory that holds the tablespace (the one with `PG_18_…` in it). */
@@ -24,7 +24,8 @@ export interface VerifyDirectoryOptions {
 
 /** Unlisted by PostgreSQL, or written by those who prepare a restore; the same set as pg_verifybackup's. */
 const ignored = (path: string): boolean =>
-  path.startsWith('pg_wal/') || ['backup_manifest', 'postgresql.auto.conf', 'recovery.signal', 'standby.signal'].includes(path);
+  path.startsWith('pg_wal/') ||
+  ['backup_manifest', 'postgresql.auto.conf', 'recovery.signal', 'standby.signal'].includes(path);
 
 /**
  * What pg_verifybackup does for a plain data directory: every file of the manifest is there with its size and checksum, and no other
@@ -32,7 +33,11 @@ const ignored = (path: string): boolean =>
  * @returns number of files compared
  * @throws restoreMismatch with the first problems named
  */
-export async function verifyDirectory(dir: string, manifest: BackupManifest, options: VerifyDirectoryOptions = {}): Promise<number> {
+export async function verifyDirectory(
+  dir: string,
+  manifest: BackupManifest,
+  options: VerifyDirectoryOptions = {},
+): Promise<number> {
   const { owner, sync = false, mayMiss, depth = 'content' } = options;
   const tree = await readDataTree(dir, options.tablespaces);
   const problems: string[] = [];
@@ -43,16 +48,31 @@ export async function verifyDirectory(dir: string, manifest: BackupManifest, opt
     const expected = manifest.files.get(path);
     if (!expected && !ignored(path)) problems.push(`${path} is not in the manifest`);
     const check = expected && path !== 'postgresql.auto.conf';
-    jobs.push({ path: full, content: depth === 'content', sync, ...(check ? { expected } : {}), ...(owner ? { owner } : {}) });
+    jobs.push({
+      path: full,
+      content: depth === 'content',
+      sync,
+      ...(check ? { expected } : {}),
+      ...(owner ? { owner } : {}),
+    });
   }
-  for (const path of manifest.files.keys()) if (!seen.has(path) && !mayMiss?.(path)) problems.push(`${path} is missing`);
+  for (const path of manifest.files.keys())
+    if (!seen.has(path) && !mayMiss?.(path)) problems.push(`${path} is missing`);
   const work = jobs.filter((job) => job.expected !== undefined || job.sync || job.owner !== undefined);
-  problems.push(...(await treatFiles(work, {
-    signal: options.signal, onProgress: options.onProgress, ...(options.concurrency === undefined ? {} : { threads: options.concurrency }),
-  })));
+  problems.push(
+    ...(await treatFiles(work, {
+      signal: options.signal,
+      onProgress: options.onProgress,
+      ...(options.concurrency === undefined ? {} : { threads: options.concurrency }),
+    })),
+  );
   if (problems.length > 0) {
     const more = problems.length > 5 ? ` and ${problems.length - 5} more` : '';
-    throw new ResurgoError('restoreMismatch', `${dir} is not what its backup_manifest says: ${problems.slice(0, 5).join('; ')}${more}.`, { details: { problems: problems.slice(0, 100) } });
+    throw new ResurgoError(
+      'restoreMismatch',
+      `${dir} is not what its backup_manifest says: ${problems.slice(0, 5).join('; ')}${more}.`,
+      { details: { problems: problems.slice(0, 100) } },
+    );
   }
   await finishDirectories(tree, { owner, sync });
   return manifest.files.size;

@@ -29,14 +29,20 @@ export function emptyVisibilityPage(blockSize: number): Buffer {
 }
 
 async function listDirectories(path: string): Promise<string[]> {
-  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+  const entries = await readdir(path, { withFileTypes: true }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   });
   return entries.filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
 }
 
-async function rewrite(path: string, segment: number, page: Buffer, sum: number, options: VisibilityMapOptions): Promise<void> {
+async function rewrite(
+  path: string,
+  segment: number,
+  page: Buffer,
+  sum: number,
+  options: VisibilityMapOptions,
+): Promise<void> {
   const { blockSize } = options;
   const handle = await open(path, 'r+');
   try {
@@ -79,7 +85,11 @@ export async function clearVisibilityMaps(dataDir: string, options: VisibilityMa
       try {
         await rewrite(join(directory, name), Number(match[1] ?? 0), page, sum, options);
       } catch (error) {
-        throw new ResurgoError('restoreFailed', `The visibility map ${join(directory, name)} could not be emptied: ${(error as Error).message}`, { cause: error });
+        throw new ResurgoError(
+          'restoreFailed',
+          `The visibility map ${join(directory, name)} could not be emptied: ${(error as Error).message}`,
+          { cause: error },
+        );
       }
       files += 1;
     }

@@ -17,7 +17,7 @@ export const copyDone: Buffer = frame('c', Buffer.alloc(0));
 
 export function parseFields(body: Buffer): WireFields {
   const fields: Partial<Record<string, string>> = {};
-  for (let at = 0; at < body.length && body[at] !== 0; ) {
+  for (let at = 0; at < body.length && body[at] !== 0;) {
     const end = body.indexOf(0, at + 1);
     if (end < 0) break;
     fields[String.fromCharCode(body[at] as number)] = body.toString('utf8', at + 1, end);

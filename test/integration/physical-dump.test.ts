@@ -16,7 +16,9 @@ import { takePhysical } from '../support/physical-backup.ts';
 /** Counts and drops; `onBytes` runs while data flows. */
 function nullWriter(onBytes?: (total: number) => Promise<void> | void): BackupWriter & { streams: string[] } {
   const writer = {
-    sourceBytes: 0, storedBytes: 0, streams: [] as string[],
+    sourceBytes: 0,
+    storedBytes: 0,
+    streams: [] as string[],
     openStream(name: string) {
       writer.streams.push(name);
       return {
@@ -33,11 +35,21 @@ function nullWriter(onBytes?: (total: number) => Promise<void> | void): BackupWr
 }
 
 const dump = (server: PostgresServer, extra: Partial<Parameters<typeof dumpPhysical>[0]> = {}) =>
-  dumpPhysical({ connection: resolveConnection(server.url()), writer: nullWriter(), checkpoint: 'fast', label: `it's "a" \\ test`, ...extra });
+  dumpPhysical({
+    connection: resolveConnection(server.url()),
+    writer: nullWriter(),
+    checkpoint: 'fast',
+    label: `it's "a" \\ test`,
+    ...extra,
+  });
 
-const walsenders = (server: PostgresServer) => server.sql<{ n: number }>('postgres', `select count(*)::int n from pg_stat_activity where backend_type = 'walsender'`).then(([row]) => row?.n);
+const walsenders = (server: PostgresServer) =>
+  server
+    .sql<{ n: number }>('postgres', `select count(*)::int n from pg_stat_activity where backend_type = 'walsender'`)
+    .then(([row]) => row?.n);
 async function eventually(look: () => Promise<boolean>): Promise<void> {
-  for (const until = Date.now() + 20_000; !(await look()); await new Promise((resolve) => setTimeout(resolve, 50))) if (Date.now() > until) throw new Error('it did not happen within 20 s');
+  for (const until = Date.now() + 20_000; !(await look()); await new Promise((resolve) => setTimeout(resolve, 50)))
+    if (Date.now() > until) throw new Error('it did not happen within 20 s');
 }
 
 describe('a server with a tablespace and odd files', () => {
@@ -47,7 +59,10 @@ describe('a server with a tablespace and odd files', () => {
     await server.sql('postgres', `create tablespace fast location '${server.tablespaceDir('fast')}'`);
     await server.sql('postgres', `create tablespace "Empty One" location '${server.tablespaceDir('empty')}'`);
     await server.sql('postgres', 'create database shop');
-    await server.sql('shop', `create table orders (id int primary key, note text); insert into orders select i, repeat(md5(i::text), 8) from generate_series(1, 50000) i; create table cold (id int) tablespace fast; insert into cold select generate_series(1, 1000)`);
+    await server.sql(
+      'shop',
+      `create table orders (id int primary key, note text); insert into orders select i, repeat(md5(i::text), 8) from generate_series(1, 50000) i; create table cold (id int) tablespace fast; insert into cold select generate_series(1, 1000)`,
+    );
     writeFileSync(Buffer.concat([Buffer.from(join(server.dataDir, 'odd-')), Buffer.from([0xff, 0xfe])]), 'not UTF-8');
     writeFileSync(join(server.dataDir, 'empty-file'), '');
   });
@@ -58,14 +73,33 @@ describe('a server with a tablespace and odd files', () => {
     const { reader, dump: result } = taken;
     const facts = await serverFacts(resolveConnection(server.url()));
     expect(result.manifest.systemId).toBe(facts.systemId);
-    expect(result.facts).toMatchObject({ timeline: 1, dataChecksums: true, blockSize: 8192, walSegmentBytes: 16 * 1024 * 1024, fromStandby: false });
-    expect(result.facts.tablespaces.map(({ stream }) => stream).toSorted()).toEqual(facts.tablespaces.map(({ oid }) => `${oid}.tar`).toSorted());
-    expect(result.facts.tablespaces.map(({ path }) => path).toSorted()).toEqual(facts.tablespaces.map(({ path }) => path).toSorted());
+    expect(result.facts).toMatchObject({
+      timeline: 1,
+      dataChecksums: true,
+      blockSize: 8192,
+      walSegmentBytes: 16 * 1024 * 1024,
+      fromStandby: false,
+    });
+    expect(result.facts.tablespaces.map(({ stream }) => stream).toSorted()).toEqual(
+      facts.tablespaces.map(({ oid }) => `${oid}.tar`).toSorted(),
+    );
+    expect(result.facts.tablespaces.map(({ path }) => path).toSorted()).toEqual(
+      facts.tablespaces.map(({ path }) => path).toSorted(),
+    );
     expect(reader.index.streams.map(({ name }) => name)).toContain('backup_manifest');
     expect(checkManifestAgainstStreams(result.manifest, reader.index.streams)).toBe(result.files);
     expect(result.checks).toEqual(['backup_manifest', 'page-checksums']);
     expect(result.facts.databases.find(({ name }) => name === 'shop')?.bytes).toBeGreaterThan(10_000_000);
-    await expect(verifyStored({ store: taken.store, ref: taken.ref, manifestBytes: taken.manifestBytes, keys: taken.keys, depth: 'content', engineCheck: ({ index }) => new PhysicalContentCheck(index) })).resolves.toMatchObject({ depth: 'content' });
+    await expect(
+      verifyStored({
+        store: taken.store,
+        ref: taken.ref,
+        manifestBytes: taken.manifestBytes,
+        keys: taken.keys,
+        depth: 'content',
+        engineCheck: ({ index }) => new PhysicalContentCheck(index),
+      }),
+    ).resolves.toMatchObject({ depth: 'content' });
     expect(await server.sql('postgres', 'select slot_name from pg_replication_slots')).toEqual([]);
     await eventually(async () => (await walsenders(server)) === 0);
   });
@@ -76,50 +110,99 @@ describe('a server with a tablespace and odd files', () => {
     const flipped = Buffer.from(bytes);
     const at = flipped.indexOf('"Size": ') + 8;
     flipped[at] = (flipped[at] as number) ^ 1;
-    expect(() => parseBackupManifest(flipped)).toThrowError(expect.objectContaining({ code: 'contentMismatch' }));
-    for (const end of [0, 10, bytes.length - 1, bytes.length - 40]) expect(() => parseBackupManifest(bytes.subarray(0, end === bytes.length - 1 ? end - 1 : end))).toThrowError(expect.objectContaining({ code: 'contentMismatch' }));
+    expect(() => parseBackupManifest(flipped)).toThrow(expect.objectContaining({ code: 'contentMismatch' }));
+    for (const end of [0, 10, bytes.length - 1, bytes.length - 40])
+      expect(() => parseBackupManifest(bytes.subarray(0, end === bytes.length - 1 ? end - 1 : end))).toThrow(
+        expect.objectContaining({ code: 'contentMismatch' }),
+      );
     const { streams } = reader.index;
     const base = streams.find(({ name }) => name === 'base.tar');
     if (!base?.files) throw new Error('no base.tar');
     const others = streams.filter((stream) => stream !== base);
     const victim = base.files.find(({ path }) => path === 'global/pg_control');
     const without = { ...base, files: base.files.filter((file) => file !== victim) };
-    const longer = { ...base, files: base.files.map((file) => (file === victim ? { ...file, size: file.size + 1 } : file)) };
-    const more = { ...base, files: [...base.files, { ...base.files[0], path: 'base/evil', type: 'file' as const, offset: 0, size: 1, mode: 0o600, mtime: 0 }] };
+    const longer = {
+      ...base,
+      files: base.files.map((file) => (file === victim ? { ...file, size: file.size + 1 } : file)),
+    };
+    const more = {
+      ...base,
+      files: [
+        ...base.files,
+        { ...base.files[0], path: 'base/evil', type: 'file' as const, offset: 0, size: 1, mode: 0o600, mtime: 0 },
+      ],
+    };
     const noWal = { ...base, files: base.files.filter(({ path }) => !/^pg_wal\/[0-9A-F]{24}$/.test(path)) };
-    for (const [stream, words] of [[without, 'is missing'], [longer, 'bytes, the manifest says'], [more, 'not in the manifest'], [noWal, 'no WAL']] as const) {
-      expect(() => checkManifestAgainstStreams(result.manifest, [...others, stream])).toThrowError(expect.objectContaining({ code: 'contentMismatch', message: expect.stringContaining(words) }));
+    for (const [stream, words] of [
+      [without, 'is missing'],
+      [longer, 'bytes, the manifest says'],
+      [more, 'not in the manifest'],
+      [noWal, 'no WAL'],
+    ] as const) {
+      expect(() => checkManifestAgainstStreams(result.manifest, [...others, stream])).toThrow(
+        expect.objectContaining({ code: 'contentMismatch', message: expect.stringContaining(words) }),
+      );
     }
-    expect(() => checkManifestAgainstStreams(result.manifest, [])).toThrowError(expect.objectContaining({ code: 'dumpEmpty' }));
+    expect(() => checkManifestAgainstStreams(result.manifest, [])).toThrow(
+      expect.objectContaining({ code: 'dumpEmpty' }),
+    );
   });
 
   test('B2 works over a Unix socket, with odd passwords, as a role that may only replicate', async () => {
-    const socket = resolveConnection(`postgres:///postgres?host=${encodeURIComponent(server.socketDir)}&port=${server.port}`, { user: 'postgres' });
-    await expect(dumpPhysical({ connection: socket, writer: nullWriter(), checkpoint: 'fast', label: 'x' })).resolves.toMatchObject({ serverVersion: expect.stringMatching(/^18/) });
+    const socket = resolveConnection(
+      `postgres:///postgres?host=${encodeURIComponent(server.socketDir)}&port=${server.port}`,
+      { user: 'postgres' },
+    );
+    await expect(
+      dumpPhysical({ connection: socket, writer: nullWriter(), checkpoint: 'fast', label: 'x' }),
+    ).resolves.toMatchObject({ serverVersion: expect.stringMatching(/^18/) });
     const password = `p@ss:/?#[]%'"\\ äß`;
     await server.addRole('replica only', { password, replication: true });
     const role = resolveConnection(`postgres://127.0.0.1:${server.port}/postgres`, { user: 'replica only', password });
     const result = await dumpPhysical({ connection: role, writer: nullWriter(), checkpoint: 'fast', label: 'x' });
     expect(result.files).toBeGreaterThan(900);
-    const viaUrl = resolveConnection(`postgres://replica%20only:${encodeURIComponent(password)}@127.0.0.1:${server.port}/postgres`);
-    await expect(serverFacts(viaUrl)).resolves.toMatchObject({ role: 'replica only', canReplicate: true, isSuperuser: false, dataDirectory: undefined });
+    const viaUrl = resolveConnection(
+      `postgres://replica%20only:${encodeURIComponent(password)}@127.0.0.1:${server.port}/postgres`,
+    );
+    await expect(serverFacts(viaUrl)).resolves.toMatchObject({
+      role: 'replica only',
+      canReplicate: true,
+      isSuperuser: false,
+      dataDirectory: undefined,
+    });
   });
 
   test('B2 who may not replicate, a wrong password and a dead port are told apart', async () => {
     await server.addRole('reader', { password: 'secret-1' });
-    const connect = (user: string, password: string, port = server.port) => resolveConnection(`postgres://127.0.0.1:${port}/postgres`, { user, password });
-    const attempt = (connection: ReturnType<typeof connect>) => dumpPhysical({ connection, writer: nullWriter(), checkpoint: 'fast', label: 'x' });
-    await expect(attempt(connect('reader', 'secret-1'))).rejects.toMatchObject({ code: 'sourceDenied', message: expect.stringContaining('may not replicate') });
+    const connect = (user: string, password: string, port = server.port) =>
+      resolveConnection(`postgres://127.0.0.1:${port}/postgres`, { user, password });
+    const attempt = (connection: ReturnType<typeof connect>) =>
+      dumpPhysical({ connection, writer: nullWriter(), checkpoint: 'fast', label: 'x' });
+    await expect(attempt(connect('reader', 'secret-1'))).rejects.toMatchObject({
+      code: 'sourceDenied',
+      message: expect.stringContaining('may not replicate'),
+    });
     const wrong = await attempt(connect('reader', 'secret-2')).catch((error: unknown) => error);
-    expect(wrong).toMatchObject({ code: 'sourceDenied', message: expect.stringContaining(`reader@127.0.0.1:${server.port}/postgres`) });
+    expect(wrong).toMatchObject({
+      code: 'sourceDenied',
+      message: expect.stringContaining(`reader@127.0.0.1:${server.port}/postgres`),
+    });
     expect(JSON.stringify(wrong) + String((wrong as Error).message)).not.toContain('secret-2');
     await expect(attempt(connect('reader', 'x', 1))).rejects.toMatchObject({ code: 'sourceUnreachable' });
-    await expect(serverFacts(resolveConnection(server.url('no such database')))).rejects.toMatchObject({ code: 'sourceDenied', message: expect.stringContaining('no such database') });
+    await expect(serverFacts(resolveConnection(server.url('no such database')))).rejects.toMatchObject({
+      code: 'sourceDenied',
+      message: expect.stringContaining('no such database'),
+    });
   });
 
   test('B2 a cancel ends the dump and the server process at once, also while it waits for the checkpoint', async () => {
     const whileCopying = new AbortController();
-    const copying = dump(server, { signal: whileCopying.signal, writer: nullWriter((total) => { if (total > 4_000_000) whileCopying.abort(); }) });
+    const copying = dump(server, {
+      signal: whileCopying.signal,
+      writer: nullWriter((total) => {
+        if (total > 4_000_000) whileCopying.abort();
+      }),
+    });
     await expect(copying).rejects.toMatchObject({ code: 'cancelled' });
     await eventually(async () => (await walsenders(server)) === 0);
 
@@ -135,7 +218,13 @@ describe('a server with a tablespace and odd files', () => {
   });
 
   test('B2 a writer that fails or is slow: its own error comes out, memory stays bounded by waiting', async () => {
-    await expect(dump(server, { writer: nullWriter((total) => { if (total > 4_000_000) throw new Error('the repository is full'); }) })).rejects.toThrow('the repository is full');
+    await expect(
+      dump(server, {
+        writer: nullWriter((total) => {
+          if (total > 4_000_000) throw new Error('the repository is full');
+        }),
+      }),
+    ).rejects.toThrow('the repository is full');
     let inFlight = 0;
     let most = 0;
     const slow = nullWriter(async () => {
@@ -154,7 +243,10 @@ describe('a server with a tablespace and odd files', () => {
       writer: nullWriter(async (total) => {
         if (total < 4_000_000 || ended) return;
         ended = true;
-        await server.sql('postgres', `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender'`);
+        await server.sql(
+          'postgres',
+          `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender'`,
+        );
       }),
     });
     await expect(result).rejects.toMatchObject({ code: 'sourceUnreachable' });
@@ -166,7 +258,10 @@ describe('a server that breaks', () => {
 
   test('B2 SIGKILL of the server half-way', async () => {
     const server = await startPostgres();
-    await server.sql('postgres', 'create table t as select i, repeat(md5(i::text), 8) from generate_series(1, 40000) i');
+    await server.sql(
+      'postgres',
+      'create table t as select i, repeat(md5(i::text), 8) from generate_series(1, 40000) i',
+    );
     let killed = false;
     const result = dump(server, {
       writer: nullWriter(async (total) => {
@@ -187,7 +282,10 @@ describe('a server that breaks', () => {
     writeSync(fd, randomBytes(100), 0, 100, 3 * 8192 + 4000);
     closeSync(fd);
     await server.start();
-    await expect(dump(server)).rejects.toMatchObject({ code: 'pageChecksum', message: expect.stringContaining(row?.path ?? '') });
+    await expect(dump(server)).rejects.toMatchObject({
+      code: 'pageChecksum',
+      message: expect.stringContaining(row?.path ?? ''),
+    });
   });
 
   test('B2 no free replication slot: taken all the same, with a warning', async () => {
@@ -211,7 +309,9 @@ describe('incremental preconditions', () => {
     await expect(dump(other, { incremental })).rejects.toMatchObject({ code: 'sourceChanged' });
     const damaged = Buffer.from(full.backupManifest);
     damaged[500] = (damaged[500] as number) ^ 1;
-    await expect(dump(server, { incremental: { parentManifest: damaged } })).rejects.toMatchObject({ code: 'contentMismatch' });
+    await expect(dump(server, { incremental: { parentManifest: damaged } })).rejects.toMatchObject({
+      code: 'contentMismatch',
+    });
 
     await server.sql('postgres', 'create table t as select generate_series(1, 1000) i');
     const summaries = join(server.dataDir, 'pg_wal', 'summaries');
@@ -219,23 +319,34 @@ describe('incremental preconditions', () => {
     await server.shutdown();
     for (const name of readdirSync(summaries)) rmSync(join(summaries, name));
     await server.start({ summarize_wal: 'off' });
-    await expect(dump(server, { incremental })).rejects.toMatchObject({ code: 'walSummaryMissing', message: expect.stringContaining('summarize_wal is off') });
+    await expect(dump(server, { incremental })).rejects.toMatchObject({
+      code: 'walSummaryMissing',
+      message: expect.stringContaining('summarize_wal is off'),
+    });
     // With the summarizer off, the checkpoints let the WAL go that it would need.
     for (let i = 0; i < 3; i++) {
-      for (const sql of ['insert into t select generate_series(1, 1000)', 'select pg_switch_wal()', 'checkpoint']) await server.sql('postgres', sql);
+      for (const sql of ['insert into t select generate_series(1, 1000)', 'select pg_switch_wal()', 'checkpoint'])
+        await server.sql('postgres', sql);
     }
     await server.shutdown();
     await server.start();
-    await expect(dump(server, { incremental })).rejects.toMatchObject({ code: 'walSummaryMissing', message: expect.stringMatching(/summar/) });
+    await expect(dump(server, { incremental })).rejects.toMatchObject({
+      code: 'walSummaryMissing',
+      message: expect.stringMatching(/summar/),
+    });
   });
 
-  test('B2 PostgreSQL 15 takes full backups and refuses incremental ones before anything is touched', async ({ skip }) => {
+  test('B2 PostgreSQL 15 takes full backups and refuses incremental ones before anything is touched', async ({
+    skip,
+  }) => {
     if (installedPostgres(15) === undefined) return skip('PostgreSQL 15 is not installed here');
     const server = await startPostgres({ major: 15 });
     const { reader, dump: full } = await takePhysical(resolveConnection(server.url()));
     expect(checkManifestAgainstStreams(full.manifest, reader.index.streams)).toBe(full.files);
     const writer = nullWriter();
-    await expect(dump(server, { writer, incremental: { parentManifest: full.backupManifest } })).rejects.toMatchObject({ code: 'sourceVersion' });
+    await expect(dump(server, { writer, incremental: { parentManifest: full.backupManifest } })).rejects.toMatchObject({
+      code: 'sourceVersion',
+    });
     expect(writer.streams).toEqual([]);
   });
 
@@ -244,24 +355,41 @@ describe('incremental preconditions', () => {
     await primary.sql('postgres', 'create table t as select generate_series(1, 1000) i');
     const standby = await primary.createStandby();
     const caughtUp = async (): Promise<void> => {
-      const [row] = await primary.sql<{ lsn: string }>('postgres', 'checkpoint; select pg_current_wal_flush_lsn()::text lsn');
-      await eventually(async () => (await standby.sql<{ done: boolean }>('postgres', `select pg_last_wal_replay_lsn() >= '${row?.lsn}' as done`))[0]?.done === true);
+      const [row] = await primary.sql<{ lsn: string }>(
+        'postgres',
+        'checkpoint; select pg_current_wal_flush_lsn()::text lsn',
+      );
+      await eventually(
+        async () =>
+          (
+            await standby.sql<{ done: boolean }>('postgres', `select pg_last_wal_replay_lsn() >= '${row?.lsn}' as done`)
+          )[0]?.done === true,
+      );
     };
     await caughtUp();
     const full = await takePhysical(resolveConnection(standby.url()));
     expect(full.dump.facts.fromStandby).toBe(true);
-    await expect(dump(standby, { incremental: { parentManifest: full.dump.backupManifest } })).rejects.toMatchObject({ code: 'noParent', hint: expect.stringContaining('restartpoint') });
+    await expect(dump(standby, { incremental: { parentManifest: full.dump.backupManifest } })).rejects.toMatchObject({
+      code: 'noParent',
+      hint: expect.stringContaining('restartpoint'),
+    });
     await primary.sql('postgres', 'insert into t select generate_series(1, 1000)');
     await caughtUp();
     const incremental = await takePhysical(resolveConnection(standby.url()), { parent: full });
-    expect(checkManifestAgainstStreams(incremental.dump.manifest, incremental.reader.index.streams)).toBe(incremental.dump.files);
+    expect(checkManifestAgainstStreams(incremental.dump.manifest, incremental.reader.index.streams)).toBe(
+      incremental.dump.files,
+    );
     // It crossed to another timeline that the promoted standby knows: still fine there, and impossible on the old primary.
     await standby.sql('postgres', 'select pg_promote()');
-    await eventually(async () => (await standby.sql<{ r: boolean }>('postgres', 'select pg_is_in_recovery() r'))[0]?.r === false);
+    await eventually(
+      async () => (await standby.sql<{ r: boolean }>('postgres', 'select pg_is_in_recovery() r'))[0]?.r === false,
+    );
     await standby.sql('postgres', 'insert into t values (1); checkpoint');
     const promoted = await takePhysical(resolveConnection(standby.url()), { parent: incremental });
     expect(promoted.dump.facts.timeline).toBe(2);
-    await expect(dump(primary, { incremental: { parentManifest: promoted.dump.backupManifest } })).rejects.toMatchObject({ code: 'sourceChanged' });
+    await expect(
+      dump(primary, { incremental: { parentManifest: promoted.dump.backupManifest } }),
+    ).rejects.toMatchObject({ code: 'sourceChanged' });
     expect(readFileSync(join(primary.dataDir, 'PG_VERSION'), 'utf8').trim()).toBe('18');
   });
 });

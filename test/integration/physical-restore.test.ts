@@ -29,7 +29,10 @@ describe('restores of a cluster with a tablespace', () => {
   beforeAll(async () => {
     server = await startPostgres();
     await server.sql('postgres', `create tablespace fast location '${server.tablespaceDir('fast')}'`);
-    await server.sql('postgres', 'create table here as select i, md5(i::text) from generate_series(1, 20000) i; create table there tablespace fast as select generate_series(1, 5000) n');
+    await server.sql(
+      'postgres',
+      'create table here as select i, md5(i::text) from generate_series(1, 20000) i; create table there tablespace fast as select generate_series(1, 5000) n',
+    );
     full = await takePhysical(resolveConnection(server.url()));
     await server.sql('postgres', 'update here set i = -i where i % 10 = 0; update there set n = 0 where n < 100');
     incremental = await takePhysical(resolveConnection(server.url()), { parent: full });
@@ -43,7 +46,14 @@ describe('restores of a cluster with a tablespace', () => {
     const root = restoreRoot();
     const destination = join(root, 'deep', 'data');
     const phases = new Set<string>();
-    const result = await restorePhysical({ chain: [full.reader], destination, id: 'r1', tablespaceMap: { [oid]: join(root, 'moved') }, toolDirs: toolDirs(), onProgress: ({ phase }) => phases.add(phase) });
+    const result = await restorePhysical({
+      chain: [full.reader],
+      destination,
+      id: 'r1',
+      tablespaceMap: { [oid]: join(root, 'moved') },
+      toolDirs: toolDirs(),
+      onProgress: ({ phase }) => phases.add(phase),
+    });
     expect(result).toMatchObject({ dataDir: destination, files: expect.any(Number), warnings: [] });
     expect(phases).toContain('fetch');
     expect(readlinkSync(join(destination, 'pg_tblspc', oid))).toBe(join(root, 'moved'));
@@ -72,21 +82,44 @@ describe('restores of a cluster with a tablespace', () => {
 
   test('R2 the original place of a tablespace is taken when it is free, and refused with the remedy when it is not', async () => {
     const root = restoreRoot();
-    await expect(restorePhysical({ chain: [full.reader], destination: join(root, 'data'), id: 'r1', toolDirs: toolDirs() })).rejects.toMatchObject({ code: 'destinationNotEmpty', hint: expect.stringContaining(`${oid}=`) });
+    await expect(
+      restorePhysical({ chain: [full.reader], destination: join(root, 'data'), id: 'r1', toolDirs: toolDirs() }),
+    ).rejects.toMatchObject({ code: 'destinationNotEmpty', hint: expect.stringContaining(`${oid}=`) });
     expect(readdirSync(root)).toEqual([]);
     expect(await digests(server, 'postgres')).toEqual(expected);
   });
 
   test('R2 what a dead attempt left is swept by the next one, chain and all; a cancel leaves what discard removes', async () => {
     const root = restoreRoot();
-    const places = await planPlaces({ destination: join(root, 'data'), id: 'r1', mode: 'new', tablespaces: facts().tablespaces, tablespaceRoot: join(root, 'ts') });
-    for (const path of [places.work, join(places.staging, '0'), places.tablespaces[0]?.build ?? '', places.tablespaces[0]?.staging ?? '']) {
+    const places = await planPlaces({
+      destination: join(root, 'data'),
+      id: 'r1',
+      mode: 'new',
+      tablespaces: facts().tablespaces,
+      tablespaceRoot: join(root, 'ts'),
+    });
+    for (const path of [
+      places.work,
+      join(places.staging, '0'),
+      places.tablespaces[0]?.build ?? '',
+      places.tablespaces[0]?.staging ?? '',
+    ]) {
       mkdirSync(path, { recursive: true });
       writeFileSync(join(path, 'garbage'), 'x');
     }
     const stop = new AbortController();
     let seen = 0;
-    await expect(buildPhysical({ chain: both(), places, toolDirs: toolDirs(), signal: stop.signal, onProgress: () => { if (++seen === 2) stop.abort(); } })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(
+      buildPhysical({
+        chain: both(),
+        places,
+        toolDirs: toolDirs(),
+        signal: stop.signal,
+        onProgress: () => {
+          if (++seen === 2) stop.abort();
+        },
+      }),
+    ).rejects.toMatchObject({ code: 'cancelled' });
     await buildPhysical({ chain: both(), places, toolDirs: toolDirs() });
     expect(existsSync(join(places.work, 'garbage'))).toBe(false);
     expect(existsSync(places.staging)).toBe(false);
@@ -100,13 +133,32 @@ describe('restores of a cluster with a tablespace', () => {
 
   test('B10 a damaged part, a missing parent, the wrong order and a missing program end in their own error and leave nothing', async () => {
     const root = restoreRoot();
-    const restore = (chain: BackupReader[], extra: object = {}) => restorePhysical({ chain, destination: join(root, 'data'), id: 'r1', tablespaceRoot: join(root, 'ts'), toolDirs: toolDirs(), ...extra });
+    const restore = (chain: BackupReader[], extra: object = {}) =>
+      restorePhysical({
+        chain,
+        destination: join(root, 'data'),
+        id: 'r1',
+        tablespaceRoot: join(root, 'ts'),
+        toolDirs: toolDirs(),
+        ...extra,
+      });
     await expect(restore([incremental.reader])).rejects.toMatchObject({ code: 'parentMissing' });
     await expect(restore([incremental.reader, full.reader])).rejects.toMatchObject({ code: 'parentMissing' });
     await expect(restore([full.reader, full.reader])).rejects.toMatchObject({ code: 'parentMissing' });
     const other = { ...full.reader.manifest, versions: { ...full.reader.manifest.versions, server: '17.2' } };
-    const as17 = (reader: BackupReader, manifest = other): BackupReader => new Proxy(reader, { get: (target, key) => (key === 'manifest' ? manifest : (Reflect.get(target, key, target) as unknown)) });
-    await expect(restore([as17(full.reader), as17(incremental.reader, { ...incremental.reader.manifest, versions: other.versions })])).rejects.toMatchObject({ code: expect.stringMatching(/^tool(Missing|Version)$/), hint: expect.stringContaining('postgresql-17') });
+    const as17 = (reader: BackupReader, manifest = other): BackupReader =>
+      new Proxy(reader, {
+        get: (target, key) => (key === 'manifest' ? manifest : (Reflect.get(target, key, target) as unknown)),
+      });
+    await expect(
+      restore([
+        as17(full.reader),
+        as17(incremental.reader, { ...incremental.reader.manifest, versions: other.versions }),
+      ]),
+    ).rejects.toMatchObject({
+      code: expect.stringMatching(/^tool(Missing|Version)$/),
+      hint: expect.stringContaining('postgresql-17'),
+    });
     expect(readdirSync(root)).toEqual([]);
 
     const key = keysOf(full.ref).part('a1', 2);
@@ -138,7 +190,15 @@ describe('restores of a cluster with a tablespace', () => {
       },
     });
     for (const chain of [[lying], [lying, incremental.reader]]) {
-      await expect(restorePhysical({ chain, destination: join(root, 'data'), id: 'r1', tablespaceRoot: join(root, 'ts'), toolDirs: toolDirs() })).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringContaining('PG_VERSION') });
+      await expect(
+        restorePhysical({
+          chain,
+          destination: join(root, 'data'),
+          id: 'r1',
+          tablespaceRoot: join(root, 'ts'),
+          toolDirs: toolDirs(),
+        }),
+      ).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringContaining('PG_VERSION') });
       expect(existsSync(join(root, 'data'))).toBe(false);
     }
   });
@@ -149,11 +209,19 @@ describe('restores of a cluster with a tablespace', () => {
     const rows = await digests(primary, 'postgres');
     const [position] = await primary.sql<{ lsn: string }>('postgres', 'select pg_current_wal_flush_lsn()::text lsn');
     const standby = await primary.createStandby('for_backup');
-    for (let behind = true; behind; ) behind = (await standby.sql<{ b: boolean }>('postgres', `select pg_last_wal_replay_lsn() < '${position?.lsn}' as b`))[0]?.b ?? true;
+    for (let behind = true; behind;)
+      behind =
+        (await standby.sql<{ b: boolean }>('postgres', `select pg_last_wal_replay_lsn() < '${position?.lsn}' as b`))[0]
+          ?.b ?? true;
     const taken = await takePhysical(resolveConnection(standby.url()));
     await primary.stop();
     const root = restoreRoot();
-    const { dataDir, warnings } = await restorePhysical({ chain: [taken.reader], destination: join(root, 'data'), id: 'r1', toolDirs: toolDirs() });
+    const { dataDir, warnings } = await restorePhysical({
+      chain: [taken.reader],
+      destination: join(root, 'data'),
+      id: 'r1',
+      toolDirs: toolDirs(),
+    });
     expect(warnings).toEqual([expect.stringContaining('standby.signal')]);
     await onCluster(dataDir, async (restored) => {
       expect(await restored.sql('postgres', 'select pg_is_in_recovery() r')).toEqual([{ r: false }]);
@@ -164,17 +232,28 @@ describe('restores of a cluster with a tablespace', () => {
   test('R2 R3 in place on a real server: refused while it runs; swapped; rolled back; swapped again and confirmed', async () => {
     const inode = statSync(server.dataDir).ino;
     const before = await digests(server, 'postgres');
-    await server.sql('postgres', 'drop table here; create table after_the_backup as select 1 as one; update there set n = n + 1');
+    await server.sql(
+      'postgres',
+      'drop table here; create table after_the_backup as select 1 as one; update there set n = n + 1',
+    );
     const damaged = await digests(server, 'postgres');
     const make = async (id: string) => {
-      const places = await planPlaces({ destination: server.dataDir, id, mode: 'in-place', tablespaces: (incremental.reader.index.engine as PhysicalFacts).tablespaces });
+      const places = await planPlaces({
+        destination: server.dataDir,
+        id,
+        mode: 'in-place',
+        tablespaces: (incremental.reader.index.engine as PhysicalFacts).tablespaces,
+      });
       await buildPhysical({ chain: both(), places, toolDirs: toolDirs() });
       return places;
     };
     const first = await make('i1');
     // Built beside a running server, which did not notice.
     expect(await digests(server, 'postgres')).toEqual(damaged);
-    await expect(swapIn(first)).rejects.toMatchObject({ code: 'destinationBusy', message: expect.stringContaining(String(server.pid)) });
+    await expect(swapIn(first)).rejects.toMatchObject({
+      code: 'destinationBusy',
+      message: expect.stringContaining(String(server.pid)),
+    });
     await server.shutdown();
     const { kept } = await swapIn(first);
     expect(statSync(kept).ino).toBe(inode);

@@ -33,10 +33,11 @@ export async function takePhysical(connection: PostgresConnection, options: Take
   const id = randomBytes(6).toString('hex');
   const keys = generateAttemptKeys(id, 'a1');
   const startedAt = new Date().toISOString();
-  let ref: BackupRef | undefined;
   const parts: { n: number; object: Buffer }[] = [];
   const writer = createBackupWriter({
-    keys, compression: 'zstd', level: 1,
+    keys,
+    compression: 'zstd',
+    level: 1,
     sink: (n, object) => {
       parts.push({ n, object: Buffer.from(object) });
       return Promise.resolve();
@@ -45,7 +46,11 @@ export async function takePhysical(connection: PostgresConnection, options: Take
   let dump: PhysicalDump;
   try {
     dump = await dumpPhysical({
-      label: `test ${id}`, checkpoint: 'fast', ...rest, connection, writer,
+      label: `test ${id}`,
+      checkpoint: 'fast',
+      ...rest,
+      connection,
+      writer,
       ...(parent ? { incremental: { parentManifest: parent.dump.backupManifest } } : {}),
     });
   } catch (error) {
@@ -54,24 +59,57 @@ export async function takePhysical(connection: PostgresConnection, options: Take
   }
   const sealed = await writer.finish();
   const systemId = dump.manifest.systemId ?? '1';
-  ref = backupRef('test', systemId, backupName({ startedAt, kind, id }));
+  const ref = backupRef('test', systemId, backupName({ startedAt, kind, id }));
   if (!ref) throw new Error('no reference');
   const objects = keysOf(ref);
   for (const { n, object } of parts) await store.put(objects.part('a1', n), object);
-  const index: BackupIndex = { format: 1, backup: id, attempt: 'a1', streams: sealed.streams, parts: sealed.parts, engine: dump.facts, engineManifest: dump.backupManifest.toString('utf8') };
+  const index: BackupIndex = {
+    format: 1,
+    backup: id,
+    attempt: 'a1',
+    streams: sealed.streams,
+    parts: sealed.parts,
+    engine: dump.facts,
+    engineManifest: dump.backupManifest.toString('utf8'),
+  };
   const indexObject = sealIndex(index, keys);
   const sums = sha256Sums('a1', sealed.parts, sha256Hex(indexObject));
   await store.put(objects.index, indexObject);
   await store.put(objects.sums, sums);
   await store.put(keyFile(id, 1), await wrapKeys(keys, { passphrase: 'test', scryptWorkFactor: 10 }));
   const manifest: Manifest = {
-    schemaVersion: 1, format: 1, id, target: 'test', systemId, name: ref.name, kind, engine: 'physical',
-    parent: parent?.reader.manifest.id ?? null, chain: parent ? [...parent.reader.manifest.chain, parent.reader.manifest.id] : [], attempt: 'a1',
-    startedAt, endedAt: startedAt, durationMs: 0, startedBy: 'test', bytes: { source: sealed.sourceBytes, stored: sealed.storedBytes },
-    counts: { parts: sealed.parts.length, files: dump.files }, compression: 'zstd', encryption: { cipher: 'aes-256-gcm', recipients: [] },
-    digests: { sha256sums: sha256Hex(sums), index: sha256Hex(indexObject) }, versions: { resurgo: '0', server: dump.serverVersion }, checks: [...dump.checks], warnings: [...dump.warnings],
+    schemaVersion: 1,
+    format: 1,
+    id,
+    target: 'test',
+    systemId,
+    name: ref.name,
+    kind,
+    engine: 'physical',
+    parent: parent?.reader.manifest.id ?? null,
+    chain: parent ? [...parent.reader.manifest.chain, parent.reader.manifest.id] : [],
+    attempt: 'a1',
+    startedAt,
+    endedAt: startedAt,
+    durationMs: 0,
+    startedBy: 'test',
+    bytes: { source: sealed.sourceBytes, stored: sealed.storedBytes },
+    counts: { parts: sealed.parts.length, files: dump.files },
+    compression: 'zstd',
+    encryption: { cipher: 'aes-256-gcm', recipients: [] },
+    digests: { sha256sums: sha256Hex(sums), index: sha256Hex(indexObject) },
+    versions: { resurgo: '0', server: dump.serverVersion },
+    checks: [...dump.checks],
+    warnings: [...dump.warnings],
   };
   const manifestBytes = formatManifest(signManifest(manifest, await generateHostKey()));
   await store.put(objects.manifest, manifestBytes);
-  return { reader: await openBackup({ stores: [store], ref, credentials: { keys } }), dump, store, ref, keys, manifestBytes };
+  return {
+    reader: await openBackup({ stores: [store], ref, credentials: { keys } }),
+    dump,
+    store,
+    ref,
+    keys,
+    manifestBytes,
+  };
 }

@@ -14,13 +14,21 @@ export interface CheckedServer extends LocalServer {
 }
 
 /** Runs `work` on a restored cluster, started in isolation, and stops it whatever happens. */
-export async function onCluster<T>(dataDir: string, work: (server: CheckedServer) => Promise<T>, options: Partial<LocalServerOptions> = {}): Promise<T> {
+export async function onCluster<T>(
+  dataDir: string,
+  work: (server: CheckedServer) => Promise<T>,
+  options: Partial<LocalServerOptions> = {},
+): Promise<T> {
   const server = await startLocalServer({ dataDir, toolDirs: toolDirs(), ...options });
   const sql = async <Row extends QueryResultRow>(database: string, text: string): Promise<Row[]> =>
-    withClient(server.connection, async (client) => {
-      const result: unknown = await client.query(text);
-      return ((Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }).rows;
-    }, { database });
+    withClient(
+      server.connection,
+      async (client) => {
+        const result: unknown = await client.query(text);
+        return ((Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }).rows;
+      },
+      { database },
+    );
   try {
     return await work({ ...server, sql });
   } finally {

@@ -49,7 +49,12 @@ describe('message framing', () => {
 
   test('B2 whatever way the bytes are cut, messages come out whole and data in order', async () => {
     const bodies = [randomBytes(1), randomBytes(70_000), Buffer.alloc(0), randomBytes(5)];
-    const input = Buffer.concat([message('H', Buffer.from([0, 0, 0])), ...bodies.map((body) => message('d', body)), message('C', Buffer.from('x\0')), message('Z', Buffer.from('I'))]);
+    const input = Buffer.concat([
+      message('H', Buffer.from([0, 0, 0])),
+      ...bodies.map((body) => message('d', body)),
+      message('C', Buffer.from('x\0')),
+      message('Z', Buffer.from('I')),
+    ]);
     for (const step of [1, 2, 3, 4, 5, 6, 1000, 65_536, input.length]) {
       for (const slow of [false, true]) {
         if (slow && step < 1000) continue;
@@ -80,9 +85,13 @@ describe('message framing', () => {
 
   test('B2 nonsense is refused', () => {
     const framer = new MessageFramer({ copyData: () => undefined, message: () => undefined });
-    expect(() => framer.push(Buffer.from([0x45, 0x7f, 0xff, 0xff, 0xff]))).toThrowError(expect.objectContaining({ code: 'dumpFailed' }));
+    expect(() => framer.push(Buffer.from([0x45, 0x7f, 0xff, 0xff, 0xff]))).toThrow(
+      expect.objectContaining({ code: 'dumpFailed' }),
+    );
     const negative = new MessageFramer({ copyData: () => undefined, message: () => undefined });
-    expect(() => negative.push(Buffer.from([0x64, 0, 0, 0, 3]))).toThrowError(expect.objectContaining({ code: 'dumpFailed' }));
+    expect(() => negative.push(Buffer.from([0x64, 0, 0, 0, 3]))).toThrow(
+      expect.objectContaining({ code: 'dumpFailed' }),
+    );
   });
 });
 
@@ -92,14 +101,27 @@ describe('connections', () => {
       const { host, port, user, database } = resolveConnection(url);
       return [user, resolveConnection(url).toolEnv()['PGPASSWORD'], host, port, database];
     };
-    expect(of('postgres://me:p@ss/w?rd#1@db.example.test:5433/shop')).toEqual(['me', 'p@ss/w?rd#1', 'db.example.test', 5433, 'shop']);
+    expect(of('postgres://me:p@ss/w?rd#1@db.example.test:5433/shop')).toEqual([
+      'me',
+      'p@ss/w?rd#1',
+      'db.example.test',
+      5433,
+      'shop',
+    ]);
     expect(of('postgresql://me:%20%25@[fe80::1]:1/a%2Fb?sslmode=require')).toEqual(['me', ' %', 'fe80::1', 1, 'a/b']);
     expect(of('postgres://me@%2Frun%2Fpostgresql/shop')).toEqual(['me', undefined, '/run/postgresql', 5432, 'shop']);
     expect(of('postgres:///shop?host=/tmp/x&port=6000&user=me')).toEqual(['me', undefined, '/tmp/x', 6000, 'shop']);
     expect(of('postgres://h/db?user=a@b')).toEqual(['a@b', undefined, 'h', 5432, 'db']);
     expect(of('postgres://me@h')).toEqual(['me', undefined, 'h', 5432, 'me']);
-    for (const bad of ['mysql://x', 'postgres://a,b/db', 'postgres://h:99999/db', 'postgres://h/db?sslmod=require', 'postgres://h/db?sslmode=maybe', 'postgres://%zz@h/db']) {
-      expect(() => resolveConnection(bad)).toThrowError(expect.objectContaining({ code: 'configInvalid' }));
+    for (const bad of [
+      'mysql://x',
+      'postgres://a,b/db',
+      'postgres://h:99999/db',
+      'postgres://h/db?sslmod=require',
+      'postgres://h/db?sslmode=maybe',
+      'postgres://%zz@h/db',
+    ]) {
+      expect(() => resolveConnection(bad)).toThrow(expect.objectContaining({ code: 'configInvalid' }));
     }
   });
 
@@ -107,13 +129,19 @@ describe('connections', () => {
     const connection = resolveConnection('postgres://me:secret@db.example.test/shop?sslmode=verify-full');
     expect(connection.redacted).toBe('me@db.example.test:5432/shop');
     expect(JSON.stringify(connection)).not.toContain('secret');
-    expect(connection.clientConfig()).toMatchObject({ ssl: { rejectUnauthorized: true, servername: 'db.example.test' } });
-    expect(resolveConnection('postgres://me@db.example.test/shop?sslmode=require').clientConfig().ssl).toMatchObject({ rejectUnauthorized: false });
+    expect(connection.clientConfig()).toMatchObject({
+      ssl: { rejectUnauthorized: true, servername: 'db.example.test' },
+    });
+    expect(resolveConnection('postgres://me@db.example.test/shop?sslmode=require').clientConfig().ssl).toMatchObject({
+      rejectUnauthorized: false,
+    });
     // Local servers in plain text first, others with TLS first.
     expect(resolveConnection('postgres://me@127.0.0.1/shop')).toMatchObject({ sslmode: 'allow' });
     expect(resolveConnection('postgres://me@127.0.0.1/shop').clientConfig().ssl).toBe(false);
     expect(resolveConnection('postgres://me@db.example.test/shop')).toMatchObject({ sslmode: 'prefer' });
-    expect(() => resolveConnection('postgres://me@h/d?sslrootcert=/no/such/file&sslmode=verify-ca').clientConfig()).toThrowError(expect.objectContaining({ code: 'configInvalid' }));
+    expect(() =>
+      resolveConnection('postgres://me@h/d?sslrootcert=/no/such/file&sslmode=verify-ca').clientConfig(),
+    ).toThrow(expect.objectContaining({ code: 'configInvalid' }));
   });
 
   test('O4 errors of servers and sockets get their code and name the server', () => {
@@ -127,17 +155,30 @@ describe('connections', () => {
     expect(code({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' })).toBe('sourceDenied');
     expect(code({ code: '53100' })).toBe('destinationSpace');
     expect(code({ code: 'XX000' })).toBe('dumpFailed');
-    expect(mapPostgresError(new AggregateError([new Error('connect ECONNREFUSED ::1:5432')], ''), 'x', connection).message).toContain('ECONNREFUSED ::1:5432');
-    expect(mapPostgresError(new Error('words'), 'testing', connection).message).toBe('Failed while testing (me@h:5432/d): words.');
+    expect(
+      mapPostgresError(new AggregateError([new Error('connect ECONNREFUSED ::1:5432')], ''), 'x', connection).message,
+    ).toContain('ECONNREFUSED ::1:5432');
+    expect(mapPostgresError(new Error('words'), 'testing', connection).message).toBe(
+      'Failed while testing (me@h:5432/d): words.',
+    );
   });
 
   test('B2 refusals of incrementals by the words of 17 and 18, and in another language by their class', () => {
     const connection = resolveConnection('postgres://me@h/d');
-    const code = (message: string) => mapIncrementalError(Object.assign(new Error(message), { code: '55000' }), connection).code;
-    expect(code('system identifier in backup manifest is 1, but database system identifier is 2')).toBe('sourceChanged');
+    const code = (message: string) =>
+      mapIncrementalError(Object.assign(new Error(message), { code: '55000' }), connection).code;
+    expect(code('system identifier in backup manifest is 1, but database system identifier is 2')).toBe(
+      'sourceChanged',
+    );
     expect(code("timeline 3 found in manifest, but not in this server's history")).toBe('sourceChanged');
-    expect(code('manifest requires WAL from final timeline 1 ending at 0/3000120, but this backup starts at 0/3000028')).toBe('noParent');
-    expect(code('WAL summaries are required on timeline 1 from 0/1 to 0/2, but no summaries for that timeline and LSN range exist')).toBe('walSummaryMissing');
+    expect(
+      code('manifest requires WAL from final timeline 1 ending at 0/3000120, but this backup starts at 0/3000028'),
+    ).toBe('noParent');
+    expect(
+      code(
+        'WAL summaries are required on timeline 1 from 0/1 to 0/2, but no summaries for that timeline and LSN range exist',
+      ),
+    ).toBe('walSummaryMissing');
     expect(code('incremental backups cannot be taken unless WAL summarization is enabled')).toBe('walSummaryMissing');
     expect(code('irgendetwas anderes')).toBe('walSummaryMissing');
   });
@@ -146,7 +187,12 @@ describe('connections', () => {
     expect(quoteIdent('a"b')).toBe('"a""b"');
     expect(quoteLiteral("it's \\")).toBe("E'it''s \\\\'");
     expect(() => quoteIdent('a\0b')).toThrow(RangeError);
-    const command = baseBackupCommand({ label: "x', CHECKPOINT 'spread\\\n", checkpoint: 'fast', incremental: true, maxRateKiB: 1 });
+    const command = baseBackupCommand({
+      label: "x', CHECKPOINT 'spread\\\n",
+      checkpoint: 'fast',
+      incremental: true,
+      maxRateKiB: 1,
+    });
     expect(command).toContain("LABEL 'x_, CHECKPOINT _spread__'");
     expect(command).toContain('MAX_RATE 32');
     expect(command).toContain('INCREMENTAL true');
@@ -160,13 +206,24 @@ const manifestOf = (files: object[], extra = ''): Buffer => {
   return Buffer.from(`${body}"Manifest-Checksum": "${createHash('sha256').update(body).digest('hex')}"}\n`);
 };
 const entry = (path: string, content: Buffer, algorithm = 'CRC32C') => ({
-  'Path': path, 'Size': content.length, 'Last-Modified': '2026-11-21 00:00:00 GMT', 'Checksum-Algorithm': algorithm,
-  'Checksum': algorithm === 'CRC32C' ? crc32cHex(crc32c(content)) : createHash(algorithm.toLowerCase()).update(content).digest('hex'),
+  Path: path,
+  Size: content.length,
+  'Last-Modified': '2026-11-21 00:00:00 GMT',
+  'Checksum-Algorithm': algorithm,
+  Checksum:
+    algorithm === 'CRC32C'
+      ? crc32cHex(crc32c(content))
+      : createHash(algorithm.toLowerCase()).update(content).digest('hex'),
 });
 
 describe('backup_manifest', () => {
   test('B10 is read with all digits of the system identifier, and names that are not UTF-8', () => {
-    const manifest = parseBackupManifest(manifestOf([entry('PG_VERSION', Buffer.from('18\n')), { ...entry('', Buffer.alloc(1)), Path: undefined, 'Encoded-Path': Buffer.from([0x61, 0xff]).toString('hex') }]));
+    const manifest = parseBackupManifest(
+      manifestOf([
+        entry('PG_VERSION', Buffer.from('18\n')),
+        { ...entry('', Buffer.alloc(1)), Path: undefined, 'Encoded-Path': Buffer.from([0x61, 0xff]).toString('hex') },
+      ]),
+    );
     expect(manifest.systemId).toBe('7710554409514859427');
     expect([...manifest.files.keys()]).toEqual(['PG_VERSION', 'a\udcff']);
     expect(manifest.walRanges).toEqual([{ timeline: 1, startLsn: '0/2000028', endLsn: '0/2000120' }]);
@@ -194,7 +251,12 @@ describe('backup_manifest', () => {
 });
 
 describe('verifyDirectory', () => {
-  const content = { 'PG_VERSION': Buffer.from('18\n'), 'base/1/16384': randomBytes(200_000), 'base/1/16385': Buffer.alloc(0), 'global/pg_control': randomBytes(8192) };
+  const content = {
+    PG_VERSION: Buffer.from('18\n'),
+    'base/1/16384': randomBytes(200_000),
+    'base/1/16385': Buffer.alloc(0),
+    'global/pg_control': randomBytes(8192),
+  };
   const write = (dir: string): void => {
     for (const [path, bytes] of Object.entries(content)) {
       mkdirSync(join(dir, path, '..'), { recursive: true });
@@ -204,7 +266,13 @@ describe('verifyDirectory', () => {
     writeFileSync(join(dir, 'pg_wal/000000010000000000000001'), 'wal');
   };
   const table = randomBytes(5000);
-  const manifest = (algorithm: string) => parseBackupManifest(manifestOf([...Object.entries(content).map(([path, bytes]) => entry(path, bytes, algorithm)), entry('pg_tblspc/16400/PG_18_1/5/16390', table, algorithm)]));
+  const manifest = (algorithm: string) =>
+    parseBackupManifest(
+      manifestOf([
+        ...Object.entries(content).map(([path, bytes]) => entry(path, bytes, algorithm)),
+        entry('pg_tblspc/16400/PG_18_1/5/16390', table, algorithm),
+      ]),
+    );
 
   test('B10 R5 finds a flipped bit, a missing, a longer and an extra file, in tablespaces too', async () => {
     for (const algorithm of ['CRC32C', 'SHA256']) {
@@ -219,22 +287,36 @@ describe('verifyDirectory', () => {
       const check = () => verifyDirectory(dir, manifest(algorithm), options);
       await expect(check()).resolves.toBe(5);
       const breaks: [string, () => void, RegExp][] = [
-        ['base/1/16384', () => { const bytes = Buffer.from(content['base/1/16384']); bytes[100_000] = (bytes[100_000] as number) ^ 4; writeFileSync(join(dir, 'base/1/16384'), bytes); }, /16384 has (CRC32C|SHA256)/],
+        [
+          'base/1/16384',
+          () => {
+            const bytes = Buffer.from(content['base/1/16384']);
+            bytes[100_000] = (bytes[100_000] as number) ^ 4;
+            writeFileSync(join(dir, 'base/1/16384'), bytes);
+          },
+          /16384 has (CRC32C|SHA256)/,
+        ],
         ['base/1/16385', () => rmSync(join(dir, 'base/1/16385')), /16385 is missing/],
         ['base/1/16385', () => writeFileSync(join(dir, 'base/1/16385'), 'x'), /16385 has 1 bytes/],
         ['base/1/extra', () => writeFileSync(join(dir, 'base/1/extra'), 'x'), /extra is not in the manifest/],
-        ['../space/PG_18_1/5/16390', () => writeFileSync(join(space, 'PG_18_1/5/16390'), randomBytes(5000)), /pg_tblspc\/16400\/PG_18_1\/5\/16390 has/],
+        [
+          '../space/PG_18_1/5/16390',
+          () => writeFileSync(join(space, 'PG_18_1/5/16390'), randomBytes(5000)),
+          /pg_tblspc\/16400\/PG_18_1\/5\/16390 has/,
+        ],
       ];
       for (const [path, damage, words] of breaks) {
         damage();
         await expect(check()).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringMatching(words) });
-        const original = path.startsWith('..') ? table : content[path as keyof typeof content];
+        const original = path.startsWith('..') ? table : (content as Record<string, Buffer>)[path];
         if (original) writeFileSync(join(dir, path), original);
         else rmSync(join(dir, path));
       }
       await expect(check()).resolves.toBe(5);
       const aborted = AbortSignal.abort();
-      await expect(verifyDirectory(dir, manifest(algorithm), { ...options, signal: aborted })).rejects.toMatchObject({ code: 'cancelled' });
+      await expect(verifyDirectory(dir, manifest(algorithm), { ...options, signal: aborted })).rejects.toMatchObject({
+        code: 'cancelled',
+      });
     }
   });
 });
@@ -244,14 +326,28 @@ describe('visibility maps', () => {
     const root = tempDir('maps').path;
     const dir = join(root, 'data');
     const space = join(root, 'space');
-    const maps = ['data/base/5/16384_vm', 'data/base/5/16384_vm.1', 'data/base/1/2619_vm', 'data/global/1262_vm', 'space/PG_18_1/5/16390_vm'];
-    const others = ['data/base/5/16384', 'data/base/5/16384_fsm', 'data/base/5/16384.1', 'data/base/5/x_vm', 'data/pg_wal/16384_vm'];
+    const maps = [
+      'data/base/5/16384_vm',
+      'data/base/5/16384_vm.1',
+      'data/base/1/2619_vm',
+      'data/global/1262_vm',
+      'space/PG_18_1/5/16390_vm',
+    ];
+    const others = [
+      'data/base/5/16384',
+      'data/base/5/16384_fsm',
+      'data/base/5/16384.1',
+      'data/base/5/x_vm',
+      'data/pg_wal/16384_vm',
+    ];
     for (const path of [...maps, ...others]) {
       mkdirSync(join(root, path, '..'), { recursive: true });
       writeFileSync(join(root, path), Buffer.alloc(3 * 8192 + (path.endsWith('2619_vm') ? 100 : 0), 0xff));
     }
     writeFileSync(join(dir, 'base/5/16399_vm'), '');
-    await expect(clearVisibilityMaps(dir, { blockSize: 8192, dataChecksums: true, tablespaces: [space] })).resolves.toBe(maps.length + 1);
+    await expect(
+      clearVisibilityMaps(dir, { blockSize: 8192, dataChecksums: true, tablespaces: [space] }),
+    ).resolves.toBe(maps.length + 1);
     for (const path of maps) {
       const bytes = readFileSync(join(root, path));
       expect(bytes.length).toBe(3 * 8192);
@@ -266,6 +362,7 @@ describe('visibility maps', () => {
     }
     for (const path of others) expect(readFileSync(join(root, path)).every((byte) => byte === 0xff)).toBe(true);
     await clearVisibilityMaps(dir, { blockSize: 8192, dataChecksums: false, tablespaces: [space] });
-    for (const path of maps) expect(readFileSync(join(root, path)).subarray(0, 8192).equals(emptyVisibilityPage(8192))).toBe(true);
+    for (const path of maps)
+      expect(readFileSync(join(root, path)).subarray(0, 8192).equals(emptyVisibilityPage(8192))).toBe(true);
   });
 });

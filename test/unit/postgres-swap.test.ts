@@ -1,4 +1,15 @@
-import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync, existsSync, rmSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  existsSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { confirmSwap, findSwap, settleBuild, swapBack, swapIn } from '../../providers/postgres/in-place-physical.ts';
@@ -23,10 +34,14 @@ function tree(path: string, prefix = ''): Record<string, string> {
 
 /** What a server that starts on `dataDir` would read, through its links. */
 function seen(dataDir: string): Record<string, string> {
-  const result: Record<string, string> = { version: readFileSync(join(dataDir, 'PG_VERSION'), 'utf8'), control: readFileSync(join(dataDir, 'global/pg_control'), 'utf8') };
+  const result: Record<string, string> = {
+    version: readFileSync(join(dataDir, 'PG_VERSION'), 'utf8'),
+    control: readFileSync(join(dataDir, 'global/pg_control'), 'utf8'),
+  };
   for (const oid of readdirSync(join(dataDir, 'pg_tblspc'))) {
     const location = join(dataDir, 'pg_tblspc', oid);
-    for (const name of readdirSync(location).filter((each) => each.startsWith('PG_'))) result[`${oid}/${name}`] = readFileSync(join(location, name, 'data'), 'utf8');
+    for (const name of readdirSync(location).filter((each) => each.startsWith('PG_')))
+      result[`${oid}/${name}`] = readFileSync(join(location, name, 'data'), 'utf8');
   }
   return result;
 }
@@ -55,15 +70,30 @@ afterEach(stopAll);
 
 describe('in place with two tablespaces, one of them new in the backup', () => {
   let places: RestorePlaces;
-  const oldSeen = { version: '18', control: 'old', '16400/PG_18_202506291': 'old 16400', '16999/PG_18_202506291': 'old 16999' };
-  const newSeen = { version: '18', control: 'new', '16400/PG_18_202506291': 'new 16400', '16500/PG_18_202506291': 'new 16500' };
+  const oldSeen = {
+    version: '18',
+    control: 'old',
+    '16400/PG_18_202506291': 'old 16400',
+    '16999/PG_18_202506291': 'old 16999',
+  };
+  const newSeen = {
+    version: '18',
+    control: 'new',
+    '16400/PG_18_202506291': 'new 16400',
+    '16500/PG_18_202506291': 'new 16500',
+  };
 
   beforeEach(async () => {
     // 16999 is in the old cluster only and must stay as it is.
     cluster(dataDir, 'old', { 16400: join(root, 'fast'), 16999: join(root, 'later') });
     places = await planPlaces({
-      destination: dataDir, id: 'x1', mode: 'in-place',
-      tablespaces: [{ oid: '16400', path: '/elsewhere', stream: '16400.tar' }, { oid: '16500', path: join(root, 'second'), stream: '16500.tar' }],
+      destination: dataDir,
+      id: 'x1',
+      mode: 'in-place',
+      tablespaces: [
+        { oid: '16400', path: '/elsewhere', stream: '16400.tar' },
+        { oid: '16500', path: join(root, 'second'), stream: '16500.tar' },
+      ],
     });
     expect(places.tablespaces.map(({ location }) => location)).toEqual([join(root, 'fast'), join(root, 'second')]);
     cluster(places.work, 'new', Object.fromEntries(places.tablespaces.map(({ oid, build }) => [oid, build])));
@@ -86,7 +116,10 @@ describe('in place with two tablespaces, one of them new in the backup', () => {
   test('R2 rollback brings the old data back byte by byte and keeps the new as _failed', async () => {
     const before = tree(dataDir);
     await swapIn(places);
-    await expect(swapBack(dataDir, { keepFailed: true })).resolves.toEqual({ restored: true, failed: `${dataDir}_failed` });
+    await expect(swapBack(dataDir, { keepFailed: true })).resolves.toEqual({
+      restored: true,
+      failed: `${dataDir}_failed`,
+    });
     expect(tree(dataDir)).toEqual(before);
     expect(seen(dataDir)).toEqual(oldSeen);
     expect(seen(`${dataDir}_failed`)).toEqual(newSeen);
@@ -97,7 +130,11 @@ describe('in place with two tablespaces, one of them new in the backup', () => {
   test('R3 a crash after every single operation: going on ends swapped, undoing ends as before', async () => {
     const before = tree(dataDir);
     let operations = 0;
-    await swapIn(places, { afterEach: () => void operations++ });
+    await swapIn(places, {
+      afterEach: () => {
+        operations++;
+      },
+    });
     await swapBack(dataDir);
     expect(tree(dataDir)).toEqual(before);
     expect(operations).toBeGreaterThan(7);
@@ -124,7 +161,13 @@ describe('in place with two tablespaces, one of them new in the backup', () => {
       await expect(swapIn(places, { afterEach: crashing() })).rejects.toThrow(Crash);
       for (let again = 0; again < Math.min(crashAt, 3); again++) {
         let count = 0;
-        await swapBack(dataDir, { afterEach: () => { if (++count === 1) throw new Crash(); } }).catch((error: unknown) => { if (!(error instanceof Crash)) throw error; });
+        await swapBack(dataDir, {
+          afterEach: () => {
+            if (++count === 1) throw new Crash();
+          },
+        }).catch((error: unknown) => {
+          if (!(error instanceof Crash)) throw error;
+        });
       }
       await swapBack(dataDir);
       expect(tree(dataDir)).toEqual(before);
@@ -137,7 +180,10 @@ describe('in place with two tablespaces, one of them new in the backup', () => {
 
   test('R2 refuses while an earlier restore is unconfirmed, while a kept copy is there, and when paths were moved by hand', async () => {
     await swapIn(places);
-    await expect(swapIn({ ...places, id: 'x2' })).rejects.toMatchObject({ code: 'destinationBusy', hint: expect.stringContaining('x1') });
+    await expect(swapIn({ ...places, id: 'x2' })).rejects.toMatchObject({
+      code: 'destinationBusy',
+      hint: expect.stringContaining('x1'),
+    });
     rmSync(`${dataDir}_old`, { recursive: true });
     await expect(swapBack(dataDir)).rejects.toMatchObject({ code: 'outcomeUnknown' });
     expect(seen(dataDir)).toEqual(newSeen);
@@ -166,26 +212,43 @@ describe('a data directory that is a mount point', () => {
     mkdirSync(join(dataDir, 'lost+found'));
     const planned = await planPlaces({ destination: dataDir, id: 'm1', mode: 'in-place', tablespaces: [] });
     // The test cannot mount; the places are those that a mount point gets.
-    const places: RestorePlaces = { ...planned, mounted: true, work: join(dataDir, '.resurgo-m1'), staging: join(dataDir, '.resurgo-m1-links') };
+    const places: RestorePlaces = {
+      ...planned,
+      mounted: true,
+      work: join(dataDir, '.resurgo-m1'),
+      staging: join(dataDir, '.resurgo-m1-links'),
+    };
     cluster(places.work, 'new', {});
     writeFileSync(join(places.work, 'only-new'), '');
     const before = tree(dataDir);
     const inode = statSync(dataDir).ino;
     let operations = 0;
-    await swapIn(places, { afterEach: () => void operations++ });
+    await swapIn(places, {
+      afterEach: () => {
+        operations++;
+      },
+    });
     expect(seen(dataDir)).toEqual({ version: '18', control: 'new' });
     expect(statSync(dataDir).ino).toBe(inode);
     expect(readdirSync(dataDir)).toContain('lost+found');
     expect(seen(join(dataDir, '.resurgo-m1-old'))).toEqual({ version: '18', control: 'old' });
     // swapBack finds the journal by the mount point, which this is not; it lies where a mount point has it.
     const { undo } = await import('../../providers/postgres/swap-operations.ts');
-    const journal = JSON.parse(readFileSync(join(dataDir, '.resurgo-swap.json'), 'utf8')) as { operations: Parameters<typeof undo>[0][] };
+    const journal = JSON.parse(readFileSync(join(dataDir, '.resurgo-swap.json'), 'utf8')) as {
+      operations: Parameters<typeof undo>[0][];
+    };
     for (const operation of journal.operations.toReversed()) await undo(operation);
     rmSync(join(dataDir, '.resurgo-swap.json'));
     expect(tree(dataDir)).toEqual(before);
     for (let crashAt = 1; crashAt <= operations; crashAt++) {
       let count = 0;
-      await expect(swapIn(places, { afterEach: () => { if (++count === crashAt) throw new Crash(); } })).rejects.toThrow(Crash);
+      await expect(
+        swapIn(places, {
+          afterEach: () => {
+            if (++count === crashAt) throw new Crash();
+          },
+        }),
+      ).rejects.toThrow(Crash);
       await swapIn(places);
       expect(seen(dataDir)).toEqual({ version: '18', control: 'new' });
       for (const operation of journal.operations.toReversed()) await undo(operation);
@@ -197,12 +260,21 @@ describe('a data directory that is a mount point', () => {
 
 describe('settle', () => {
   test('R2 a build becomes the destination, tablespaces first; crashes go on; done is done', async () => {
-    const options = { destination: dataDir, id: 's1', mode: 'new' as const, tablespaces: [{ oid: '16400', path: join(root, 'fast'), stream: '16400.tar' }] };
+    const options = {
+      destination: dataDir,
+      id: 's1',
+      mode: 'new' as const,
+      tablespaces: [{ oid: '16400', path: join(root, 'fast'), stream: '16400.tar' }],
+    };
     for (let crashAt = 0; crashAt <= 3; crashAt++) {
       const places = await planPlaces(options);
       cluster(places.work, 'new', { 16400: places.tablespaces[0]?.build ?? '' });
       let count = 0;
-      const attempt = settleBuild(places, { afterEach: () => { if (++count === crashAt) throw new Crash(); } });
+      const attempt = settleBuild(places, {
+        afterEach: () => {
+          if (++count === crashAt) throw new Crash();
+        },
+      });
       await (crashAt === 0 ? attempt : expect(attempt).rejects.toThrow(Crash));
       await settleBuild(places);
       expect(seen(dataDir)).toEqual({ version: '18', control: 'new', '16400/PG_18_202506291': 'new 16400' });
@@ -213,25 +285,45 @@ describe('settle', () => {
   });
 
   test('R2 refuses destinations and tablespaces that are in use or make no sense, before anything is touched', async () => {
-    const tablespaces = [{ oid: '16400', path: join(root, 'fast'), stream: '16400.tar' }, { oid: '16500', path: join(root, 'slow'), stream: '16500.tar' }];
+    const tablespaces = [
+      { oid: '16400', path: join(root, 'fast'), stream: '16400.tar' },
+      { oid: '16500', path: join(root, 'slow'), stream: '16500.tar' },
+    ];
     const plan = (extra: object) => planPlaces({ destination: dataDir, id: 's1', mode: 'new', tablespaces, ...extra });
     mkdirSync(join(root, 'fast'));
     writeFileSync(join(root, 'fast/something'), '');
-    await expect(plan({})).rejects.toMatchObject({ code: 'destinationNotEmpty', hint: expect.stringContaining('16400=') });
-    await expect(plan({ tablespaceMap: { 16400: join(root, 'slow') } })).rejects.toMatchObject({ code: 'inputInvalid' });
-    await expect(plan({ tablespaceMap: { [join(root, 'fast')]: 'relative' } })).rejects.toMatchObject({ code: 'inputInvalid' });
-    await expect(plan({ tablespaceMap: { 16400: join(dataDir, 'pg_tblspc') } })).rejects.toMatchObject({ code: 'inputInvalid' });
-    await expect(plan({ tablespaceRoot: join(root, 'ts') })).resolves.toMatchObject({ tablespaces: [{ location: join(root, 'ts/16400') }, { location: join(root, 'ts/16500') }] });
+    await expect(plan({})).rejects.toMatchObject({
+      code: 'destinationNotEmpty',
+      hint: expect.stringContaining('16400='),
+    });
+    await expect(plan({ tablespaceMap: { 16400: join(root, 'slow') } })).rejects.toMatchObject({
+      code: 'inputInvalid',
+    });
+    await expect(plan({ tablespaceMap: { [join(root, 'fast')]: 'relative' } })).rejects.toMatchObject({
+      code: 'inputInvalid',
+    });
+    await expect(plan({ tablespaceMap: { 16400: join(dataDir, 'pg_tblspc') } })).rejects.toMatchObject({
+      code: 'inputInvalid',
+    });
+    await expect(plan({ tablespaceRoot: join(root, 'ts') })).resolves.toMatchObject({
+      tablespaces: [{ location: join(root, 'ts/16400') }, { location: join(root, 'ts/16500') }],
+    });
     await expect(plan({ destination: 'relative' })).rejects.toMatchObject({ code: 'inputInvalid' });
     await expect(plan({ destination: '/' })).rejects.toMatchObject({ code: 'inputInvalid' });
     await expect(plan({ id: '../x' })).rejects.toMatchObject({ code: 'inputInvalid' });
     await expect(plan({ destination: join(root, 'fast') })).rejects.toMatchObject({ code: 'destinationNotEmpty' });
-    await expect(plan({ destination: join(root, 'fast/something') })).rejects.toMatchObject({ code: 'destinationNotEmpty' });
-    await expect(plan({ mode: 'in-place', destination: join(root, 'missing') })).rejects.toMatchObject({ code: 'destinationNotEmpty' });
+    await expect(plan({ destination: join(root, 'fast/something') })).rejects.toMatchObject({
+      code: 'destinationNotEmpty',
+    });
+    await expect(plan({ mode: 'in-place', destination: join(root, 'missing') })).rejects.toMatchObject({
+      code: 'destinationNotEmpty',
+    });
     // The real directory is renamed, not the link to it.
     mkdirSync(join(root, 'real'));
     symlinkSync(join(root, 'real'), join(root, 'link'));
-    await expect(plan({ destination: join(root, 'link'), tablespaces: [] })).resolves.toMatchObject({ destination: join(root, 'real') });
+    await expect(plan({ destination: join(root, 'link'), tablespaces: [] })).resolves.toMatchObject({
+      destination: join(root, 'real'),
+    });
     expect(readdirSync(root).toSorted()).toEqual(['fast', 'link', 'real']);
   });
 });
