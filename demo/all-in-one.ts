@@ -52,13 +52,18 @@ export class AllInOne {
   /** What it has written since the last call. */
   news(): string[] {
     const text = read(this.logFile);
-    const lines = text.slice(this.read).split('\n').filter((line) => line.trim() !== '');
+    const lines = text
+      .slice(this.read)
+      .split('\n')
+      .filter((line) => line.trim() !== '');
     this.read = text.length;
     return lines;
   }
 
   said(): string[] {
-    return read(this.logFile).split('\n').filter((line) => line.trim() !== '');
+    return read(this.logFile)
+      .split('\n')
+      .filter((line) => line.trim() !== '');
   }
 
   /** Process id of the worker it runs just now. */

@@ -33,7 +33,7 @@ export function ended(child: ChildProcess, name: string, signal: AbortSignal): P
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       child.kill('SIGTERM');
-      setTimeout(() => child.kill('SIGKILL'), 3000).unref();
+      setTimeout(() => child.kill('SIGKILL'), 1000).unref();
     };
     signal.addEventListener('abort', stop, { once: true });
     child.once('error', (error) => {

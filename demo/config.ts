@@ -2,7 +2,12 @@ import type { PostgresServer } from '../test/support/index.ts';
 import type { Offsite } from './offsite.ts';
 
 /** The configuration a person would write, after `resurgo init` has made the keys. */
-export const demoConfig = (recipient: string, server: PostgresServer, offsite: Offsite, service: string): string => `version: 1
+export const demoConfig = (
+  recipient: string,
+  server: PostgresServer,
+  offsite: Offsite,
+  service: string,
+): string => `version: 1
 encryption:
   recipients: [${recipient}]
   identity: { file: ./resurgo.key }

@@ -31,11 +31,15 @@ async function main(): Promise<number> {
 
 /** Another process, of its own session, plays and holds the servers; this one ends when the play is over. */
 function startKeeper(): Promise<number> {
-  const keeper = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, [keeperMark]: '1' },
-  });
+  const keeper = spawn(
+    process.execPath,
+    [...process.execArgv, fileURLToPath(import.meta.url), ...process.argv.slice(2)],
+    {
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, [keeperMark]: '1' },
+    },
+  );
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => keeper.kill(signal));
   return new Promise((resolve) => {
     keeper.once('message', () => {
@@ -76,7 +80,9 @@ async function play(options: DemoOptions): Promise<number> {
       await untilStopped(stopping.signal);
     } else {
       await stage.stop();
-      screen.say('Everything was stopped and removed. `npm run demo -- --keep` leaves it running, with the Temporal UI.');
+      screen.say(
+        'Everything was stopped and removed. `npm run demo -- --keep` leaves it running, with the Temporal UI.',
+      );
     }
     return 0;
   } catch (error) {
@@ -107,7 +113,10 @@ async function untilStopped(signal: AbortSignal): Promise<void> {
     closeSync(descriptor);
     openSync('/dev/null', 'w');
   }
-  if (!signal.aborted) await new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });
+  if (!signal.aborted)
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve, { once: true });
+    });
 }
 
 process.exitCode = await main();

@@ -33,7 +33,10 @@ async function s3Offsite(stage: Stage, bytesPerSecond: number): Promise<Offsite>
   stage.keepsLog('s3.log', server.logFile);
   const line = await openUplink(server.port, bytesPerSecond);
   stage.onStop(() => line.close());
-  for (const [name, text] of [['s3-key', server.accessKeyId], ['s3-secret', server.secretAccessKey]] as const)
+  for (const [name, text] of [
+    ['s3-key', server.accessKeyId],
+    ['s3-secret', server.secretAccessKey],
+  ] as const)
     writeFileSync(join(stage.dir, name), `${text}\n`, { mode: 0o600 });
   /** The server's own access log: one line per request it answered. */
   const receipts = (): Map<string, number> => {
@@ -62,8 +65,7 @@ async function s3Offsite(stage: Stage, bytesPerSecond: number): Promise<Offsite>
 async function diskOffsite(stage: Stage, bytesPerSecond: number): Promise<Offsite> {
   const path = join(stage.dir, 'offsite');
   let marked = new Map<string, number>();
-  const times = (): Map<string, number> =>
-    new Map(partFiles(path).map((file) => [file, statSync(file).ctimeMs]));
+  const times = (): Map<string, number> => new Map(partFiles(path).map((file) => [file, statSync(file).ctimeMs]));
   return {
     what: 'a second directory with a rate limit (there is no S3 server here: moto needs Python 3 with pip)',
     yaml: `{ type: disk, path: ./offsite, maxRate: ${String(Math.round(bytesPerSecond / 1024))}KiB }`,
@@ -72,8 +74,7 @@ async function diskOffsite(stage: Stage, bytesPerSecond: number): Promise<Offsit
     mark: () => {
       marked = times();
     },
-    receipts: () =>
-      new Map([...times()].map(([file, time]) => [file, (marked.get(file) ?? time) === time ? 1 : 2])),
+    receipts: () => new Map([...times()].map(([file, time]) => [file, (marked.get(file) ?? time) === time ? 1 : 2])),
     countedBy: 'the files of the second repository: none of those there before the kill was written again',
   };
 }

@@ -42,7 +42,16 @@ export async function restoreWithGunzip(stage: Stage, server: PostgresServer): P
   const ms = await pipe(
     stage,
     ['gunzip', '-c', file],
-    [join(server.pgBin, 'psql'), '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', ...target(server, 'shop_plain')],
+    [
+      join(server.pgBin, 'psql'),
+      '-X',
+      '-q',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-o',
+      '/dev/null',
+      ...target(server, 'shop_plain'),
+    ],
     'gunzip | psql',
     'ignore',
   );

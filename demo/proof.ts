@@ -25,14 +25,28 @@ export function proveSame(stage: Stage, before: DatabaseDigest, after: DatabaseD
     const name = `${table.schema}.${table.name}`;
     const now = later.get(name);
     const same = now?.digest === table.digest && now.rows === table.rows;
-    return { name: table.name, kind: table.kind, rows: table.rows, before: short(table.digest), after: now === undefined ? 'missing' : short(now.digest), same };
+    return {
+      name: table.name,
+      kind: table.kind,
+      rows: table.rows,
+      before: short(table.digest),
+      after: now === undefined ? 'missing' : short(now.digest),
+      same,
+    };
   });
   const text = formatTable(
     [{ title: 'table' }, { title: 'rows', right: true }, { title: 'before' }, { title: 'after' }, { title: '' }],
-    rows.map((row) => [row.name, row.kind === 'sequence' ? '' : row.rows.toLocaleString('en'), row.before, row.after, row.same ? 'same' : 'DIFFERENT']),
+    rows.map((row) => [
+      row.name,
+      row.kind === 'sequence' ? '' : row.rows.toLocaleString('en'),
+      row.before,
+      row.after,
+      row.same ? 'same' : 'DIFFERENT',
+    ]),
   );
   for (const line of text.split('\n')) stage.screen.output(line);
   const wrong = rows.filter((row) => !row.same).map((row) => row.name);
   if (wrong.length > 0) throw new DemoError(`the restored database differs in ${wrong.join(', ')}`);
-  if (before.digest !== after.digest) throw new DemoError('the restored database has more or other objects than before');
+  if (before.digest !== after.digest)
+    throw new DemoError('the restored database has more or other objects than before');
 }

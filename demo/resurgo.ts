@@ -21,11 +21,7 @@ const worthSeeing = /^(see|warning:|error:|hint:) /;
  * Types a command of Resurgo: shows it, runs the real program, shows what it says.
  * @throws DemoError when it fails
  */
-export async function resurgo(
-  stage: Stage,
-  args: readonly string[],
-  options: TypeOptions = {},
-): Promise<Ended> {
+export async function resurgo(stage: Stage, args: readonly string[], options: TypeOptions = {}): Promise<Ended> {
   const { remark, show = (line, from) => from === 'stdout' || worthSeeing.test(line) } = options;
   stage.screen.command(shown(args), remark);
   let latest = '';

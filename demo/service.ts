@@ -33,10 +33,8 @@ export async function offerService(stage: Stage, server: PostgresServer): Promis
   });
   const program = join(stage.dir, 'service');
   const client = join(checkout, 'demo', 'service-client.mjs');
-  writeFileSync(
-    program,
-    `#!/bin/sh\nexec ${[process.execPath, client, socket].map(quoted).join(' ')} "$1"\n`,
-    { mode: 0o700 },
-  );
+  writeFileSync(program, `#!/bin/sh\nexec ${[process.execPath, client, socket].map(quoted).join(' ')} "$1"\n`, {
+    mode: 0o700,
+  });
   return program;
 }

@@ -42,7 +42,10 @@ function fillings(size: number): Filling[] {
   return [
     {
       rows: customers,
-      sql: (from, to) => `insert into customers select g, 'customer' || g || '@' || ${pick(`'d' || g`, ['example.test', 'mail.example', 'post.example'])},
+      sql: (
+        from,
+        to,
+      ) => `insert into customers select g, 'customer' || g || '@' || ${pick(`'d' || g`, ['example.test', 'mail.example', 'post.example'])},
         ${pick(`'f' || g`, ['Ada', 'Grace', 'Alan', 'Edsger', 'Barbara', 'Donald', 'Radia', 'Ken'])} || ' ' || ${pick(`'l' || g`, ['Kim', 'Müller', 'García', 'Novák', 'Sato', 'Okafor', 'Smith', 'Østergård'])},
         ${pick(`'c' || g`, ['KR', 'DE', 'ES', 'CZ', 'JP', 'NG', 'US', 'DK'])},
         jsonb_build_object('street', ${number(`'s' || g`, 900)} || ' ' || ${pick(`'t' || g`, ['Main Street', 'Hauptstraße', '중앙로', 'Calle Mayor'])}, 'zip', ${number(`'z' || g`, 99999)}, 'ref', md5('a' || g)),
@@ -50,24 +53,36 @@ function fillings(size: number): Filling[] {
     },
     {
       rows: products,
-      sql: (from, to) => `insert into products select g, 'SKU-' || lpad(g::text, 8, '0'), ${pick(`'p' || g`, ['Lamp', 'Chair', 'Kettle', 'Notebook', 'Bicycle'])} || ' No. ' || g,
+      sql: (
+        from,
+        to,
+      ) => `insert into products select g, 'SKU-' || lpad(g::text, 8, '0'), ${pick(`'p' || g`, ['Lamp', 'Chair', 'Kettle', 'Notebook', 'Bicycle'])} || ' No. ' || g,
         (5 + ${number(`'q' || g`, 50000)} / 100.0)::numeric(10,2), array[${pick(`'x' || g`, ['new', 'sale', 'classic'])}, ${pick(`'y' || g`, ['home', 'office', 'garden'])}],
         (select string_agg(sha512(convert_to(g || '/' || i, 'UTF8')), ''::bytea) from generate_series(1, 96) i) from generate_series(${String(from)}, ${String(to)}) g`,
     },
     {
       rows: orders,
-      sql: (from, to) => `insert into orders select g, 1 + ${number(`'oc' || g`, customers)}, ${pick(`'os' || g`, ['paid', 'paid', 'shipped', 'shipped', 'shipped', 'returned', 'open'])},
+      sql: (
+        from,
+        to,
+      ) => `insert into orders select g, 1 + ${number(`'oc' || g`, customers)}, ${pick(`'os' || g`, ['paid', 'paid', 'shipped', 'shipped', 'shipped', 'returned', 'open'])},
         (${number(`'ot' || g`, 90000)} / 100.0)::numeric(12,2), timestamptz '2025-01-01' + g * interval '2 minutes', case when g % 7 = 0 then 'leave at door, code ' || left(md5('n' || g), 6) end
         from generate_series(${String(from)}, ${String(to)}) g`,
     },
     {
       rows: perMebibyte.items * size,
-      sql: (from, to) => `insert into order_items select 1 + (g - 1) / 3, 1 + (g - 1) % 3, 1 + ${number(`'ip' || g`, products)}, 1 + ${number(`'iq' || g`, 5)}, (5 + ${number(`'iu' || g`, 50000)} / 100.0)::numeric(10,2)
+      sql: (
+        from,
+        to,
+      ) => `insert into order_items select 1 + (g - 1) / 3, 1 + (g - 1) % 3, 1 + ${number(`'ip' || g`, products)}, 1 + ${number(`'iq' || g`, 5)}, (5 + ${number(`'iu' || g`, 50000)} / 100.0)::numeric(10,2)
         from generate_series(${String(from)}, ${String(to)}) g`,
     },
     {
       rows: perMebibyte.events * size,
-      sql: (from, to) => `insert into events (at, customer_id, kind, payload) select timestamptz '2026-01-01' + g * interval '7 seconds', 1 + ${number(`'ec' || g`, customers)},
+      sql: (
+        from,
+        to,
+      ) => `insert into events (at, customer_id, kind, payload) select timestamptz '2026-01-01' + g * interval '7 seconds', 1 + ${number(`'ec' || g`, customers)},
         ${pick(`'ek' || g`, ['view', 'view', 'view', 'search', 'cart', 'checkout', 'login'])},
         jsonb_build_object('session', md5('s' || g / 5), 'path', '/products/' || ${number(`'ep' || g`, products)}, 'ms', ${number(`'em' || g`, 3000)},
           'agent', ${pick(`'ea' || g`, ['Mozilla/5.0 (X11; Linux x86_64)', 'Mozilla/5.0 (iPhone; CPU iPhone OS 19_0)', 'Mozilla/5.0 (Windows NT 10.0)'])}, 'trace', md5('t' || g))
@@ -93,7 +108,11 @@ export async function buildShop(server: PostgresServer, size: number, signal: Ab
   await server.sql('postgres', 'create database shop');
   await server.sql('shop', schema);
   await server.sql('shop', `insert into settings values ('currency', '"EUR"'), ('opened', 'true'), ('nothing', null)`);
-  await inTwo(server, fillings(size).flatMap(({ rows, sql }) => chunks(rows).map(([from, to]) => sql(from, to))), signal);
+  await inTwo(
+    server,
+    fillings(size).flatMap(({ rows, sql }) => chunks(rows).map(([from, to]) => sql(from, to))),
+    signal,
+  );
   await inTwo(server, indexes, signal);
   await inTwo(server, references, signal);
   await server.sql('shop', 'vacuum (freeze, analyze)');

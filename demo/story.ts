@@ -27,14 +27,22 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   const rows: Measured[] = [];
   const tools = toolsEnv();
   screen.title('Resurgo: back up a PostgreSQL, kill what can be killed, lose it all, get it back.');
-  screen.say(`PostgreSQL ${tools.pgVersion}, Temporal ${tools.temporalVersion}, all real and all on this machine, in ${stage.dir}`);
+  screen.say(
+    `PostgreSQL ${tools.pgVersion}, Temporal ${tools.temporalVersion}, all real and all on this machine, in ${stage.dir}`,
+  );
 
   screen.heading('A database worth having');
   const building = performance.now();
   const server = await startPostgres({ fsync: true, config: { max_wal_size: '4GB', shared_buffers: '128MB' } });
   stage.keepsLog('postgres.log', server.logFile);
-  const size = await screen.busy(() => 'filling a shop with customers, orders and events', () => buildShop(server, options.size, stage.signal));
-  screen.good(`shop: ${size.rows.toLocaleString('en')} rows in ${String(size.tables)} tables, ${formatBytes(size.bytes)}`, performance.now() - building);
+  const size = await screen.busy(
+    () => 'filling a shop with customers, orders and events',
+    () => buildShop(server, options.size, stage.signal),
+  );
+  screen.good(
+    `shop: ${size.rows.toLocaleString('en')} rows in ${String(size.tables)} tables, ${formatBytes(size.bytes)}`,
+    performance.now() - building,
+  );
 
   screen.heading('Set up');
   const offsite = await openOffsite(stage, slowLine(options.size));
@@ -44,16 +52,28 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   writeFileSync(join(stage.dir, 'resurgo.yaml'), demoConfig(recipient, server, offsite, service), { mode: 0o600 });
   screen.command('edit resurgo.yaml', `two targets; repositories: a directory, and ${offsite.what}`);
   screen.command('resurgo up', 'in a second terminal: Temporal and a worker');
-  const up = await screen.busy(() => 'starting', () => AllInOne.start(stage));
+  const up = await screen.busy(
+    () => 'starting',
+    () => AllInOne.start(stage),
+  );
   for (const line of up.said().slice(0, 3)) screen.output(line);
-  await resurgo(stage, ['check'], { remark: 'every server, repository, key and tool', show: (line) => !/^(ok|note|\s)/.test(line) });
+  await resurgo(stage, ['check'], {
+    remark: 'every server, repository, key and tool',
+    show: (line) => !/^(ok|note|\s)/.test(line),
+  });
 
   screen.heading('Back it up');
   const full = await resurgo(stage, ['backup', 'shop']);
   const fullEntry = await newest(stage, 'shop');
   const plain = await dumpWithGzip(stage, server);
   screen.good(`${formatBytes(plain.bytes)}, neither encrypted nor read back`, plain.ms);
-  rows.push({ step: 'full backup: encrypted, read back', ms: full.ms, bytes: fullEntry.bytes?.source ?? 0, stored: fullEntry.bytes?.stored ?? 0, peer: plain });
+  rows.push({
+    step: 'full backup: encrypted, read back',
+    ms: full.ms,
+    bytes: fullEntry.bytes?.source ?? 0,
+    stored: fullEntry.bytes?.stored ?? 0,
+    peer: plain,
+  });
 
   screen.heading('Business goes on: 1 % changes');
   const changed = await changeOnePercent(server, options.size);
@@ -62,12 +82,24 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   screen.good(`noted: a digest of every row of every table (${before.digest.slice(0, 16)}…)`);
   const incremental = await resurgo(stage, ['backup', 'shop', '--kind', 'incremental']);
   const entry = await newest(stage, 'shop');
-  rows.push({ step: 'incremental backup after 1 %', ms: incremental.ms, bytes: entry.bytes?.source ?? 0, stored: entry.bytes?.stored ?? 0, peer: 'all of it again' });
+  rows.push({
+    step: 'incremental backup after 1 %',
+    ms: incremental.ms,
+    bytes: entry.bytes?.source ?? 0,
+    stored: entry.bytes?.stored ?? 0,
+    peer: 'all of it again',
+  });
 
   screen.heading('Kill the worker in the middle of an upload');
   const killed = await backUpAcrossAKill(stage, up, offsite);
   const sql = await newest(stage, 'shop-sql');
-  rows.push({ step: 'pg_dump to two places, worker killed', ms: killed.ms, bytes: sql.bytes?.source ?? 0, stored: sql.bytes?.stored ?? 0, peer: 'from the beginning' });
+  rows.push({
+    step: 'pg_dump to two places, worker killed',
+    ms: killed.ms,
+    bytes: sql.bytes?.source ?? 0,
+    stored: sql.bytes?.stored ?? 0,
+    peer: 'from the beginning',
+  });
 
   screen.heading('Lose everything');
   screen.command(`kill -9 ${String(server.pid)}; rm -rf data/*`, 'PostgreSQL, and all it had');
@@ -80,13 +112,20 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   const after = await digestOf(stage, server, 'shop');
   proveSame(stage, before, after);
   screen.good(`every table is the same, row for row (${after.digest.slice(0, 16)}…)`);
-  const side = await resurgo(stage, ['restore', 'shop-sql', '--to', 'shop_copy'], { remark: 'the backup whose worker was killed' });
+  const side = await resurgo(stage, ['restore', 'shop-sql', '--to', 'shop_copy'], {
+    remark: 'the backup whose worker was killed',
+  });
   const copy = await digestOf(stage, server, 'shop_copy');
   proveSame(stage, before, copy);
   screen.good('and so is the one that was killed half-way');
   const plainBack = await restoreWithGunzip(stage, server);
   screen.good('done; what is in it, nobody has checked', plainBack.ms);
-  rows.push({ step: 'restore: full + incremental, in place', ms: restored.ms, bytes: size.bytes, peer: { ...plainBack } });
+  rows.push({
+    step: 'restore: full + incremental, in place',
+    ms: restored.ms,
+    bytes: size.bytes,
+    peer: { ...plainBack },
+  });
   rows.push({ step: 'restore of the pg_dump, checked', ms: side.ms, bytes: sql.bytes?.source ?? 0 });
 
   screen.heading('What it took');

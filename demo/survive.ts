@@ -16,7 +16,7 @@ const many = (count: number, what: string): string => `${String(count)} ${what}$
 
 /** Takes a backup to both repositories, kills the worker in the middle of the upload, and counts what was done twice. */
 export async function backUpAcrossAKill(stage: Stage, up: AllInOne, offsite: Offsite): Promise<{ ms: number }> {
-  const { screen, signal } = stage;
+  const { screen } = stage;
   const evidence = await Evidence.of(up, 'shop-sql');
   const ours = new AbortController();
   try {
@@ -46,16 +46,16 @@ async function killInUpload(
   evidence: Evidence,
   over: AbortSignal,
 ): Promise<{ parts: number } | undefined> {
-  let atFirst: number | undefined;
+  let first: { stored: number; at: number } | undefined;
   for (;;) {
     if (over.aborted || stage.signal.aborted) return undefined;
     const state = await evidence.now();
     const upload = state?.active.find((work) => work.activity === 'storeBackup');
     if (upload !== undefined) {
       const stored = offsite.stored();
-      atFirst ??= stored;
-      // One part at least was sent by this activity, which began after the dump's end.
-      if (stored > atFirst) break;
+      first ??= { stored, at: performance.now() };
+      // This activity began after the dump's end, and has sent a part, or has been at it for a while.
+      if (stored > first.stored || (stored > 0 && performance.now() - first.at > 2000)) break;
     }
     await sleep(100);
   }
@@ -66,10 +66,15 @@ async function killInUpload(
   const parts = offsite.stored();
   up.news();
   process.kill(pid, 'SIGKILL');
-  stage.screen.alarm(`$ kill -9 ${String(pid)}   # the worker, in the middle of the upload: ${String(parts)} of ${many(total, 'part')} are there`);
+  stage.screen.alarm(
+    `$ kill -9 ${String(pid)}   # the worker, in the middle of the upload: ${String(parts)} of ${many(total, 'part')} are there`,
+  );
   const next = await up.anotherWorker(pid, stage.signal);
   for (const line of up.news()) stage.screen.output(`resurgo up: ${line}`, true);
-  stage.screen.output(`resurgo up: worker ${String(next)} starts; it gets the upload when the dead one has been silent for 15 s`, true);
+  stage.screen.output(
+    `resurgo up: worker ${String(next)} starts; it gets the upload when the dead one has been silent for 15 s`,
+    true,
+  );
   offsite.speedUp(fastLine);
   return { parts };
 }
@@ -84,9 +89,15 @@ async function account(stage: Stage, offsite: Offsite, evidence: Evidence, befor
   const twice = receipts.filter((count) => count !== 1).length;
   const { screen } = stage;
   screen.say('Counted afterwards:');
-  screen.say(`  dump    scheduled ${many(dump?.scheduled ?? 0, 'time')}, ended in attempt ${String(dump?.attempt)}   (history of the run)`);
-  screen.say(`  upload  scheduled ${many(store?.scheduled ?? 0, 'time')}, ended in attempt ${String(store?.attempt)}   (the second began on the new worker)`);
-  screen.say(`  parts   ${String(local)} made, ${String(receipts.length)} arrived offsite: ${String(before)} before the kill, ${String(receipts.length - before)} after; arrived twice: ${String(twice)}`);
+  screen.say(
+    `  dump    scheduled ${many(dump?.scheduled ?? 0, 'time')}, ended in attempt ${String(dump?.attempt)}   (history of the run)`,
+  );
+  screen.say(
+    `  upload  scheduled ${many(store?.scheduled ?? 0, 'time')}, ended in attempt ${String(store?.attempt)}   (the second began on the new worker)`,
+  );
+  screen.say(
+    `  parts   ${String(local)} made, ${String(receipts.length)} arrived offsite: ${String(before)} before the kill, ${String(receipts.length - before)} after; arrived twice: ${String(twice)}`,
+  );
   screen.say(`          (counted by ${offsite.countedBy})`);
   if (dump?.scheduled !== 1 || dump.attempt !== 1) throw new DemoError('the dump was done more than once');
   if ((store?.attempt ?? 0) < 2) throw new DemoError('the upload was not interrupted');

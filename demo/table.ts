@@ -30,7 +30,11 @@ export function showTable(screen: Screen, rows: readonly Measured[]): void {
       formatBytes(bytes),
       `${formatBytes((bytes * 1000) / ms)}/s`,
       stored === undefined ? '' : formatBytes(stored),
-      peer === undefined ? '' : typeof peer === 'string' ? peer : `${formatDuration(peer.ms)}, ${formatBytes(peer.bytes)}`,
+      peer === undefined
+        ? ''
+        : typeof peer === 'string'
+          ? peer
+          : `${formatDuration(peer.ms)}, ${formatBytes(peer.bytes)}`,
     ]),
   );
   const [head, ...lines] = text.split('\n');
