@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import { Connection } from '@temporalio/client';
 import { freePort } from './ports.ts';
 import { type Resource, register, unregister } from './resources.ts';
-import { ServerProcess, tail } from './server-process.ts';
+import { ServerProcess, sleep, tail } from './server-process.ts';
 import { type TempDir, tempDir } from './temp.ts';
 import { toolsEnv } from './tools-env.ts';
 
@@ -106,6 +107,26 @@ export class TemporalServer implements Resource {
         return false;
       }
     });
+  }
+
+  /** Makes a namespace and waits until it can be used. */
+  async addNamespace(namespace: string): Promise<void> {
+    const connection = await Connection.connect({ address: this.address });
+    try {
+      await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: { seconds: 86_400 as never } });
+      // Its caches are refreshed once in a while; until then workers are refused.
+      for (const deadline = Date.now() + 30_000; ; ) {
+        try {
+          await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: 'resurgo' }, taskQueueType: 1 });
+          return;
+        } catch (error) {
+          if (Date.now() > deadline) throw error;
+          await sleep(200);
+        }
+      }
+    } finally {
+      await connection.close();
+    }
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

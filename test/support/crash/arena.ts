@@ -1,0 +1,164 @@
+/** Several Resurgos side by side, for cases that mostly wait: one Temporal, one PostgreSQL, one S3; each lane with a namespace, host, keys and repositories of its own. */
+import { join } from 'node:path';
+import { resolveConnection } from '../../../providers/postgres/connection.ts';
+import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
+import { searchAttributeNames } from '../../../workers/search-attributes.ts';
+import { leftBehind } from '../left-behind.ts';
+import { startPostgres, type PostgresServer } from '../postgres.ts';
+import { tempDir, type TempDir } from '../temp.ts';
+import { s3Missing, startS3, type S3Server } from '../s3.ts';
+import { startStack, type Stack } from '../stack.ts';
+import { startTemporal, type TemporalServer } from '../temporal.ts';
+
+export interface Lane {
+  readonly stack: Stack;
+  readonly server: PostgresServer;
+  /** Directory for restored clusters, of the user who runs them. */
+  readonly place: string;
+  readonly root: TempDir;
+}
+
+export interface ArenaOptions {
+  readonly lanes: number;
+  /** More keys of the lanes' targets, by target. */
+  readonly targets?: (lane: { readonly n: number; readonly dir: string }) => Record<string, Record<string, unknown>>;
+  /** Rows of the larger table; a million is about 100 MB of COPY text. */
+  readonly rows?: number;
+}
+
+/** Target → repositories. `spooled` has no disk repository, so that its parts go through the spool. */
+export const routes = {
+  physical: ['local', 'second'],
+  mixed: ['local', 'cloud'],
+  logical: ['local', 'cloud'],
+  spooled: ['cloud'],
+  single: ['local'],
+} as const;
+
+export class Arena {
+  readonly temporal: TemporalServer;
+  readonly server: PostgresServer;
+  readonly s3: S3Server | undefined;
+  private readonly options: ArenaOptions;
+  private readonly free: Lane[] = [];
+  private readonly waiting: ((lane: Lane) => void)[] = [];
+  private readonly all = new Set<Lane>();
+  private made = 0;
+  private bundles: string | undefined;
+
+  constructor(parts: { temporal: TemporalServer; server: PostgresServer; s3: S3Server | undefined }, options: ArenaOptions) {
+    ({ temporal: this.temporal, server: this.server, s3: this.s3 } = parts);
+    this.options = options;
+  }
+
+  /** Digest of a database of the server. */
+  async digest(database = 'shop', server = this.server): Promise<string> {
+    return (await digestDatabase(resolveConnection(server.url(database)), {})).digest;
+  }
+
+  private async make(): Promise<Lane> {
+    const n = ++this.made;
+    const namespace = `lane${String(n)}`;
+    const { server, s3 } = this;
+    const common = { type: 'postgres', toolsDir: server.pgBin, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) };
+    const physical = { ...common, engine: 'physical', connection: server.url() };
+    const logical = { ...common, engine: 'logical', connection: server.url('shop'), jobs: 2 };
+    const root = tempDir('place', server.runAs);
+    const place = root.path;
+    const targets: Record<string, Record<string, unknown>> = {
+      physical: { ...physical, repositories: routes.physical, staging: place },
+      logical: { ...logical, repositories: s3 === undefined ? ['local', 'second'] : routes.logical },
+      single: { ...logical, repositories: routes.single },
+      ...(s3 === undefined ? {} : { mixed: { ...physical, repositories: routes.mixed }, spooled: { ...logical, repositories: routes.spooled } }),
+    };
+    for (const [name, more] of Object.entries(this.options.targets?.({ n, dir: place }) ?? {})) targets[name] = { ...common, ...targets[name], ...more };
+    await this.temporal.addNamespace(namespace);
+    const stack = await startStack({
+      targets,
+      repositories: {
+        local: { type: 'disk', path: './repo' },
+        second: { type: 'disk', path: './second' },
+        ...(s3 === undefined ? {} : { cloud: { type: 's3', bucket: s3.bucket, prefix: `${namespace}/`, endpoint: s3.endpoint, region: s3.region, forcePathStyle: true, accessKeyId: { env: 'S3_KEY' }, secretAccessKey: { env: 'S3_SECRET' } } }),
+      },
+      shared: { temporal: this.temporal, namespace },
+      ...(this.bundles === undefined ? {} : { bundles: this.bundles }),
+    });
+    const lane: Lane = { stack, server, place, root };
+    this.all.add(lane);
+    await stack.startWorker();
+    this.bundles ??= stack.bundles;
+    return lane;
+  }
+
+  private async acquire(): Promise<Lane> {
+    const lane = this.free.pop();
+    if (lane !== undefined) return lane;
+    if (this.all.size < this.options.lanes) return this.make();
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  private release(lane: Lane): void {
+    const next = this.waiting.shift();
+    if (next === undefined) this.free.push(lane);
+    else next(lane);
+  }
+
+  /** Runs a case in a lane of its own. A lane in which a case failed is thrown away: what it left must not spoil the next. */
+  async inLane<T>(work: (lane: Lane) => Promise<T>): Promise<T> {
+    const lane = await this.acquire();
+    try {
+      const value = await work(lane);
+      this.release(lane);
+      return value;
+    } catch (error) {
+      this.all.delete(lane);
+      const log = lane.stack.workerLog;
+      await stopLane(lane);
+      const next = this.waiting.shift();
+      if (next !== undefined) this.make().then(next, () => { this.waiting.unshift(next); });
+      if (error instanceof Error && log !== '') error.message += `\n--- worker log\n${log}`;
+      throw error;
+    }
+  }
+
+  leftBehind(lane: Lane, databases: readonly string[] = ['shop']): Promise<string[]> {
+    return leftBehind(lane.stack, { servers: [this.server], databases, places: [lane.place] });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.all].map(stopLane));
+    await this.temporal.stop();
+    await this.s3?.stop();
+    await this.server.stop();
+  }
+}
+
+async function stopLane({ stack, root }: Lane): Promise<void> {
+  await stack.stop();
+  await root.stop();
+}
+
+/** A database of two larger tables and some odd ones: its dump has several parts. */
+export async function createShop(server: PostgresServer, rows: number): Promise<void> {
+  await server.sql('postgres', 'create database shop');
+  await server.sql('shop', `
+    create table orders (id bigint generated always as identity primary key, note text, at timestamptz default now());
+    insert into orders (note) select repeat(md5(i::text), 3) from generate_series(1, ${String(rows)}) i;
+    create table items (id int primary key, "Weird ""name""" text not null default 'ä');
+    insert into items select i, md5((i * 7)::text) from generate_series(1, ${String(Math.ceil(rows / 4))}) i;
+    create table "Empty ""one""" (a int);`);
+  await server.sql('shop', 'vacuum analyze');
+}
+
+export async function startArena(options: ArenaOptions): Promise<Arena> {
+  const server = await startPostgres({ dataChecksums: true });
+  await createShop(server, options.rows ?? 150_000);
+  const temporal = await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) });
+  const s3 = s3Missing() === undefined ? await startS3() : undefined;
+  // Secrets are named by their variables; the test looks into the repositories too.
+  if (s3 !== undefined) Object.assign(process.env, { S3_KEY: s3.accessKeyId, S3_SECRET: s3.secretAccessKey });
+  return new Arena({ temporal, server, s3 }, options);
+}
+
+/** The path of something in a lane. */
+export const inPlace = (lane: Lane, name: string): string => join(lane.place, name);
