@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LogicalFacts } from '../../domain/backup.ts';
 import type { BackupReader, BackupWriter } from '../../domain/ports.ts';
 import { processesWithEnvironment, stagingMarker } from '../../providers/host/processes.ts';
@@ -15,11 +15,15 @@ import { restoreLogical } from '../../providers/postgres/logical-restore.ts';
 import { digestDatabase } from '../../providers/postgres/logical-verify.ts';
 import { checkout, type PostgresServer, startPostgres, stopAll, tempDir, type TempDir } from '../support/index.ts';
 import { sealedBackup } from '../support/sealed-backup.ts';
+import { StallingProxy } from '../support/stalling-proxy.ts';
 
 let server: PostgresServer;
 let connection: PostgresConnection;
 let work: TempDir;
 let staging: string;
+/** The same server through a proxy that stops in the middle of the large table. */
+let proxy: StallingProxy;
+let slow: PostgresConnection;
 
 /** A writer that keeps nothing and calls `at` when a stream is opened, and `first` once, before the first bytes of dump.tar. */
 const watcher = (at: { open?: (name: string) => Promise<void> | void; first?: () => Promise<void> }): BackupWriter => {
@@ -63,29 +67,36 @@ beforeAll(async () => {
   work = tempDir('logical-failures');
   staging = join(work.path, 'staging');
   connection = resolveConnection(server.url());
+  proxy = new StallingProxy(server.port);
+  slow = resolveConnection(`postgres://postgres@127.0.0.1:${String(await proxy.listen())}/postgres`);
   await server.sql('postgres', 'create database shop');
-  // Large enough that pg_dump is still at it when its first piece is packed.
-  await server.sql('shop', `create table big as select g as id, repeat(md5(g::text), 30) as v from generate_series(1, 40000) g; create table small as select 1 as x; create table other as select 2 as x`);
+  await server.sql('shop', `create table big as select g as id, repeat(md5(g::text), 30) as v from generate_series(1, 20000) g; create table small as select 1 as x; create table other as select 2 as x`);
 });
 afterAll(stopAll);
+afterEach(() => { proxy.release(); });
+
+/** A dump that is certainly not at its end when its first piece is packed. */
+const halfDump = (writer: BackupWriter, more: Partial<LogicalDumpOptions> = {}) => {
+  proxy.limit = 6_000_000;
+  return dump(writer, { connection: slow, ...more });
+};
 
 describe('a dump that dies', () => {
   test('B10 pg_dump is killed half-way: dumpFailed, nothing left', async () => {
     let killed = 0;
-    await expect(dump(watcher({ first: async () => { for (const pid of await working()) killed += kill(pid); } })))
+    await expect(halfDump(watcher({ first: async () => { for (const pid of await working()) killed += kill(pid); } })))
       .rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
     expect(killed).toBeGreaterThan(0);
     await clean();
   });
 
   test('B10 one worker of pg_dump is killed: dumpFailed', async () => {
-    await expect(dump(watcher({ first: async () => { process.kill((await working()).at(-1) ?? 0, 'SIGKILL'); } }))).rejects.toMatchObject({ code: 'dumpFailed' });
+    await expect(halfDump(watcher({ first: async () => { for (const pid of (await working()).slice(-1)) kill(pid); } }))).rejects.toMatchObject({ code: 'dumpFailed' });
     await clean();
   });
 
   test('B10 through a pipe too', async () => {
     const options = { stagingBound: 10 ** 15, pieceBytes: 10 ** 12 };
-    await server.sql('shop', 'select 1');
     const small = join(work.path, 'none');
     mkdirSync(small);
     if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small]).status !== 0) return;
@@ -104,7 +115,7 @@ describe('a dump that dies', () => {
           },
         }),
       };
-      await expect(dump(killing, { staging: small, ...options })).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
+      await expect(halfDump(killing, { staging: small, ...options })).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
       expect(killed).toBe(true);
     } finally {
       spawnSync('umount', [small]);
@@ -126,13 +137,13 @@ describe('a dump that dies', () => {
   });
 
   test('B10 the store refuses a part: its error comes out and pg_dump is ended', async () => {
-    await expect(dump(watcher({ first: () => Promise.reject(new Error('no more')) }))).rejects.toThrow('no more');
+    await expect(halfDump(watcher({ first: () => Promise.reject(new Error('no more')) }))).rejects.toThrow('no more');
     await clean();
   });
 
   test('B1 cancelled', async () => {
     const abort = new AbortController();
-    await expect(dump(watcher({ first: async () => { abort.abort(); } }), { signal: abort.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(halfDump(watcher({ first: async () => { abort.abort(); } }), { signal: abort.signal })).rejects.toMatchObject({ code: 'cancelled' });
     await clean();
   });
 
@@ -145,7 +156,8 @@ describe('a dump that dies', () => {
       const never = new Promise(() => setInterval(() => {}, 1000));
       const writer = { sourceBytes: 0, storedBytes: 0, openStream: (name) => ({ write: () => { if (name === 'dump.tar') { console.log('writing'); return never; } }, end: async () => {} }) };
       await dumpLogical({ connection: resolveConnection(url), database: 'shop', writer, staging, jobs: 2, tools: findLogicalTools([bin]), pieceBytes: 1_000_000, stagingBound: 1_000_000 });`;
-    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program, server.url(), server.pgBin, staging], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program, slow.redacted.replace(/^/, 'postgres://'), server.pgBin, staging], { stdio: ['ignore', 'pipe', 'inherit'] });
+    proxy.limit = 6_000_000;
     await once(child.stdout, 'data');
     expect((await working()).length).toBeGreaterThan(0);
     child.kill('SIGKILL');
@@ -177,10 +189,11 @@ describe('a database that changes during the dump', () => {
         truncated.catch(() => undefined);
         for (;;) {
           const [waits] = await server.sql<{ n: number }>('shop', `select count(*)::int as n from pg_locks where not granted and mode = 'AccessExclusiveLock'`);
-          if ((waits?.n ?? 0) > 0) return;
+          if ((waits?.n ?? 0) > 0) break;
         }
+        proxy.release();
       };
-      const { facts } = await dump(watcher({ first: truncate }), { jobs: 1 });
+      const { facts } = await halfDump(watcher({ first: truncate }), { jobs: 1 });
       expect(facts.tables.find((table) => table.name === 'small')?.rows).toBe(1);
       await truncated;
       expect(await server.sql('shop', 'select * from small')).toEqual([]);
@@ -203,7 +216,7 @@ describe('a database that changes during the dump', () => {
       });
       return (await dump(watching)).facts;
     });
-    expect(facts.tables.map((table) => [table.name, table.rows])).toEqual([['big', 40000], ['other', 1], ['small', 1]]);
+    expect(facts.tables.map((table) => [table.name, table.rows])).toEqual([['big', 20000], ['other', 1], ['small', 1]]);
     await server.sql('shop', 'drop table later; delete from other where x = 3');
     await clean();
   });
@@ -229,7 +242,7 @@ describe('a database that changes during the dump', () => {
       for (let i = 0; i < 3; i++) {
         const outcome = await dump(watcher({})).then((result) => result.facts, (error: unknown) => error);
         if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'dumpFailed' });
-        else expect((outcome as LogicalFacts).tables.filter((table) => !table.name.startsWith('churn')).map((table) => table.rows)).toEqual([40000, 1, 1]);
+        else expect((outcome as LogicalFacts).tables.filter((table) => !table.name.startsWith('churn')).map((table) => table.rows)).toEqual([20000, 1, 1]);
       }
     } finally {
       stop = true;
@@ -246,24 +259,25 @@ describe('a restore that dies', () => {
     reader = (await sealedBackup<LogicalFacts>(async (writer) => (await dump(writer)).facts)).reader;
   });
 
+  /** Goes on until `act`, called when pg_restore is in the middle of the large table. */
+  const halfRestore = async (act: () => Promise<void> | void, more: object = {}) => {
+    proxy.limit = 6_000_000;
+    const running = restore({ connection: slow, ...more });
+    running.catch(() => undefined);
+    while (proxy.stalled === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await act();
+    return running;
+  };
+
   test('R3 pg_restore is killed: restoreFailed, the half-built database is gone', async () => {
-    let kills: Promise<void> | undefined;
-    const kill = async () => {
-      for (;;) {
-        const [pid] = await working(join(staging, 'restore'));
-        if (pid !== undefined) return void process.kill(pid, 'SIGKILL');
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      }
-    };
-    await expect(restore({ onProgress: ({ phase }: { phase: string }) => { if (phase === 'restore') kills ??= kill(); } })).rejects.toMatchObject({ code: 'restoreFailed' });
-    await kills;
+    await expect(halfRestore(async () => { for (const pid of await working(join(staging, 'restore'))) kill(pid); })).rejects.toMatchObject({ code: 'restoreFailed' });
     expect(await databases()).toEqual(['shop']);
     await clean();
   });
 
   test('R3 cancelled: the half-built database is gone', async () => {
     const abort = new AbortController();
-    await expect(restore({ signal: abort.signal, onProgress: ({ phase }: { phase: string }) => { if (phase === 'restore') abort.abort(); } })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(halfRestore(() => { abort.abort(); }, { signal: abort.signal })).rejects.toMatchObject({ code: 'cancelled' });
     expect(await databases()).toEqual(['shop']);
     await clean();
   });
@@ -283,7 +297,7 @@ describe('a restore that dies', () => {
     expect((await digestDatabase(connection, { database: 'back' })).digest).toBe((await digestDatabase(connection, { database: 'shop' })).digest);
     await server.sql('postgres', 'drop database back');
     await server.sql('postgres', 'create database back');
-    expect((await restore()).rows).toBe(40002);
+    expect((await restore()).rows).toBe(20002);
     await server.sql('postgres', 'drop database back');
   });
 
@@ -298,10 +312,10 @@ describe('a restore that dies', () => {
 });
 
 test('B10 the server is killed during a dump: the run fails in words of the server, and works again after it is back', async () => {
-  await expect(dump(watcher({ first: () => server.kill() }))).rejects.toMatchObject({ code: expect.stringMatching(/^(dumpFailed|sourceUnreachable)$/) });
+  await expect(halfDump(watcher({ first: () => server.kill() }))).rejects.toMatchObject({ code: expect.stringMatching(/^(dumpFailed|sourceUnreachable)$/) });
   await clean();
   await expect(dump(watcher({}))).rejects.toMatchObject({ code: 'sourceUnreachable' });
   await server.start();
-  expect((await dump(watcher({}))).facts.tables.map((table) => table.rows)).toEqual([40000, 1, 1]);
+  expect((await dump(watcher({}))).facts.tables.map((table) => table.rows)).toEqual([20000, 1, 1]);
   expect(existsSync(join(staging, 'dump'))).toBe(false);
 });
