@@ -1,7 +1,8 @@
 /** What no single field shows: names that refer to each other, and fields that exclude or need each other. Works on unchecked data, so that all problems are reported at once. */
 import path from 'node:path';
 import { namePattern } from '../domain/ids.ts';
-import { nameRule, show } from './leaf.ts';
+import { show } from './leaf-core.ts';
+import { nameRule } from './leaf.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
 

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { RawProblem } from './cross-check.ts';
-import { show } from './leaf.ts';
+import { show } from './leaf-core.ts';
 import { didYouMean } from './suggest.ts';
 
 type Issue = z.core.$ZodIssue;

@@ -4,7 +4,7 @@ import { ResurgoError } from '../domain/errors.ts';
 import { canonicalJson } from './canonical.ts';
 import { crossCheck } from './cross-check.ts';
 import { explain } from './explain.ts';
-import { withReferences } from './leaf.ts';
+import { withReferences } from './leaf-core.ts';
 import { absolutePaths } from './paths.ts';
 import { decodeUtf8, readTrustedFile } from './safe-file.ts';
 import { resolveSecret } from './secret.ts';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { filePath, flag, integer, mapping, oneOf, secret, size, text, url } from './leaf.ts';
+import { secret } from './leaf-keys.ts';
+import { filePath, flag, integer, mapping, oneOf, size, text, url } from './leaf.ts';
 
 const maxRate = size('Upper limit of what is sent to it, per second.', { rate: true, min: 1024 }).optional();
 

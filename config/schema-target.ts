@@ -1,19 +1,6 @@
 import { z } from 'zod';
-import {
-  connection,
-  duration,
-  filePath,
-  flag,
-  integer,
-  list,
-  mapping,
-  name,
-  notYet,
-  oneOf,
-  secret,
-  size,
-  text,
-} from './leaf.ts';
+import { connection, secret } from './leaf-keys.ts';
+import { duration, filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
 
 const command = (what: string) =>
   list(

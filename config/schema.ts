@@ -1,20 +1,7 @@
 /** The configuration file. What its keys mean stands here and, generated from here, in docs/reference/config.md. */
 import { z } from 'zod';
-import {
-  cron,
-  duration,
-  integer,
-  keyFile,
-  list,
-  mapping,
-  name,
-  notYet,
-  oneOf,
-  publicKey,
-  recipient,
-  secret,
-  timezone,
-} from './leaf.ts';
+import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
+import { cron, duration, integer, list, mapping, name, notYet, oneOf, timezone } from './leaf.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import { objectives, postgresTarget, type member, type service } from './schema-target.ts';
 

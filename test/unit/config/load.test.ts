@@ -144,6 +144,11 @@ describe('O4 loading', () => {
 });
 
 describe('O4 secrets', () => {
+  test('B9 a key file may lie where containers put secrets', () => {
+    const file = write(variant({ 4: '  identity: /run/secrets/resurgo.key\nrepositories:' }));
+    expect(loadConfig(file).config.encryption.identity).toEqual({ file: '/run/secrets/resurgo.key' });
+  });
+
   test('O4 resolved when used; one line break at the end of a file goes, nothing else', () => {
     expect(resolveSecret({ file: write(' pass word \n', 0o600, 'a') })).toBe(' pass word ');
     expect(resolveSecret({ file: write('x\r\n', 0o600, 'b') })).toBe('x');
