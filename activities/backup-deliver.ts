@@ -123,6 +123,7 @@ export async function verifyBackup(deps: ActivityDeps, step: DeliverStep): Promi
         ref: refOf(prepared),
         manifestBytes,
         keys: keysOfRun(run),
+        ...(run.keyFiles === undefined ? {} : { keyFiles: run.keyFiles }),
         depth: prepared.verify,
         signal,
         ...(prepared.verify === 'content' ? { engineCheck: contentCheck } : {}),

@@ -89,11 +89,13 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       const sums = sha256Sums(attempt, sealed.parts, sha256Hex(indexObject));
       const hostKey = await deps.keys.hostKey();
       const credentials = await deps.keys.audience();
+      const wrapped = await wrapKeys(keys, credentials);
+      const wrappedForHost = await wrapMetadataKey(keys, hostPublic(hostKey).recipient);
       await Promise.all([
         primary.put(objectKeys.index, indexObject, { signal: stop }),
         primary.put(objectKeys.sums, sums, { signal: stop }),
-        primary.put(keyFile(plan.backup, 1), await wrapKeys(keys, credentials), { signal: stop }),
-        primary.put(hostKeyFile(plan.backup), await wrapMetadataKey(keys, hostPublic(hostKey).recipient), { signal: stop }),
+        primary.put(keyFile(plan.backup, 1), wrapped, { signal: stop }),
+        primary.put(hostKeyFile(plan.backup), wrappedForHost, { signal: stop }),
       ]);
       const endedAt = new Date().toISOString();
       const files = sealed.streams.reduce((sum, stream) => sum + (stream.files?.filter((file) => file.type === 'file').length ?? 1), 0);
@@ -130,7 +132,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       await assertCurrent(stateDir, plan.backup, attempt);
       const run = await readRunFile(stateDir, plan.backup);
       if (run === undefined) throw new ResurgoError('fenced', `the run file of backup ${plan.backup} is gone`);
-      await writeRunFile(stateDir, { ...run, dumped, manifest: formatManifest(signManifest(manifest, hostKey)).toString('utf8') });
+      await writeRunFile(stateDir, { ...run, dumped, keyFiles: { '1.age': sha256Hex(wrapped), 'host.age': sha256Hex(wrappedForHost) }, manifest: formatManifest(signManifest(manifest, hostKey)).toString('utf8') });
       return dumped;
     } catch (error) {
       abort.abort(error);

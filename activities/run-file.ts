@@ -17,6 +17,8 @@ export interface RunFile {
   readonly metadataKey: string;
   /** Set when the dump has ended: nothing is dumped again after that. */
   readonly dumped?: DumpedBackup;
+  /** SHA-256 (hex) of the wrapped keys by file name: a copy nobody can open must not be called verified. */
+  readonly keyFiles?: Readonly<Record<string, string>>;
   /** The manifest as it will be published, signed. */
   readonly manifest?: string;
 }
