@@ -12,14 +12,14 @@ export async function dumpPhysicalTarget({ deps, plan, settings, writer, signal,
   if (facts.systemId !== plan.systemId) {
     throw new ResurgoError('sourceChanged', `the server at ${connection.redacted} is database system ${facts.systemId}; the run was prepared for ${plan.systemId}`);
   }
-  const parentManifest = plan.parent === null ? undefined : await parentBackupManifest({ deps, plan });
+  const incremental = plan.parent === null ? undefined : await parentOf({ deps, plan });
   const dump = await dumpPhysical({
     connection,
     writer,
     label: `resurgo ${plan.backup}`,
     checkpoint: settings.config.checkpoint,
     ...(settings.config.maxRate === undefined ? {} : { maxRateKiB: Math.floor(settings.config.maxRate / 1024) }),
-    ...(parentManifest === undefined ? {} : { incremental: { parentManifest } }),
+    ...(incremental === undefined ? {} : { incremental }),
     signal,
     onProgress: report,
   });
@@ -35,7 +35,7 @@ export async function dumpPhysicalTarget({ deps, plan, settings, writer, signal,
 }
 
 /** The parent's backup_manifest, from its index: the host's metadata key is enough. @throws parentMissing, wrongKey */
-async function parentBackupManifest({ deps, plan }: Pick<DumpContext, 'deps' | 'plan'>): Promise<Buffer> {
+async function parentOf({ deps, plan }: Pick<DumpContext, 'deps' | 'plan'>): Promise<{ parentManifest: Buffer; parentChecksums?: boolean }> {
   const parent = plan.parent as string;
   let problem: unknown;
   for (const name of plan.repositories) {
@@ -44,7 +44,8 @@ async function parentBackupManifest({ deps, plan }: Pick<DumpContext, 'deps' | '
       const ref = await findBackup(store, parent, plan.target);
       const reader = await openBackup({ stores: [store], ref, credentials: await deps.keys.hostCredentials(), trusted: await deps.keys.trusted() });
       if (reader.index.engineManifest === undefined) throw new ResurgoError('parentMissing', `backup ${parent} holds no backup_manifest`);
-      return Buffer.from(reader.index.engineManifest, 'utf8');
+      const { engine, engineManifest } = reader.index;
+      return { parentManifest: Buffer.from(engineManifest, 'utf8'), ...(engine.engine === 'physical' ? { parentChecksums: engine.dataChecksums } : {}) };
     } catch (error) {
       problem ??= error;
     }

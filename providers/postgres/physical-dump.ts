@@ -17,7 +17,11 @@ export interface PhysicalDumpOptions {
   readonly connection: PostgresConnection;
   readonly writer: BackupWriter;
   /** Take what changed since the backup with this `backup_manifest` (PostgreSQL 17+). */
-  readonly incremental?: { readonly parentManifest: Buffer };
+  readonly incremental?: {
+    readonly parentManifest: Buffer;
+    /** Whether the parent's cluster had page checksums: a chain in which they were switched on cannot be restored. */
+    readonly parentChecksums?: boolean;
+  };
   readonly checkpoint: 'fast' | 'spread';
   readonly maxRateKiB?: number;
   /** Shown in the server's log and in backup_label. */
@@ -69,6 +73,12 @@ function assertPossible(options: PhysicalDumpOptions, facts: ServerFacts): void 
       'walSummaryMissing',
       `summarize_wal is off at ${connection.redacted}, so it does not know what changed since the parent backup.`,
     );
+  if (incremental.parentChecksums !== undefined && incremental.parentChecksums !== facts.dataChecksums) {
+    throw new ResurgoError(
+      'sourceChanged',
+      `Page checksums were switched ${facts.dataChecksums ? 'on' : 'off'} at ${connection.redacted} since the parent backup.`,
+    );
+  }
   const parent = parseBackupManifest(incremental.parentManifest);
   if (parent.systemId !== undefined && parent.systemId !== facts.systemId) {
     throw new ResurgoError(

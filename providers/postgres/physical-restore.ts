@@ -1,12 +1,11 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { PhysicalFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { BackupReader, OnProgress } from '../../domain/ports.ts';
-import { runTool } from '../host/child.ts';
+import { assertChain, factsOf, majorOf } from './backup-chain.ts';
 import { canLink, checkCombined, combineChain, findCombine } from './combine-chain.ts';
 import { readControlData } from './control-data.ts';
-import { finishDirectories, readDataTree, syncDirectory } from './data-tree.ts';
+import { syncDirectory } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { extractLink, isLeftOut } from './extract-link.ts';
 import type { ExtractedLink } from './extract-link.ts';
@@ -15,8 +14,7 @@ import { planPlaces, withinDataDirectory } from './restore-places.ts';
 import type { PlacesOptions, RestorePlaces } from './restore-places.ts';
 import { restoreOwner } from './restore-owner.ts';
 import { assertRestoreSpace } from './restore-space.ts';
-import { findPgTool } from './tools.ts';
-import { treatFiles } from './tree-pool.ts';
+import { dropStaging, finishTree, stageLinks } from './stage-chain.ts';
 import { verifyDirectory } from './verify-directory.ts';
 import { clearVisibilityMaps } from './visibility-maps.ts';
 
@@ -41,41 +39,6 @@ export interface BuiltCluster {
   /** In words. */
   readonly checks: readonly string[];
   readonly warnings: readonly string[];
-}
-
-const factsOf = (reader: BackupReader): PhysicalFacts => {
-  const { engine } = reader.index;
-  if (engine.engine !== 'physical')
-    throw new ResurgoError(
-      'unsupported',
-      `Backup ${reader.manifest.name} is a ${engine.engine} one, which makes no data directory.`,
-    );
-  return engine;
-};
-
-const majorOf = (reader: BackupReader): number => Number.parseInt(reader.manifest.versions.server, 10);
-
-/** @throws parentMissing, unsupported, bug */
-function assertChain(chain: readonly BackupReader[]): void {
-  for (const [i, reader] of chain.entries()) {
-    factsOf(reader);
-    const { name, kind, parent, systemId } = reader.manifest;
-    if (i === 0 && kind !== 'full')
-      throw new ResurgoError('parentMissing', `${name} is ${kind}: what it builds on is not here.`);
-    const previous = chain[i - 1]?.manifest;
-    if (previous && parent !== previous.id)
-      throw new ResurgoError('parentMissing', `${name} builds on ${parent ?? 'nothing'}, not on ${previous.name}.`);
-    if (
-      previous &&
-      (systemId !== previous.systemId || majorOf(reader) !== Number.parseInt(previous.versions.server, 10))
-    ) {
-      throw new ResurgoError(
-        'parentMissing',
-        `${name} and ${previous.name} are of different database systems or major versions.`,
-      );
-    }
-  }
-  if (chain.length === 0) throw new ResurgoError('bug', 'A restore without a backup.');
 }
 
 /** Removes everything a build made, or an earlier attempt left. Gone already is success. */
@@ -171,8 +134,6 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     await checkCombined(places.work, newest.manifest, tablespaces, facts.blockSize);
     checks.push('pg_combinebackup');
     const control = await readControlData(places.work, major, find);
-    if (chain.some((reader) => factsOf(reader).dataChecksums !== facts.dataChecksums))
-      await disableChecksums(places.work, major, find, warnings);
     const maps = await clearVisibilityMaps(places.work, {
       blockSize: control.blockSize,
       blocksPerSegment: control.blocksPerSegment,
@@ -196,100 +157,6 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
       'The visibility maps of a combined cluster start empty; run VACUUM (ANALYZE) soon, so that index-only scans are fast again.',
     );
   return { dataDir: places.work, files, bytes, checks, warnings };
-}
-
-interface StageOptions {
-  readonly depth: 'content' | 'sizes';
-  readonly signal: AbortSignal | undefined;
-  readonly mayMiss: (path: string) => boolean;
-  readonly progress: (bytes: number) => void;
-}
-
-/** Extracts all links, the next while the one before is checked. */
-async function stageLinks(
-  chain: readonly BackupReader[],
-  places: RestorePlaces,
-  options: StageOptions,
-): Promise<ExtractedLink[]> {
-  const links: ExtractedLink[] = [];
-  const checks: Promise<unknown>[] = [];
-  await mkdir(places.staging, { recursive: true, mode: 0o700 });
-  try {
-    for (const [i, reader] of chain.entries()) {
-      const dir = join(places.staging, String(i));
-      const tablespaces = factsOf(reader).tablespaces.map(({ oid, stream, path }) => {
-        const place = places.tablespaces.find((each) => each.oid === oid);
-        // A tablespace that was dropped later is in the older links only; it is staged beside them and goes with them.
-        const outside = place ? !withinDataDirectory(place) : path.startsWith('/');
-        return {
-          oid,
-          stream,
-          linked: outside,
-          dir:
-            place && outside
-              ? join(place.staging, String(i))
-              : outside
-                ? join(places.staging, `${i}.${oid}`)
-                : join(dir, path),
-        };
-      });
-      const link = await extractLink(
-        reader,
-        { dir, tablespaces },
-        { keepManifest: true, signal: options.signal, onProgress: options.progress },
-      );
-      links.push(link);
-      const check = verifyDirectory(dir, link.manifest, {
-        depth: options.depth,
-        mayMiss: options.mayMiss,
-        signal: options.signal,
-        tablespaces: new Map(tablespaces.filter(({ linked }) => linked).map(({ oid, dir: at }) => [oid, at])),
-      });
-      check.catch(() => undefined);
-      checks.push(check);
-    }
-  } finally {
-    // Nothing may work in the staging directories when this fails and they are removed.
-    await Promise.allSettled(checks);
-  }
-  await Promise.all(checks);
-  return links;
-}
-
-async function dropStaging(places: RestorePlaces): Promise<void> {
-  await rm(places.staging, { recursive: true, force: true });
-  for (const place of places.tablespaces)
-    if (place.staging !== '') await rm(place.staging, { recursive: true, force: true });
-}
-
-async function finishTree(
-  dir: string,
-  tablespaces: ReadonlyMap<string, string>,
-  owner: Owner | undefined,
-  signal: AbortSignal | undefined,
-): Promise<{ files: number; bytes: number }> {
-  const tree = await readDataTree(dir, tablespaces);
-  let bytes = 0;
-  await treatFiles(
-    tree.files.map(({ full }) => ({ path: full, content: false, sync: true, ...(owner ? { owner } : {}) })),
-    { signal, onSize: (size) => (bytes += size) },
-  );
-  await finishDirectories(tree, { owner, sync: true });
-  return { files: tree.files.length, bytes };
-}
-
-async function disableChecksums(
-  dir: string,
-  major: number,
-  find: { dirs: readonly string[] },
-  warnings: string[],
-): Promise<void> {
-  const tool = await findPgTool('pg_checksums', major, find);
-  // It refuses a cluster with a backup_label; the label is what makes recovery right, so it is only stepped around.
-  await runTool({ command: tool.path, args: ['--disable', '--no-sync', '-D', dir] });
-  warnings.push(
-    'Page checksums were switched between the backups of this chain: they are off in the restored cluster.',
-  );
 }
 
 function fetchProgress(chain: readonly BackupReader[], onProgress: OnProgress | undefined): (bytes: number) => void {

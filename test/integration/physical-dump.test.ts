@@ -1,5 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupWriter } from '../../domain/ports.ts';
@@ -9,7 +20,7 @@ import { PhysicalContentCheck } from '../../providers/postgres/physical-content-
 import { dumpPhysical } from '../../providers/postgres/physical-dump.ts';
 import { serverFacts } from '../../providers/postgres/server-facts.ts';
 import { verifyStored } from '../../providers/vault/verify.ts';
-import { installedPostgres, startPostgres, stopAll } from '../support/index.ts';
+import { giveToServer, installedPostgres, startPostgres, stopAll, tempDir } from '../support/index.ts';
 import type { PostgresServer } from '../support/index.ts';
 import { takePhysical } from '../support/physical-backup.ts';
 
@@ -253,6 +264,66 @@ describe('a server with a tablespace and odd files', () => {
   });
 });
 
+describe('TLS', () => {
+  afterEach(stopAll);
+
+  test('B2 O4 the whole dump over TLS: required, verified against its authority, and refused by the wrong one', async ({
+    skip,
+  }) => {
+    const work = tempDir('tls').path;
+    const make = (name: string): void => {
+      const made = spawnSync('openssl', [
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        'subjectAltName=DNS:localhost',
+        '-keyout',
+        join(work, `${name}.key`),
+        '-out',
+        join(work, `${name}.crt`),
+      ]);
+      if (made.status !== 0) skip('openssl is not installed here');
+    };
+    make('server');
+    make('other');
+    const server = await startPostgres();
+    await server.shutdown();
+    for (const end of ['crt', 'key']) {
+      copyFileSync(join(work, `server.${end}`), join(server.dataDir, `server.${end}`));
+      chmodSync(join(server.dataDir, `server.${end}`), 0o600);
+    }
+    writeFileSync(
+      join(server.dataDir, 'pg_hba.conf'),
+      'hostssl all postgres all trust\nhostssl replication postgres all trust\n',
+    );
+    giveToServer(server.dataDir);
+    await server.start({
+      ssl: 'on',
+      ssl_cert_file: 'server.crt',
+      ssl_key_file: 'server.key',
+      listen_addresses: 'localhost',
+    });
+    const url = (mode: string, ca = 'server') =>
+      `postgres://postgres@localhost:${String(server.port)}/postgres?sslmode=${mode}&sslrootcert=${join(work, `${ca}.crt`)}`;
+    const attempt = (target: string) =>
+      dumpPhysical({ connection: resolveConnection(target), writer: nullWriter(), checkpoint: 'fast', label: 'x' });
+    for (const mode of ['verify-full', 'require', 'prefer', 'allow'])
+      expect((await attempt(url(mode))).files).toBeGreaterThan(900);
+    await expect(attempt(url('verify-full', 'other'))).rejects.toMatchObject({ code: 'sourceDenied' });
+    await expect(attempt(url('disable'))).rejects.toMatchObject({
+      code: 'sourceDenied',
+      message: expect.stringContaining('no encryption'),
+    });
+  });
+});
+
 describe('a server that breaks', () => {
   afterEach(stopAll);
 
@@ -307,6 +378,10 @@ describe('incremental preconditions', () => {
     const good = await dump(server, { incremental });
     expect(good.files).toBeGreaterThan(900);
     await expect(dump(other, { incremental })).rejects.toMatchObject({ code: 'sourceChanged' });
+    await expect(dump(server, { incremental: { ...incremental, parentChecksums: false } })).rejects.toMatchObject({
+      code: 'sourceChanged',
+      message: expect.stringContaining('checksums'),
+    });
     const damaged = Buffer.from(full.backupManifest);
     damaged[500] = (damaged[500] as number) ^ 1;
     await expect(dump(server, { incremental: { parentManifest: damaged } })).rejects.toMatchObject({

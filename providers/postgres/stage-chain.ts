@@ -1,0 +1,94 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BackupReader } from '../../domain/ports.ts';
+import { factsOf } from './backup-chain.ts';
+import { finishDirectories, readDataTree } from './data-tree.ts';
+import type { Owner } from './data-tree.ts';
+import { extractLink } from './extract-link.ts';
+import type { ExtractedLink } from './extract-link.ts';
+import { withinDataDirectory } from './restore-places.ts';
+import type { RestorePlaces } from './restore-places.ts';
+import { treatFiles } from './tree-pool.ts';
+import { verifyDirectory } from './verify-directory.ts';
+
+export interface StageOptions {
+  readonly depth: 'content' | 'sizes';
+  readonly signal: AbortSignal | undefined;
+  readonly mayMiss: (path: string) => boolean;
+  readonly progress: (bytes: number) => void;
+}
+
+/** Extracts all links, the next while the one before is checked. */
+export async function stageLinks(
+  chain: readonly BackupReader[],
+  places: RestorePlaces,
+  options: StageOptions,
+): Promise<ExtractedLink[]> {
+  const links: ExtractedLink[] = [];
+  const checks: Promise<unknown>[] = [];
+  await mkdir(places.staging, { recursive: true, mode: 0o700 });
+  try {
+    for (const [i, reader] of chain.entries()) {
+      const dir = join(places.staging, String(i));
+      const tablespaces = factsOf(reader).tablespaces.map(({ oid, stream, path }) => {
+        const place = places.tablespaces.find((each) => each.oid === oid);
+        // A tablespace that was dropped later is in the older links only; it is staged beside them and goes with them.
+        const outside = place ? !withinDataDirectory(place) : path.startsWith('/');
+        return {
+          oid,
+          stream,
+          linked: outside,
+          dir:
+            place && outside
+              ? join(place.staging, String(i))
+              : outside
+                ? join(places.staging, `${i}.${oid}`)
+                : join(dir, path),
+        };
+      });
+      const link = await extractLink(
+        reader,
+        { dir, tablespaces },
+        { keepManifest: true, signal: options.signal, onProgress: options.progress },
+      );
+      links.push(link);
+      const check = verifyDirectory(dir, link.manifest, {
+        depth: options.depth,
+        mayMiss: options.mayMiss,
+        signal: options.signal,
+        tablespaces: new Map(tablespaces.filter(({ linked }) => linked).map(({ oid, dir: at }) => [oid, at])),
+      });
+      check.catch(() => undefined);
+      checks.push(check);
+    }
+  } finally {
+    // Nothing may work in the staging directories when this fails and they are removed.
+    await Promise.allSettled(checks);
+  }
+  await Promise.all(checks);
+  return links;
+}
+
+/** Also frees the space, before the rest is synced. */
+export async function dropStaging(places: RestorePlaces): Promise<void> {
+  await rm(places.staging, { recursive: true, force: true });
+  for (const place of places.tablespaces)
+    if (place.staging !== '') await rm(place.staging, { recursive: true, force: true });
+}
+
+/** Gives everything to its owner and makes it durable. */
+export async function finishTree(
+  dir: string,
+  tablespaces: ReadonlyMap<string, string>,
+  owner: Owner | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ files: number; bytes: number }> {
+  const tree = await readDataTree(dir, tablespaces);
+  let bytes = 0;
+  await treatFiles(
+    tree.files.map(({ full }) => ({ path: full, content: false, sync: true, ...(owner ? { owner } : {}) })),
+    { signal, onSize: (size) => (bytes += size) },
+  );
+  await finishDirectories(tree, { owner, sync: true });
+  return { files: tree.files.length, bytes };
+}
