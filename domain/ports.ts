@@ -37,8 +37,11 @@ export interface ObjectStore {
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Free bytes where the store can tell. */
   freeBytes(): Promise<number | undefined>;
-  /** Removes what writers that died left and no listing shows (temporary files, unfinished multipart uploads), when older than this, ms. Returns how many. */
-  sweepTemporary?(olderThanMs: number, signal?: AbortSignal): Promise<number>;
+  /**
+   * Removes what writers that died left and no listing shows (temporary files, unfinished multipart uploads), when older than this, ms.
+   * With a prefix (which ends with `/`) only below it. Returns how many.
+   */
+  sweepTemporary?(olderThanMs: number, signal?: AbortSignal, prefix?: string): Promise<number>;
   close(): Promise<void>;
 }
 

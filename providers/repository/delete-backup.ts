@@ -25,6 +25,7 @@ export async function deleteBackup(
   await store.delete([keys.manifest], signal);
   await deleteListed(store, keysPrefix(ref.id), () => true, signal);
   await deleteListed(store, keys.prefix, () => true, signal);
+  await sweepUnfinished(store, [keys.prefix, keysPrefix(ref.id)], signal);
   // On disk this takes away directories that an earlier deletion left empty when it died.
   if (store.kind === 'disk') await store.delete([keys.manifest, keys.part('none', 1)], signal);
 }
@@ -48,6 +49,7 @@ export async function sweepOrphans(
       `Backup ${ref.name} of ${ref.target} is published in repository ${store.name} by attempt ${published}; its parts are not swept for attempt ${keepAttempt ?? '(none)'}.`,
     );
   }
+  if (store.kind === 'disk') await sweepUnfinished(store, [keys.prefix], signal);
   return deleteListed(
     store,
     keys.partsPrefix,
@@ -57,6 +59,11 @@ export async function sweepOrphans(
     },
     signal,
   );
+}
+
+/** Whatever its age: a writer of ours that still lived would write it once more. */
+async function sweepUnfinished(store: ObjectStore, prefixes: readonly string[], signal?: AbortSignal): Promise<void> {
+  for (const prefix of prefixes) await store.sweepTemporary?.(0, signal, prefix);
 }
 
 async function publishedAttempt(store: ObjectStore, manifest: string): Promise<string | undefined> {

@@ -165,11 +165,15 @@ export class DiskStore implements ObjectStore {
   }
 
   /** Removes unfinished objects older than this (milliseconds), which a crash left. Returns how many. */
-  async sweepTemporary(olderThanMs: number): Promise<number> {
+  async sweepTemporary(olderThanMs: number, signal?: AbortSignal, prefix = ''): Promise<number> {
+    safePrefix(prefix);
     return this.#guard('Sweeping unfinished objects', async () => {
       let swept = 0;
       const before = Date.now() - olderThanMs;
-      for await (const { path, stats } of walk(this.root, '', { prefix: '', temporary: true })) {
+      const start = await this.#directories.find(prefix.split('/').filter(Boolean));
+      if (start === undefined) return 0;
+      for await (const { path, stats } of walk(start, prefix, { prefix, temporary: true })) {
+        throwIfAborted(signal, 'Sweeping unfinished objects');
         if (stats.mtimeMs > before) continue;
         await unlink(path).then(() => swept++, undefinedIfMissing);
       }

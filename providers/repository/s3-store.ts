@@ -110,10 +110,11 @@ export class S3Store implements ObjectStore {
   }
 
   /** Aborts multipart uploads begun longer ago than this (milliseconds), whose parts cost money unseen. Returns how many. */
-  async sweepTemporary(olderThanMs: number, signal?: AbortSignal): Promise<number> {
+  async sweepTemporary(olderThanMs: number, signal?: AbortSignal, prefix = ''): Promise<number> {
+    safePrefix(prefix);
     const before = Date.now() - olderThanMs;
     let swept = 0;
-    for await (const upload of listUploads(this.#connection, '', signal)) {
+    for await (const upload of listUploads(this.#connection, prefix, signal)) {
       if (upload.at > before) continue;
       await abortUpload(this.#connection, upload.key, upload.id, signal);
       swept++;

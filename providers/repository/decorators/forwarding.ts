@@ -46,8 +46,8 @@ export class ForwardingStore implements ObjectStore {
     return this.inner.freeBytes();
   }
 
-  async sweepTemporary(olderThanMs: number, signal?: AbortSignal): Promise<number> {
-    return (await this.inner.sweepTemporary?.(olderThanMs, signal)) ?? 0;
+  async sweepTemporary(olderThanMs: number, signal?: AbortSignal, prefix?: string): Promise<number> {
+    return (await this.inner.sweepTemporary?.(olderThanMs, signal, prefix)) ?? 0;
   }
 
   async close(): Promise<void> {
