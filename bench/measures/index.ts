@@ -1,0 +1,30 @@
+import type { Lab } from '../lab.ts';
+import type { Measure } from '../types.ts';
+import { chainRestore, physicalIncremental } from './incremental.ts';
+import { logicalBackup, logicalRestore } from './logical.ts';
+import { workerMemory } from './memory.ts';
+import { idleWorker, secondStart, stepOverhead } from './overhead.ts';
+import { physicalFull, physicalRestore } from './physical.ts';
+import { smallDatabases } from './small-databases.ts';
+
+export interface Group {
+  /** Measures that share their peers' runs. */
+  readonly names: readonly string[];
+  readonly run: (lab: Lab, wanted: ReadonlySet<string>) => Promise<Measure[]>;
+}
+
+export const groups: readonly Group[] = [
+  { names: ['physical-full', 'physical-full-verified'], run: physicalFull },
+  { names: ['physical-restore'], run: physicalRestore },
+  { names: ['logical-backup', 'logical-backup-verified'], run: logicalBackup },
+  { names: ['logical-restore'], run: logicalRestore },
+  { names: ['physical-incremental'], run: physicalIncremental },
+  { names: ['chain-restore'], run: chainRestore },
+  { names: ['step-overhead-ms'], run: stepOverhead },
+  { names: ['idle-worker-cpu'], run: idleWorker },
+  { names: ['up-second-start'], run: secondStart },
+  { names: ['worker-rss-mb'], run: workerMemory },
+  { names: ['small-databases'], run: smallDatabases },
+];
+
+export const measureNames: readonly string[] = groups.flatMap(({ names }) => names);
