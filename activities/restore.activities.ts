@@ -1,5 +1,6 @@
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestorePlan, RestoreResult, RestoreVerification } from '../domain/operations.ts';
 import { ResurgoError } from '../domain/errors.ts';
+import { checkHookProgram } from '../config/safe-file.ts';
 import { runHook } from '../providers/host/hooks.ts';
 import type { BuiltRestore } from '../workflows/restore-flow.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -17,6 +18,9 @@ export function restoreActivities(deps: ActivityDeps) {
     const service = targetSettings(deps, plan.target, plan.configHash).service;
     const command = service?.[name];
     if (service === undefined || command === undefined) return undefined;
+    // Somebody may have changed it since `resurgo check`; as root it must be nobody else's to change.
+    const [program] = command;
+    if (program?.includes('/') === true) checkHookProgram(program, `targets.${plan.target}.service.${name}`, deps.loaded.owner);
     await withPulse(({ signal, report }) => {
       report({ phase: `${name} hook of ${plan.target}` });
       return runHook({ name, command, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: plan.target, RESURGO_RESTORE: plan.id } });

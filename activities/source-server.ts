@@ -10,15 +10,17 @@ export interface SourceServer {
 
 /**
  * Finds the server to read a backup from: roles are discovered, not configured, so that the first backup after a failover does not dial the
- * fenced node. @throws what the last candidate failed with
+ * fenced node.
+ * @param applicationName how sessions made with the connection are known to the server
+ * @throws what the last candidate failed with
  */
-export async function sourceServer(settings: TargetSettings): Promise<SourceServer> {
+export async function sourceServer(settings: TargetSettings, applicationName?: string): Promise<SourceServer> {
   const preference = settings.config.backupFrom;
   const found: SourceServer[] = [];
   let problem: unknown;
   for (const endpoint of settings.endpoints) {
     try {
-      const connection = resolveConnection(endpoint.url(), endpoint.overrides());
+      const connection = resolveConnection(endpoint.url(), { ...endpoint.overrides(), ...(applicationName === undefined ? {} : { applicationName }) });
       const facts = await serverFacts(connection);
       const wanted = preference === 'primary' ? !facts.inRecovery : facts.inRecovery;
       if (wanted) return { connection, facts };

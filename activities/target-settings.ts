@@ -1,7 +1,7 @@
 import type { Compression, Engine, VerifyDepth } from '../domain/backup.ts';
 import { ResurgoError } from '../domain/errors.ts';
-import { resolveSecret, type Secret } from '../config/secret.ts';
-import { repositoriesFor } from '../config/lookup.ts';
+import { resolveSecret } from '../config/secret.ts';
+import { membersOf, repositoriesFor, targetOf } from '../config/lookup.ts';
 import { snapshotOf } from '../config/redact.ts';
 import type { ServiceConfig, TargetConfig } from '../config/schema.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -40,19 +40,13 @@ const spoolBytes = 4 * 1024 ** 3;
  * @throws targetUnknown; configMismatch when this worker's configuration of the target is another one
  */
 export function targetSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string, expectedHash?: string): TargetSettings {
-  const { config, path } = deps.loaded;
-  const target = Object.hasOwn(config.targets, name) ? config.targets[name] : undefined;
-  if (target === undefined) {
-    throw new ResurgoError('targetUnknown', `there is no target "${name}" in ${path}; it has: ${Object.keys(config.targets).join(', ') || 'none'}`);
-  }
+  const { config } = deps.loaded;
+  const target = targetOf(config, name);
   const { hash } = snapshotOf(deps.loaded, name);
   if (expectedHash !== undefined && expectedHash !== hash) {
     throw new ResurgoError('configMismatch', `target ${name} is configured differently on this worker (${hash}) than where the run was started (${expectedHash})`);
   }
-  const members = target.members ?? [
-    ...(target.connection === undefined ? [] : [{ name: 'primary', connection: target.connection, password: target.password, dataDir: target.dataDir, service: target.service }]),
-    ...(target.standbys ?? []),
-  ];
+  const members = membersOf(target);
   const repositories = repositoriesFor(config, name);
   const first = members[0];
   return {
@@ -62,10 +56,10 @@ export function targetSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string,
     hash,
     endpoints: members.map((member) => ({
       name: member.name,
-      url: () => resolveSecret(member.connection as Secret, `targets.${name}.connection`),
+      url: () => resolveSecret(member.connection, `targets.${name}.connection`),
       overrides: () => {
-        const password = member.password ?? target.password;
-        return password === undefined ? {} : { password: resolveSecret(password as Secret, `targets.${name}.password`) };
+        const { password } = member;
+        return password === undefined ? {} : { password: resolveSecret(password, `targets.${name}.password`) };
       },
     })),
     repositories,

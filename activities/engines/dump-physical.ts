@@ -1,6 +1,7 @@
 import { ResurgoError } from '../../domain/errors.ts';
 import { dumpPhysical } from '../../providers/postgres/physical-dump.ts';
 import { parseBackupManifest, checkManifestAgainstStreams } from '../../providers/postgres/backup-manifest.ts';
+import { endEarlierSessions, sessionsOf } from '../../providers/postgres/own-sessions.ts';
 import { findBackup } from '../../providers/repository/catalogue.ts';
 import { openBackup } from '../../providers/vault/open.ts';
 import { sourceServer } from '../source-server.ts';
@@ -8,10 +9,11 @@ import type { DumpContext, EngineDump } from './dump-engine.ts';
 
 /** A base backup of the whole cluster, or what changed in it since the parent. */
 export async function dumpPhysicalTarget({ deps, plan, settings, writer, signal, report }: DumpContext): Promise<EngineDump> {
-  const { connection, facts } = await sourceServer(settings);
+  const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   if (facts.systemId !== plan.systemId) {
     throw new ResurgoError('sourceChanged', `the server at ${connection.redacted} is database system ${facts.systemId}; the run was prepared for ${plan.systemId}`);
   }
+  await endEarlierSessions(connection, sessionsOf(plan.backup), signal);
   const incremental = plan.parent === null ? undefined : await parentOf({ deps, plan });
   const dump = await dumpPhysical({
     connection,

@@ -1,4 +1,4 @@
-import { ResurgoError } from '../../domain/errors.ts';
+import { Option } from 'commander';
 import type { BackupKind } from '../../domain/backup.ts';
 import type { OnBusy } from '../../domain/operations.ts';
 import type { Register } from './index.ts';
@@ -12,13 +12,11 @@ export const registerBackup: Register = (program, cli) => {
     .command('backup')
     .argument('<target>')
     .description('take one backup, read it back, publish it')
-    .option('--kind <kind>', 'full, differential or incremental', 'full')
-    .option('--on-busy <what>', 'when another operation holds the target: wait, skip or refuse', 'wait')
+    .addOption(new Option('--kind <kind>', 'what to take').choices(kinds).default('full'))
+    .addOption(new Option('--on-busy <what>', 'when another operation holds the target').choices(['wait', 'skip', 'refuse']).default('wait'))
     .option('--detach', 'start it and return')
     .action(
       cli.action(async (context, target: string, flags: BackupFlags) => {
-        if (!kinds.includes(flags.kind)) throw new ResurgoError('usage', `--kind ${flags.kind} is none of ${kinds.join(', ')}`);
-        if (!['wait', 'skip', 'refuse'].includes(flags.onBusy)) throw new ResurgoError('usage', `--on-busy ${flags.onBusy} is none of wait, skip, refuse`);
         const { runAndFollow, startedBy } = await import('../session.ts');
         const { assertTarget } = await import('../targets.ts');
         assertTarget(await context.loadConfig(), target);

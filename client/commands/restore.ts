@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { RestoreInput, RestoreMode, RestoreResult } from '../../domain/operations.ts';
 import type { CliContext, Outcome } from '../cli-context.ts';
@@ -25,7 +25,7 @@ const modes: readonly string[] = ['in-place', 'beside', 'scratch'];
 export const restoreOptions = (command: Command): Command =>
   command
     .option('--backup <which>', 'backup id, date, or latest', 'latest')
-    .option('--mode <mode>', 'in-place, beside or scratch (default: beside when --to is given)')
+    .addOption(new Option('--mode <mode>', 'where the data goes (default: beside when --to is given)').choices(modes))
     .option('--to <destination>', 'logical: a new database name or a connection URL; physical: an empty data directory')
     .option('--only <part...>', 'logical: only these schemas or schema.table')
     .option('--no-downtime', 'refuse instead of stopping services')
@@ -42,7 +42,6 @@ export function restoreInput(target: string, flags: RestoreFlags): RestoreInput 
       throw new ResurgoError('unsupported', `--${name}: recovery to a point in time needs the WAL archive, which this version does not have yet`, { details: { hint: 'Without it, a restore ends where the backup ended: choose one with --backup.' } });
     }
   }
-  if (flags.mode !== undefined && !modes.includes(flags.mode)) throw new ResurgoError('usage', `--mode ${flags.mode} is none of ${modes.join(', ')}`);
   if (flags.mode === undefined && flags.to === undefined) throw new ResurgoError('usage', 'where to? Give --to DESTINATION, --mode in-place or --mode scratch');
   if (flags.to !== undefined && /^postgres(ql)?:\/\/[^/@]*:[^/@]+@/.test(flags.to)) {
     throw new ResurgoError('usage', '--to holds a password, which would stay in the run\'s history', { details: { hint: 'Leave it out of the URL; the worker takes it from PGPASSWORD or its ~/.pgpass.' } });

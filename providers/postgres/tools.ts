@@ -11,7 +11,7 @@ export interface PgTool {
 }
 
 export interface FindOptions {
-  /** Looked at first, in order: `tools.directory` of the configuration, `.tools/postgres/<major>/bin` … */
+  /** Looked at first, in order: `toolsDir` of the configuration, `.tools/postgres/<major>/bin` … */
   readonly dirs?: readonly string[];
 }
 
@@ -64,7 +64,7 @@ export async function findPgTool(name: string, major?: number, options: FindOpti
     if (tool && (major === undefined || tool.major === major)) return tool;
     if (tool) others.push(`${path} is ${tool.version}`);
   }
-  const hint = `Install the package ${packageOf(name, major)}, or set tools.directory to the programs of PostgreSQL ${major ?? "of the server's version"}.`;
+  const hint = `Install the package ${packageOf(name, major)}, or set toolsDir to the programs of PostgreSQL ${major ?? "of the server's version"}.`;
   const wanted = `${name}${major === undefined ? '' : ` of PostgreSQL ${major}`}`;
   if (others.length > 0)
     throw new ResurgoError('toolVersion', `${wanted} was not found; there is ${others.join('; ')}.`, {

@@ -56,7 +56,7 @@ export async function openRepository(
       'repositoryUnreachable',
       `There is no repository at ${store.name}: ${repositoryKey} is missing.`,
       {
-        details: { hint: 'Is the disk mounted, are bucket and prefix right? `resurgo init` makes a new repository.' },
+        details: { hint: 'Is the disk mounted, are bucket and prefix right? The first backup makes a new repository; for one that was replaced on purpose, remove its file under .resurgo/repositories.' },
       },
     );
   }
