@@ -1,6 +1,7 @@
 import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
 import type { PhysicalFacts } from '../../domain/backup.ts';
 import { combineChain, findCombine } from '../../providers/postgres/combine-chain.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
@@ -17,6 +18,9 @@ import type { TakenBackup } from '../support/physical-backup.ts';
 import { onCluster, restoreRoot } from '../support/physical-cluster.ts';
 import { createLoad, digests, disturb } from '../support/physical-load.ts';
 import { toolDirs } from '../support/physical-tools.ts';
+
+// Bounds against hanging only: a loaded machine may take long.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const visibility = [
   'pg_check_visible and pg_check_frozen',
@@ -80,7 +84,7 @@ describe('full + 3 incrementals', () => {
       if (row?.done) return;
     }
     throw new Error('the WAL was not archived');
-  }, 240_000);
+  });
   afterAll(stopAll);
 
   /** Everything that sets, clears, truncates or creates visibility maps, and more updates in between. */

@@ -12,7 +12,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+
 import type { BackupWriter } from '../../domain/ports.ts';
 import { checkManifestAgainstStreams, parseBackupManifest } from '../../providers/postgres/backup-manifest.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
@@ -23,6 +24,9 @@ import { verifyStored } from '../../providers/vault/verify.ts';
 import { giveToServer, installedPostgres, startPostgres, stopAll, tempDir } from '../support/index.ts';
 import type { PostgresServer } from '../support/index.ts';
 import { takePhysical } from '../support/physical-backup.ts';
+
+// Bounds against hanging only: a loaded machine may take long.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 /** Counts and drops; `onBytes` runs while data flows. */
 function nullWriter(onBytes?: (total: number) => Promise<void> | void): BackupWriter & { streams: string[] } {

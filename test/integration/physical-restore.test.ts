@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
 import type { PhysicalFacts } from '../../domain/backup.ts';
 import type { BackupReader } from '../../domain/ports.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
@@ -17,6 +18,9 @@ import type { TakenBackup } from '../support/physical-backup.ts';
 import { onCluster, restoreRoot } from '../support/physical-cluster.ts';
 import { digests } from '../support/physical-load.ts';
 import { toolDirs } from '../support/physical-tools.ts';
+
+// Bounds against hanging only: a loaded machine may take long.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 describe('restores of a cluster with a tablespace', () => {
   let server: PostgresServer;
