@@ -67,7 +67,7 @@ async function diskOffsite(stage: Stage, bytesPerSecond: number): Promise<Offsit
   let marked = new Map<string, number>();
   const times = (): Map<string, number> => new Map(partFiles(path).map((file) => [file, statSync(file).ctimeMs]));
   return {
-    what: 'a second directory with a rate limit (there is no S3 server here: moto needs Python 3 with pip)',
+    what: 'another one with a rate limit, in place of S3, whose server needs Python 3 with pip',
     yaml: `{ type: disk, path: ./offsite, maxRate: ${String(Math.round(bytesPerSecond / 1024))}KiB }`,
     stored: () => partFiles(path).length,
     speedUp: () => undefined,
@@ -75,6 +75,6 @@ async function diskOffsite(stage: Stage, bytesPerSecond: number): Promise<Offsit
       marked = times();
     },
     receipts: () => new Map([...times()].map(([file, time]) => [file, (marked.get(file) ?? time) === time ? 1 : 2])),
-    countedBy: 'the files of the second repository: none of those there before the kill was written again',
+    countedBy: 'the times of its files: none that was there was written again',
   };
 }

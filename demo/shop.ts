@@ -82,7 +82,7 @@ function fillings(size: number): Filling[] {
       sql: (
         from,
         to,
-      ) => `insert into events (at, customer_id, kind, payload) select timestamptz '2026-01-01' + g * interval '7 seconds', 1 + ${number(`'ec' || g`, customers)},
+      ) => `insert into events select g, timestamptz '2026-01-01' + g * interval '7 seconds', 1 + ${number(`'ec' || g`, customers)},
         ${pick(`'ek' || g`, ['view', 'view', 'view', 'search', 'cart', 'checkout', 'login'])},
         jsonb_build_object('session', md5('s' || g / 5), 'path', '/products/' || ${number(`'ep' || g`, products)}, 'ms', ${number(`'em' || g`, 3000)},
           'agent', ${pick(`'ea' || g`, ['Mozilla/5.0 (X11; Linux x86_64)', 'Mozilla/5.0 (iPhone; CPU iPhone OS 19_0)', 'Mozilla/5.0 (Windows NT 10.0)'])}, 'trace', md5('t' || g))
@@ -115,6 +115,7 @@ export async function buildShop(server: PostgresServer, size: number, signal: Ab
   );
   await inTwo(server, indexes, signal);
   await inTwo(server, references, signal);
+  await server.sql('shop', `select setval('events_id_seq', (select max(id) from events))`);
   await server.sql('shop', 'vacuum (freeze, analyze)');
   await server.sql('shop', 'checkpoint');
   return shopSize(server);

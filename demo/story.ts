@@ -50,7 +50,9 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   const service = await offerService(stage, server);
   const recipient = /^# public key: (\S+)$/m.exec(readFileSync(join(stage.dir, 'resurgo.key'), 'utf8'))?.[1] ?? '';
   writeFileSync(join(stage.dir, 'resurgo.yaml'), demoConfig(recipient, server, offsite, service), { mode: 0o600 });
-  screen.command('edit resurgo.yaml', `two targets; repositories: a directory, and ${offsite.what}`);
+  screen.command('edit resurgo.yaml');
+  screen.output('targets: shop, the whole cluster; shop-sql, one database by pg_dump', true);
+  screen.output(`repositories: local, a directory; offsite, ${offsite.what}`, true);
   screen.command('resurgo up', 'in a second terminal: Temporal and a worker');
   const up = await screen.busy(
     () => 'starting',
