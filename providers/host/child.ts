@@ -82,7 +82,9 @@ const closeOrphanedOutput = (child: ChildProcess, lastOutput: () => number): voi
       stderr?.destroy();
     });
   }, 250);
-  child.once('close', () => { clearInterval(timer); });
+  child.once('close', () => {
+    clearInterval(timer);
+  });
 };
 
 /**
@@ -92,7 +94,8 @@ const closeOrphanedOutput = (child: ChildProcess, lastOutput: () => number): voi
 export const startTool = (options: StartOptions): RunningTool => {
   const { signal, graceMs = 5000, okExitCodes = [0], stderrLimit = 16_384 } = options;
   const shown = describeCommand(options.command, options.args);
-  if (signal?.aborted) throw new ResurgoError('cancelled', `cancelled before ${shown} was started`, { cause: signal.reason });
+  if (signal?.aborted)
+    throw new ResurgoError('cancelled', `cancelled before ${shown} was started`, { cause: signal.reason });
   const env = toolEnvironment(options.env);
   const words = [...parentDeathPrefix(), resolveTool(options.command, env['PATH']), ...options.args];
   const startedAt = performance.now();
@@ -129,15 +132,29 @@ export const startTool = (options: StartOptions): RunningTool => {
     const pid = child.pid;
     signalGroup(pid, 'SIGTERM');
     signalGroup(pid, 'SIGCONT'); // One that is stopped could not act on it.
-    killTimer = setTimeout(() => { signalGroup(pid, 'SIGKILL'); }, graceMs);
+    killTimer = setTimeout(() => {
+      signalGroup(pid, 'SIGKILL');
+    }, graceMs);
   };
   const onAbort = (): void => {
-    stop(new ResurgoError('cancelled', `cancelled while ${shown} was running`, { cause: signal?.reason, details: { command: shown } }));
+    stop(
+      new ResurgoError('cancelled', `cancelled while ${shown} was running`, {
+        cause: signal?.reason,
+        details: { command: shown },
+      }),
+    );
   };
   signal?.addEventListener('abort', onAbort, { once: true });
-  const timeout = options.timeoutMs === undefined ? undefined : setTimeout(() => {
-    stop(new ResurgoError('toolFailed', `${shown} did not end within ${String(options.timeoutMs)} ms`, { details: { command: shown, stderr: stderrText() } }));
-  }, options.timeoutMs);
+  const timeout =
+    options.timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          stop(
+            new ResurgoError('toolFailed', `${shown} did not end within ${String(options.timeoutMs)} ms`, {
+              details: { command: shown, stderr: stderrText() },
+            }),
+          );
+        }, options.timeoutMs);
 
   const done = new Promise<ToolEnd>((resolve, reject) => {
     const finish = (): number => {
@@ -151,7 +168,12 @@ export const startTool = (options: StartOptions): RunningTool => {
       if (child.pid !== undefined) return; // A failed kill; the exit still comes.
       finish();
       const code = cause.code === 'ENOENT' && options.cwd === undefined ? 'toolMissing' : 'toolFailed';
-      reject(new ResurgoError(code, `${shown} could not be started: ${cause.message}`, { cause, details: { command: shown } }));
+      reject(
+        new ResurgoError(code, `${shown} could not be started: ${cause.message}`, {
+          cause,
+          details: { command: shown },
+        }),
+      );
     });
     child.once('exit', () => {
       lastOutput = performance.now();
@@ -171,9 +193,15 @@ export const startTool = (options: StartOptions): RunningTool => {
         resolve({ stderr: text, exitCode: code, durationMs });
       } else {
         const how = code === null ? `was killed by ${String(died)}` : `ended with exit code ${String(code)}`;
-        reject(new ResurgoError('toolFailed', `${shown} ${how} after ${String(durationMs)} ms${text === '' ? '' : `: ${text.slice(-2000)}`}`, {
-          details: { command: shown, exitCode: code, signal: died, stderr: text, durationMs },
-        }));
+        reject(
+          new ResurgoError(
+            'toolFailed',
+            `${shown} ${how} after ${String(durationMs)} ms${text === '' ? '' : `: ${text.slice(-2000)}`}`,
+            {
+              details: { command: shown, exitCode: code, signal: died, stderr: text, durationMs },
+            },
+          ),
+        );
       }
     });
   });
@@ -184,10 +212,13 @@ export const startTool = (options: StartOptions): RunningTool => {
     stdin.on('error', () => undefined); // EPIPE: the exit code tells why.
     stdin.end(options.input);
   }
-  stdout.prependListener('data', () => { lastOutput = performance.now(); });
+  stdout.prependListener('data', () => {
+    lastOutput = performance.now();
+  });
   stdout.pause();
   const hold = (held: boolean): void => {
-    if (reason === undefined && child.pid !== undefined && child.exitCode === null && child.signalCode === null) signalGroup(child.pid, held ? 'SIGSTOP' : 'SIGCONT');
+    if (reason === undefined && child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      signalGroup(child.pid, held ? 'SIGSTOP' : 'SIGCONT');
   };
   return { pid: child.pid ?? 0, stdout, done, stop, hold };
 };
@@ -210,7 +241,11 @@ export const runTool = async (options: ToolOptions): Promise<ToolResult> => {
         continue;
       }
       size += chunk.length;
-      if (size > limit) throw new ResurgoError('toolFailed', `${describeCommand(options.command, options.args)} wrote more than ${String(limit)} bytes to standard output`);
+      if (size > limit)
+        throw new ResurgoError(
+          'toolFailed',
+          `${describeCommand(options.command, options.args)} wrote more than ${String(limit)} bytes to standard output`,
+        );
       kept.push(chunk);
     }
   } catch (error) {

@@ -46,8 +46,13 @@ const ownIds = (): (number | undefined)[] => [0, process.getuid?.()];
 export const ensurePrivateDir = async (path: string): Promise<void> => {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const stats = await lstat(path);
-  if (!stats.isDirectory()) throw new ResurgoError('configUnsafe', `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'no directory'}; it must be a directory`);
-  if (!ownIds().includes(stats.uid)) throw new ResurgoError('configUnsafe', `${path} belongs to user ${String(stats.uid)}; it must be ours`);
+  if (!stats.isDirectory())
+    throw new ResurgoError(
+      'configUnsafe',
+      `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'no directory'}; it must be a directory`,
+    );
+  if (!ownIds().includes(stats.uid))
+    throw new ResurgoError('configUnsafe', `${path} belongs to user ${String(stats.uid)}; it must be ours`);
   if ((stats.mode & 0o077) !== 0) await chmod(path, 0o700);
 };
 
@@ -63,16 +68,25 @@ export const assertPrivateFile = async (path: string, access: 'write' | 'read'):
   } catch (cause) {
     throw new ResurgoError('configInvalid', `${path} cannot be looked at: ${(cause as Error).message}`, { cause });
   }
-  if (!ownIds().includes(stats.uid)) throw new ResurgoError('configUnsafe', `${path} belongs to user ${String(stats.uid)}, who could change it`);
+  if (!ownIds().includes(stats.uid))
+    throw new ResurgoError('configUnsafe', `${path} belongs to user ${String(stats.uid)}, who could change it`);
   const forbidden = access === 'read' ? 0o077 : 0o022;
   if ((stats.mode & forbidden) !== 0) {
     const wanted = stats.mode & 0o7777 & ~forbidden;
-    throw new ResurgoError('configUnsafe', `${path} has mode ${octal(stats.mode)}: others may ${access === 'read' ? 'read' : 'write'} it`, { details: { hint: `chmod ${octal(wanted)} ${path}` } });
+    throw new ResurgoError(
+      'configUnsafe',
+      `${path} has mode ${octal(stats.mode)}: others may ${access === 'read' ? 'read' : 'write'} it`,
+      { details: { hint: `chmod ${octal(wanted)} ${path}` } },
+    );
   }
   const directory = dirname(path);
   const above = await stat(directory);
   // In a sticky directory (/tmp) others cannot rename what is not theirs.
   if ((above.mode & 0o022) !== 0 && (above.mode & 0o1000) === 0) {
-    throw new ResurgoError('configUnsafe', `${directory} has mode ${octal(above.mode)}: others may replace ${basename(path)} in it`, { details: { hint: `chmod go-w ${directory}` } });
+    throw new ResurgoError(
+      'configUnsafe',
+      `${directory} has mode ${octal(above.mode)}: others may replace ${basename(path)} in it`,
+      { details: { hint: `chmod go-w ${directory}` } },
+    );
   }
 };

@@ -24,17 +24,24 @@ export interface Hook {
  */
 export const runHook = async (hook: Hook): Promise<{ output: string; durationMs: number }> => {
   const [program, ...args] = hook.command;
-  if (program === undefined || program === '') throw new ResurgoError('configInvalid', `The hook "${hook.name}" has no command`);
+  if (program === undefined || program === '')
+    throw new ResurgoError('configInvalid', `The hook "${hook.name}" has no command`);
   await assertPrivateFile(await realpath(resolveTool(program)), 'write');
   try {
     const result = await runTool({
-      command: program, args, timeoutMs: hook.timeoutMs, signal: hook.signal,
+      command: program,
+      args,
+      timeoutMs: hook.timeoutMs,
+      signal: hook.signal,
       ...(hook.env === undefined ? {} : { env: hook.env }),
       ...(hook.cwd === undefined ? {} : { cwd: hook.cwd }),
     });
     return { output: [result.stdout, result.stderr].join('\n').trim().slice(-4000), durationMs: result.durationMs };
   } catch (error) {
     if (!isResurgoError(error, 'toolFailed')) throw error;
-    throw new ResurgoError('hookFailed', `The hook "${hook.name}" failed: ${error.message}`, { cause: error, details: { ...error.details, command: describeCommand(program, args) } });
+    throw new ResurgoError('hookFailed', `The hook "${hook.name}" failed: ${error.message}`, {
+      cause: error,
+      details: { ...error.details, command: describeCommand(program, args) },
+    });
   }
 };

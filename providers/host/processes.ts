@@ -11,7 +11,10 @@ export interface ProcessIdentity {
 const statFields = async (pid: number): Promise<readonly string[] | undefined> => {
   try {
     const text = await readFile(`/proc/${String(pid)}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).trim().split(' ');
+    return text
+      .slice(text.lastIndexOf(')') + 2)
+      .trim()
+      .split(' ');
   } catch {
     return undefined;
   }
@@ -32,7 +35,8 @@ export const isAlive = async ({ pid, startTime }: ProcessIdentity): Promise<bool
   return fields !== undefined && fields[19] === startTime && fields[0] !== 'Z';
 };
 
-const pids = async (): Promise<number[]> => (await readdir('/proc').catch((): string[] => [])).filter((name) => /^\d+$/.test(name)).map(Number);
+const pids = async (): Promise<number[]> =>
+  (await readdir('/proc').catch((): string[] => [])).filter((name) => /^\d+$/.test(name)).map(Number);
 
 /** The process and everything below it. One pass over /proc. */
 export const processTree = async (root: number): Promise<number[]> => {
@@ -49,7 +53,10 @@ export const processTree = async (root: number): Promise<number[]> => {
 /** Direct children as the kernel lists them; undefined where it does not. */
 export const childProcesses = async (pid: number): Promise<number[] | undefined> => {
   try {
-    return (await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
+    return (await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8'))
+      .split(' ')
+      .filter(Boolean)
+      .map(Number);
   } catch {
     return undefined;
   }
@@ -60,7 +67,9 @@ export const openFiles = async (pid: number): Promise<string[] | undefined> => {
   const directory = `/proc/${String(pid)}/fd`;
   try {
     const names = await readdir(directory);
-    return (await Promise.all(names.map((name) => readlink(`${directory}/${name}`).catch(() => '')))).filter((target) => target !== '');
+    return (await Promise.all(names.map((name) => readlink(`${directory}/${name}`).catch(() => '')))).filter(
+      (target) => target !== '',
+    );
   } catch {
     return undefined;
   }
@@ -98,7 +107,11 @@ export const sweepProcesses = async (leftovers: readonly ProcessIdentity[], grac
     if (await signal(identity, 'SIGTERM')) swept++;
     await signal(identity, 'SIGCONT'); // One that was stopped for back-pressure could not act on SIGTERM.
   }
-  for (const until = Date.now() + graceMs; Date.now() < until; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (
+    const until = Date.now() + graceMs;
+    Date.now() < until;
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  ) {
     if (!(await Promise.all(leftovers.map(isAlive))).includes(true)) return swept;
   }
   for (const identity of leftovers) await signal(identity, 'SIGKILL');
@@ -109,4 +122,5 @@ export const sweepProcesses = async (leftovers: readonly ProcessIdentity[], grac
 export const stagingMarker = 'RESURGO_STAGING';
 
 /** Ends what a dead worker's programs left working for this staging directory: pg_dump's own workers, for one, outlive it. */
-export const sweepStaging = async (staging: string): Promise<number> => sweepProcesses(await processesWithEnvironment(stagingMarker, staging));
+export const sweepStaging = async (staging: string): Promise<number> =>
+  sweepProcesses(await processesWithEnvironment(stagingMarker, staging));

@@ -39,7 +39,11 @@ export const directorySize = async (path: string): Promise<number> => {
     for (const entry of entries) {
       const full = join(at, entry.name);
       if (entry.isDirectory()) pending.push(full);
-      else total += await lstat(full).then((stats) => stats.blocks * 512, () => 0);
+      else
+        total += await lstat(full).then(
+          (stats) => stats.blocks * 512,
+          () => 0,
+        );
     }
   }
   return total;
@@ -51,10 +55,17 @@ const mib = (bytes: number): string => `${String(Math.ceil(bytes / 1_048_576))} 
  * @param what what the space is for, as in `staging of the dump`
  * @throws `code` (default destinationSpace) when less than `needed` bytes are free at `path`
  */
-export const ensureSpace = async (path: string, needed: number, what: string, code: ErrorCode = 'destinationSpace'): Promise<number> => {
+export const ensureSpace = async (
+  path: string,
+  needed: number,
+  what: string,
+  code: ErrorCode = 'destinationSpace',
+): Promise<number> => {
   const free = await freeBytes(path);
   if (free < needed) {
-    throw new ResurgoError(code, `${what} needs about ${mib(needed)} at ${path}, where ${mib(free)} are free`, { details: { path, needed, free } });
+    throw new ResurgoError(code, `${what} needs about ${mib(needed)} at ${path}, where ${mib(free)} are free`, {
+      details: { path, needed, free },
+    });
   }
   return free;
 };
@@ -69,7 +80,11 @@ export const isDiskFull = (error: unknown): boolean =>
  * @throws toolMissing, toolFailed
  */
 export const punchHole = async (path: string, offset: number, length: number): Promise<void> => {
-  await runTool({ command: 'fallocate', args: ['--punch-hole', '--offset', String(offset), '--length', String(length), path], timeoutMs: 60_000 });
+  await runTool({
+    command: 'fallocate',
+    args: ['--punch-hole', '--offset', String(offset), '--length', String(length), path],
+    timeoutMs: 60_000,
+  });
 };
 
 /** Whether {@link punchHole} works in a directory; tried out on a small file. */

@@ -13,7 +13,7 @@ export const countNewlines = (bytes: Uint8Array): number => {
     return count;
   }
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (bytes.length - at) >>> 2);
-  for (let i = 0; i < words.length; ) {
+  for (let i = 0; i < words.length;) {
     let lanes = 0; // Four counters of eight bits: at most 255 rounds before they are emptied.
     for (const end = Math.min(words.length, i + 255); i < end; i++) {
       const x = (words[i] as number) ^ 0x0a0a0a0a;

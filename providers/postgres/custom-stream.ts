@@ -39,7 +39,7 @@ export class CustomStream {
       bytes = this.head.subarray(this.toc.end);
       this.head = Buffer.from(this.head.subarray(0, this.toc.end));
     }
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       if (this.#state === 'bytes') {
         const length = Math.min(this.#left, bytes.length - at);
         this.#counter?.push(bytes.subarray(at, at + length));
@@ -66,7 +66,8 @@ export class CustomStream {
     const number = word.readUIntLE(word.length - this.#intBytes + 1, this.#intBytes - 1);
     if (this.#state === 'block') {
       this.#inBlobs = word[0] === blobsBlock;
-      if (!this.#inBlobs && word[0] !== dataBlock) throw new ResurgoError('dumpFailed', `pg_dump's output has a block of unknown kind ${String(word[0])}`);
+      if (!this.#inBlobs && word[0] !== dataBlock)
+        throw new ResurgoError('dumpFailed', `pg_dump's output has a block of unknown kind ${String(word[0])}`);
       this.#counter = this.#inBlobs ? undefined : new CopyRowCounter();
       if (this.#counter !== undefined) this.tables.set(number, this.#counter);
       this.#state = this.#inBlobs ? 'object' : 'chunk';

@@ -16,11 +16,19 @@ export interface CheckedDump {
 }
 
 /** Entries that pg_restore itself reads in the dump. @throws dumpFailed */
-export const listDump = async (directory: string, tools: LogicalTools, env: Record<string, string>, signal: AbortSignal | undefined): Promise<Set<number>> => {
+export const listDump = async (
+  directory: string,
+  tools: LogicalTools,
+  env: Record<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<Set<number>> => {
   const ids = new Set<number>();
   let rest = '';
   await runTool({
-    command: tools.pgRestore, args: ['--list', directory], env, signal,
+    command: tools.pgRestore,
+    args: ['--list', directory],
+    env,
+    signal,
     onStdout: (chunk) => {
       const lines = (rest + chunk.toString('latin1')).split('\n');
       rest = lines.pop() ?? '';
@@ -37,14 +45,30 @@ export const listDump = async (directory: string, tools: LogicalTools, env: Reco
  * Exact facts of every table with data. `found` gives what was packed for an entry.
  * @throws dumpFailed when one is missing or does not end as pg_dump ends a table
  */
-export const tableFacts = (toc: DumpToc, facts: DatabaseFacts, found: (entry: TocEntry) => PackedFile | undefined): TableFacts[] => {
+export const tableFacts = (
+  toc: DumpToc,
+  facts: DatabaseFacts,
+  found: (entry: TocEntry) => PackedFile | undefined,
+): TableFacts[] => {
   const tables: TableFacts[] = [];
   for (const entry of toc.entries) {
     if (entry.desc !== 'TABLE DATA' || !entry.hasData) continue;
-    const { schema, name, ofExtension } = facts.tables.get(entry.oid) ?? { schema: entry.namespace ?? '', name: entry.tag, ofExtension: false };
+    const { schema, name, ofExtension } = facts.tables.get(entry.oid) ?? {
+      schema: entry.namespace ?? '',
+      name: entry.tag,
+      ofExtension: false,
+    };
     const packed = found(entry);
-    if (packed === undefined) throw new ResurgoError('dumpFailed', `The dump has no data for table ${schema}.${name} (entry ${String(entry.dumpId)})`);
-    if (packed.copy?.complete !== true) throw new ResurgoError('dumpFailed', `The data of table ${schema}.${name} (entry ${String(entry.dumpId)}, ${String(packed.bytes)} bytes) is cut short`);
+    if (packed === undefined)
+      throw new ResurgoError(
+        'dumpFailed',
+        `The dump has no data for table ${schema}.${name} (entry ${String(entry.dumpId)})`,
+      );
+    if (packed.copy?.complete !== true)
+      throw new ResurgoError(
+        'dumpFailed',
+        `The data of table ${schema}.${name} (entry ${String(entry.dumpId)}, ${String(packed.bytes)} bytes) is cut short`,
+      );
     tables.push({ schema, name, rows: packed.copy.rows, bytes: packed.bytes, ...(ofExtension ? { ofExtension } : {}) });
   }
   return tables.sort((a, b) => (a.schema < b.schema ? -1 : a.schema > b.schema ? 1 : a.name < b.name ? -1 : 1));
@@ -57,7 +81,11 @@ const largeObjectsOf = (lists: ReadonlyMap<string, string>, packer: DumpPacker):
     for (const line of content.split('\n')) {
       if (line === '') continue;
       const file = /^\d+ (blob_\d+\.dat)$/.exec(line)?.[1];
-      if (file === undefined || !packer.done.has(file)) throw new ResurgoError('dumpFailed', `${list} of the dump names ${JSON.stringify(line)}, which is not in the dump`);
+      if (file === undefined || !packer.done.has(file))
+        throw new ResurgoError(
+          'dumpFailed',
+          `${list} of the dump names ${JSON.stringify(line)}, which is not in the dump`,
+        );
       count++;
     }
   }
@@ -70,28 +98,49 @@ const largeObjectsOf = (lists: ReadonlyMap<string, string>, packer: DumpPacker):
  * @throws dumpFailed, dumpEmpty
  */
 export const checkDump = async (options: {
-  directory: string; packer: DumpPacker; facts: DatabaseFacts; tools: LogicalTools; env: Record<string, string>; database: string; signal: AbortSignal | undefined;
+  directory: string;
+  packer: DumpPacker;
+  facts: DatabaseFacts;
+  tools: LogicalTools;
+  env: Record<string, string>;
+  database: string;
+  signal: AbortSignal | undefined;
 }): Promise<CheckedDump> => {
   const { packer } = options;
   const bytes = await readFile(join(options.directory, 'toc.dat')).catch((cause: unknown) => {
     throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left no table of contents`, { cause });
   });
-  if (bytes.length === 0) throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left an empty table of contents`);
+  if (bytes.length === 0)
+    throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left an empty table of contents`);
   const toc = parseToc(bytes);
   const listed = await listDump(options.directory, options.tools, options.env, options.signal);
   const known = new Set(toc.entries.map((entry) => entry.dumpId));
   const unread = [...listed].filter((id) => !known.has(id));
-  if (listed.size === 0 && toc.entries.length > 4) throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
-  if (unread.length > 0) throw new ResurgoError('dumpFailed', `pg_restore --list shows entries ${unread.slice(0, 5).join(', ')} that were not found in toc.dat`);
+  if (listed.size === 0 && toc.entries.length > 4)
+    throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
+  if (unread.length > 0)
+    throw new ResurgoError(
+      'dumpFailed',
+      `pg_restore --list shows entries ${unread.slice(0, 5).join(', ')} that were not found in toc.dat`,
+    );
   const expected = new Set<string>();
   for (const entry of toc.entries) {
     if (!entry.hasData || entry.file === undefined) continue;
     expected.add(entry.file);
-    if (entry.desc !== 'TABLE DATA' && !packer.done.has(entry.file)) throw new ResurgoError('dumpFailed', `The dump has no file ${entry.file} for ${entry.desc} ${entry.tag}`);
+    if (entry.desc !== 'TABLE DATA' && !packer.done.has(entry.file))
+      throw new ResurgoError('dumpFailed', `The dump has no file ${entry.file} for ${entry.desc} ${entry.tag}`);
   }
   const stray = [...packer.done.keys()].filter((name) => !expected.has(name) && !/^blob_\d+\.dat$/.test(name));
-  if (stray.length > 0) throw new ResurgoError('dumpFailed', `The dump has files that its table of contents does not name: ${stray.slice(0, 5).join(', ')}`);
+  if (stray.length > 0)
+    throw new ResurgoError(
+      'dumpFailed',
+      `The dump has files that its table of contents does not name: ${stray.slice(0, 5).join(', ')}`,
+    );
   const largeObjects = largeObjectsOf(packer.lists, packer);
   const tables = tableFacts(toc, options.facts, (entry) => packer.done.get(entry.file ?? ''));
-  return { tables, largeObjects, checks: ['pg_restore --list', 'every data file present and complete', 'rows counted while sealing'] };
+  return {
+    tables,
+    largeObjects,
+    checks: ['pg_restore --list', 'every data file present and complete', 'rows counted while sealing'],
+  };
 };

@@ -14,7 +14,7 @@ const joinPieces = async (directory: string, file: string, pieces: readonly stri
   for (const piece of rest) {
     const from = await open(join(directory, piece), 'r');
     try {
-      for (let at = 0; ; ) {
+      for (let at = 0; ;) {
         const { bytesRead } = await from.read(buffer, 0, buffer.length, at);
         if (bytesRead === 0) break;
         await appendFile(join(directory, file), buffer.subarray(0, bytesRead));
@@ -34,7 +34,11 @@ const joinPieces = async (directory: string, file: string, pieces: readonly stri
  * @throws destinationSpace, contentMismatch, and what the reader throws
  */
 export const extractDump = async (options: {
-  reader: BackupReader; staging: string; wanted: ReadonlySet<string> | undefined; signal: AbortSignal | undefined; onBytes: (bytes: number) => void;
+  reader: BackupReader;
+  staging: string;
+  wanted: ReadonlySet<string> | undefined;
+  signal: AbortSignal | undefined;
+  onBytes: (bytes: number) => void;
 }): Promise<string> => {
   const { reader, staging, wanted, signal } = options;
   await mkdir(staging, { recursive: true, mode: 0o700 });
@@ -54,15 +58,28 @@ export const extractDump = async (options: {
     return path;
   }
   const tar = reader.index.streams.find((stream) => stream.name === 'dump.tar');
-  if (tar === undefined) throw new ResurgoError('contentMismatch', `Backup ${reader.manifest.id} has no stream dump.tar; it is not a logical backup`);
+  if (tar === undefined)
+    throw new ResurgoError(
+      'contentMismatch',
+      `Backup ${reader.manifest.id} has no stream dump.tar; it is not a logical backup`,
+    );
   const all = (tar.files ?? []).filter((file) => file.type === 'file');
   const belongs = (path: string): string => parsePieceName(path)?.file ?? path;
-  const needed = all.filter((file) => wanted === undefined || file.path === 'toc.dat' || wanted.has(belongs(file.path)));
-  await ensureSpace(staging, needed.reduce((sum, file) => sum + file.size, 0), 'Staging of the dump');
+  const needed = all.filter(
+    (file) => wanted === undefined || file.path === 'toc.dat' || wanted.has(belongs(file.path)),
+  );
+  await ensureSpace(
+    staging,
+    needed.reduce((sum, file) => sum + file.size, 0),
+    'Staging of the dump',
+  );
   const chosen = new Set(needed.map((file) => file.path));
   const directory = join(staging, 'dump');
   await reader.extract({
-    stream: 'dump.tar', destination: directory, fsync: false, onProgress: options.onBytes,
+    stream: 'dump.tar',
+    destination: directory,
+    fsync: false,
+    onProgress: options.onBytes,
     map: (file) => (chosen.has(file.path) ? file.path : undefined),
     ...(signal === undefined ? {} : { signal }),
   });
@@ -73,9 +90,17 @@ export const extractDump = async (options: {
   }
   for (const [file, found] of pieces) {
     found.sort((a, b) => a.n - b.n);
-    if (found.some((piece, i) => piece.n !== i + 1)) throw new ResurgoError('contentMismatch', `${file} of the dump lacks a piece: it has ${found.map((piece) => piece.n).join(', ')}`);
+    if (found.some((piece, i) => piece.n !== i + 1))
+      throw new ResurgoError(
+        'contentMismatch',
+        `${file} of the dump lacks a piece: it has ${found.map((piece) => piece.n).join(', ')}`,
+      );
     signal?.throwIfAborted();
-    await joinPieces(directory, file, found.map((piece) => piece.path));
+    await joinPieces(
+      directory,
+      file,
+      found.map((piece) => piece.path),
+    );
   }
   return directory;
 };

@@ -49,7 +49,11 @@ export class DumpPacker {
   /** Whether space already packed can be given back inside a file that still grows. */
   #canPunch: boolean | undefined;
 
-  constructor(directory: string, sink: StreamSink, options: { signal?: AbortSignal | undefined; pieceBytes?: number | undefined } = {}) {
+  constructor(
+    directory: string,
+    sink: StreamSink,
+    options: { signal?: AbortSignal | undefined; pieceBytes?: number | undefined } = {},
+  ) {
     this.#directory = directory;
     this.#sink = sink;
     this.#signal = options.signal;
@@ -74,12 +78,18 @@ export class DumpPacker {
   async packFinal(name: string): Promise<void> {
     const progress = await this.#begin(name);
     const { size } = await progress.handle.stat();
-    while (progress.pieces > 0 && size - progress.packed > this.#pieceBytes) await this.#entry(name, progress, this.#pieceBytes, true);
-    if (size > progress.packed || progress.pieces === 0) await this.#entry(name, progress, size - progress.packed, progress.pieces > 0);
+    while (progress.pieces > 0 && size - progress.packed > this.#pieceBytes)
+      await this.#entry(name, progress, this.#pieceBytes, true);
+    if (size > progress.packed || progress.pieces === 0)
+      await this.#entry(name, progress, size - progress.packed, progress.pieces > 0);
     const after = (await progress.handle.stat()).size;
     await progress.handle.close();
     this.#started.delete(name);
-    if (after !== size) throw new ResurgoError('dumpFailed', `${name} of the dump grew from ${String(size)} to ${String(after)} bytes after it was thought complete`);
+    if (after !== size)
+      throw new ResurgoError(
+        'dumpFailed',
+        `${name} of the dump grew from ${String(size)} to ${String(after)} bytes after it was thought complete`,
+      );
     this.done.set(name, { bytes: size, copy: progress.copy });
     await rm(join(this.#directory, name));
   }
@@ -108,11 +118,26 @@ export class DumpPacker {
   async #entry(name: string, progress: Progress, length: number, isPiece: boolean): Promise<void> {
     if (isPiece) progress.pieces++;
     this.entries++;
-    await this.#sink.write(tarHeader({ path: isPiece ? pieceName(name, progress.pieces) : name, size: length, mtime: Math.floor(Date.now() / 1000) }));
-    for (let left = length; left > 0; ) {
+    await this.#sink.write(
+      tarHeader({
+        path: isPiece ? pieceName(name, progress.pieces) : name,
+        size: length,
+        mtime: Math.floor(Date.now() / 1000),
+      }),
+    );
+    for (let left = length; left > 0;) {
       this.#signal?.throwIfAborted();
-      const { bytesRead } = await progress.handle.read(this.#buffer, 0, Math.min(left, this.#buffer.length), progress.packed);
-      if (bytesRead === 0) throw new ResurgoError('dumpFailed', `${name} of the dump ended ${String(left)} bytes before the size it had; was it changed in staging?`);
+      const { bytesRead } = await progress.handle.read(
+        this.#buffer,
+        0,
+        Math.min(left, this.#buffer.length),
+        progress.packed,
+      );
+      if (bytesRead === 0)
+        throw new ResurgoError(
+          'dumpFailed',
+          `${name} of the dump ended ${String(left)} bytes before the size it had; was it changed in staging?`,
+        );
       const chunk = this.#buffer.subarray(0, bytesRead);
       progress.copy?.push(chunk);
       if (/^blobs.*\.toc$/.test(name)) this.lists.set(name, (this.lists.get(name) ?? '') + chunk.toString('latin1'));

@@ -34,7 +34,11 @@ export class DumpStaging {
     const files = await this.#list();
     if (files.length === 0) return [];
     const open = await this.#open();
-    return files.map(({ name, size }) => ({ name, size, final: open !== undefined && size > 0 && !open.has(join(this.#directory, name)) }));
+    return files.map(({ name, size }) => ({
+      name,
+      size,
+      final: open !== undefined && size > 0 && !open.has(join(this.#directory, name)),
+    }));
   }
 
   /** After pg_dump has ended: everything is final. */
@@ -43,8 +47,8 @@ export class DumpStaging {
   }
 
   async #list(): Promise<{ name: string; size: number }[]> {
-    const names = await readdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
+    const names = await readdir(this.#directory).catch((error: unknown): string[] => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     });
     return Promise.all(names.map(async (name) => ({ name, size: (await stat(join(this.#directory, name))).size })));

@@ -61,7 +61,8 @@ class TocReader {
   }
 }
 
-const damaged = (what: string): ResurgoError => new ResurgoError('dumpFailed', `The dump's table of contents is damaged: ${what}`);
+const damaged = (what: string): ResurgoError =>
+  new ResurgoError('dumpFailed', `The dump's table of contents is damaged: ${what}`);
 
 /**
  * Reads `toc.dat` of a directory dump, or the head of a custom-format dump (formats 1.12 to 1.16: pg_dump 9.1 to 18).
@@ -74,7 +75,11 @@ export const parseToc = (bytes: Buffer): DumpToc => {
   const [major, minor] = [reader.byte(), reader.byte()];
   reader.byte();
   if (major !== 1 || minor < 12) throw damaged(`format ${String(major)}.${String(minor)} is not known`);
-  if (minor > 16) throw new ResurgoError('toolVersion', `pg_dump wrote archive format ${String(major)}.${String(minor)}; 1.16 is the newest that is known`);
+  if (minor > 16)
+    throw new ResurgoError(
+      'toolVersion',
+      `pg_dump wrote archive format ${String(major)}.${String(minor)}; 1.16 is the newest that is known`,
+    );
   reader.intSize = reader.byte();
   const offsetSize = reader.byte();
   const formatCode = reader.byte();
@@ -104,11 +109,24 @@ export const parseToc = (bytes: Buffer): DumpToc => {
     const owner = reader.text();
     reader.text(); // WITH OIDS of old.
     const dependencies: number[] = [];
-    for (let dependency = reader.text(); dependency !== undefined; dependency = reader.text()) dependencies.push(Number(dependency));
+    for (let dependency = reader.text(); dependency !== undefined; dependency = reader.text())
+      dependencies.push(Number(dependency));
     let file: string | undefined;
     if (format === 'directory') file = reader.text() || undefined;
     else reader.take(1 + offsetSize);
-    entries.push({ dumpId, tableOid, oid, tag, desc, namespace: namespace || undefined, tablespace: tablespace || undefined, owner: owner || undefined, dependencies, hasData, file });
+    entries.push({
+      dumpId,
+      tableOid,
+      oid,
+      tag,
+      desc,
+      namespace: namespace || undefined,
+      tablespace: tablespace || undefined,
+      owner: owner || undefined,
+      dependencies,
+      hasData,
+      file,
+    });
   }
   return { version: `${String(major)}.${String(minor)}`, format, serverVersion, dumpVersion, entries, end: reader.at };
 };

@@ -21,7 +21,13 @@ export const parseCopyMark = (comment: string | null | undefined): CopyMark | un
   if (comment?.startsWith(head) !== true) return undefined;
   try {
     const mark = JSON.parse(comment.slice(comment.indexOf('{'))) as Partial<CopyMark>;
-    if ((mark.kind !== 'kept' && mark.kind !== 'failed' && mark.kind !== 'restored') || typeof mark.restore !== 'string' || typeof mark.database !== 'string' || typeof mark.at !== 'string') return undefined;
+    if (
+      (mark.kind !== 'kept' && mark.kind !== 'failed' && mark.kind !== 'restored') ||
+      typeof mark.restore !== 'string' ||
+      typeof mark.database !== 'string' ||
+      typeof mark.at !== 'string'
+    )
+      return undefined;
     return mark as CopyMark;
   } catch {
     return undefined;

@@ -18,4 +18,5 @@ export const workingName = (database: string, id: string): string => fitName(dat
 /** Name of the copy that is kept until `restore confirm`. */
 export const keptName = (database: string): string => fitName(database, '_old');
 /** Name of a restored copy that was rolled back; the n-th one when there are others. */
-export const failedName = (database: string, n = 1): string => fitName(database, n === 1 ? '_failed' : `_failed${String(n)}`);
+export const failedName = (database: string, n = 1): string =>
+  fitName(database, n === 1 ? '_failed' : `_failed${String(n)}`);

@@ -25,9 +25,19 @@ export interface DatabaseDigest {
 /** Text of values must not depend on who asks. */
 export const prepareDigestSession = async (query: (sql: string) => Promise<unknown>): Promise<void> => {
   for (const sql of [
-    'begin isolation level repeatable read read only', "set local extra_float_digits = 3", "set local timezone = 'UTC'", "set local datestyle = 'ISO, YMD'", "set local intervalstyle = 'postgres'",
-    "set local bytea_output = 'hex'", "set local xmloption = 'content'", "set local lc_monetary = 'C'", "set local search_path = ''", 'set local row_security = off', 'set local statement_timeout = 0',
-  ]) await query(sql);
+    'begin isolation level repeatable read read only',
+    'set local extra_float_digits = 3',
+    "set local timezone = 'UTC'",
+    "set local datestyle = 'ISO, YMD'",
+    "set local intervalstyle = 'postgres'",
+    "set local bytea_output = 'hex'",
+    "set local xmloption = 'content'",
+    "set local lc_monetary = 'C'",
+    "set local search_path = ''",
+    'set local row_security = off',
+    'set local statement_timeout = 0',
+  ])
+    await query(sql);
 };
 
 interface Relation {
@@ -59,35 +69,68 @@ const digestQuery = (relation: Relation): string => {
  * @param options.tables only these (`schema.table`)
  */
 export const digestDatabase = async (
-  connection: PostgresConnection, options: { database?: string; tables?: readonly string[]; jobs?: number; signal?: AbortSignal } = {},
+  connection: PostgresConnection,
+  options: { database?: string; tables?: readonly string[]; jobs?: number; signal?: AbortSignal } = {},
 ): Promise<DatabaseDigest> => {
   const database = options.database ?? connection.database;
   const wanted = options.tables && new Set(options.tables.map((text) => JSON.stringify(parseTableName(text))));
-  const { relations, large } = await withClient(connection, async (client) => {
-    const found = (await client.query<Relation>(relationsQuery)).rows;
-    await prepareDigestSession((sql) => client.query(sql));
-    const objects = await client.query<{ count: string; a: string }>(
-      `select (select count(*) from pg_largeobject_metadata)::text as count, coalesce(sum(hashtextextended(loid::text || ':' || pageno::text || ':' || encode(data, 'hex'), 0)), 0)::text as a from pg_largeobject`,
-    ).catch(() => undefined); // Only superusers may read it.
-    return { relations: found.filter((each) => wanted === undefined || wanted.has(JSON.stringify({ schema: each.schema, name: each.name }))), large: objects?.rows[0] };
-  }, { database, signal: options.signal });
+  const { relations, large } = await withClient(
+    connection,
+    async (client) => {
+      const found = (await client.query<Relation>(relationsQuery)).rows;
+      await prepareDigestSession((sql) => client.query(sql));
+      const objects = await client
+        .query<{ count: string; a: string }>(
+          `select (select count(*) from pg_largeobject_metadata)::text as count, coalesce(sum(hashtextextended(loid::text || ':' || pageno::text || ':' || encode(data, 'hex'), 0)), 0)::text as a from pg_largeobject`,
+        )
+        .catch(() => undefined); // Only superusers may read it.
+      return {
+        relations: found.filter(
+          (each) => wanted === undefined || wanted.has(JSON.stringify({ schema: each.schema, name: each.name })),
+        ),
+        large: objects?.rows[0],
+      };
+    },
+    { database, signal: options.signal },
+  );
   const tables: TableDigest[] = [];
-  await inSessions({ connection, database, sessions: options.jobs ?? 2, signal: options.signal, prepare: prepareDigestSession }, relations, async (query, relation) => {
-    const { schema, name } = relation;
-    if (relation.kind === 'S') {
-      const [row] = await query<{ state: string }>(`select last_value::text || ':' || is_called::text as state from ${quoteIdent(schema)}.${quoteIdent(name)}`);
-      tables.push({ schema, name, kind: 'sequence', rows: 1, digest: row?.state ?? '' });
-      return;
-    }
-    if (!relation.populated) {
-      tables.push({ schema, name, kind: 'materialized view', rows: 0, digest: 'not populated' });
-      return;
-    }
-    const [row] = await query<{ rows: string; a: string; b: string }>(digestQuery(relation));
-    tables.push({ schema, name, kind: relation.kind === 'm' ? 'materialized view' : 'table', rows: Number(row?.rows ?? 0), digest: `${row?.rows ?? ''}:${row?.a ?? ''}:${row?.b ?? ''}` });
-  });
+  await inSessions(
+    { connection, database, sessions: options.jobs ?? 2, signal: options.signal, prepare: prepareDigestSession },
+    relations,
+    async (query, relation) => {
+      const { schema, name } = relation;
+      if (relation.kind === 'S') {
+        const [row] = await query<{ state: string }>(
+          `select last_value::text || ':' || is_called::text as state from ${quoteIdent(schema)}.${quoteIdent(name)}`,
+        );
+        tables.push({ schema, name, kind: 'sequence', rows: 1, digest: row?.state ?? '' });
+        return;
+      }
+      if (!relation.populated) {
+        tables.push({ schema, name, kind: 'materialized view', rows: 0, digest: 'not populated' });
+        return;
+      }
+      const [row] = await query<{ rows: string; a: string; b: string }>(digestQuery(relation));
+      tables.push({
+        schema,
+        name,
+        kind: relation.kind === 'm' ? 'materialized view' : 'table',
+        rows: Number(row?.rows ?? 0),
+        digest: `${row?.rows ?? ''}:${row?.a ?? ''}:${row?.b ?? ''}`,
+      });
+    },
+  );
   const key = (table: TableDigest): string => `${table.schema}\0${table.name}`;
   tables.sort((a, b) => (key(a) < key(b) ? -1 : 1));
-  const largeObjects = { count: Number(large?.count ?? 0), digest: large === undefined ? 'unknown' : `${large.count}:${large.a}` };
-  return { tables, largeObjects, digest: createHash('sha256').update(JSON.stringify([tables, wanted === undefined ? largeObjects : null])).digest('hex') };
+  const largeObjects = {
+    count: Number(large?.count ?? 0),
+    digest: large === undefined ? 'unknown' : `${large.count}:${large.a}`,
+  };
+  return {
+    tables,
+    largeObjects,
+    digest: createHash('sha256')
+      .update(JSON.stringify([tables, wanted === undefined ? largeObjects : null]))
+      .digest('hex'),
+  };
 };

@@ -14,14 +14,27 @@ import type { LogicalTools } from './logical-tools.ts';
  * @throws dumpFailed, dumpEmpty, toolFailed
  */
 export const dumpThroughPipe = async (options: {
-  writer: BackupWriter; args: readonly string[]; tools: LogicalTools; env: Record<string, string>; directory: string; facts: DatabaseFacts; database: string;
-  signal: AbortSignal | undefined; onStderrLine: (line: string) => void; onBytes: (bytes: number) => void; locked: () => Promise<void>;
+  writer: BackupWriter;
+  args: readonly string[];
+  tools: LogicalTools;
+  env: Record<string, string>;
+  directory: string;
+  facts: DatabaseFacts;
+  database: string;
+  signal: AbortSignal | undefined;
+  onStderrLine: (line: string) => void;
+  onBytes: (bytes: number) => void;
+  locked: () => Promise<void>;
 }): Promise<CheckedDump> => {
   const stream = new CustomStream();
   const sink = options.writer.openStream('dump.pgdump', 'blob');
   let bytes = 0;
   await runTool({
-    command: options.tools.pgDump, args: ['--format=custom', '--compress=0', ...options.args], env: options.env, signal: options.signal, onStderrLine: options.onStderrLine,
+    command: options.tools.pgDump,
+    args: ['--format=custom', '--compress=0', ...options.args],
+    env: options.env,
+    signal: options.signal,
+    onStderrLine: options.onStderrLine,
     onStdout: async (chunk) => {
       const before = stream.toc;
       stream.push(chunk);
@@ -32,13 +45,18 @@ export const dumpThroughPipe = async (options: {
   });
   if (bytes === 0) throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} wrote nothing`);
   const { toc } = stream;
-  if (toc === undefined || !stream.complete) throw new ResurgoError('dumpFailed', `pg_dump's output of ${options.database} (${String(bytes)} bytes) is cut short`);
+  if (toc === undefined || !stream.complete)
+    throw new ResurgoError(
+      'dumpFailed',
+      `pg_dump's output of ${options.database} (${String(bytes)} bytes) is cut short`,
+    );
   await mkdir(options.directory, { recursive: true, mode: 0o700 });
   try {
     const head = join(options.directory, 'head');
     await writeFile(head, stream.head, { mode: 0o600 });
     const listed = await listDump(head, options.tools, options.env, options.signal);
-    if (listed.size === 0 && toc.entries.length > 4) throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
+    if (listed.size === 0 && toc.entries.length > 4)
+      throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
   } finally {
     await rm(options.directory, { recursive: true, force: true });
   }
@@ -47,5 +65,9 @@ export const dumpThroughPipe = async (options: {
     return copy === undefined ? undefined : { bytes: copy.bytes, copy };
   });
   await sink.end();
-  return { tables, largeObjects: stream.largeObjects, checks: ['pg_restore --list', 'every table complete', 'rows counted while sealing'] };
+  return {
+    tables,
+    largeObjects: stream.largeObjects,
+    checks: ['pg_restore --list', 'every table complete', 'rows counted while sealing'],
+  };
 };

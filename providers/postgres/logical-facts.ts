@@ -34,7 +34,10 @@ interface DatabaseRow {
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 /** Properties of any database of the server, by name; these catalogues are shared. */
-export const readProperties = async (client: PgClient, database: string): Promise<{ owner: string; properties: DatabaseProperties } | undefined> => {
+export const readProperties = async (
+  client: PgClient,
+  database: string,
+): Promise<{ owner: string; properties: DatabaseProperties } | undefined> => {
   const one = await client.query<{ row: DatabaseRow; owner: string; tablespace: string; comment: string | null }>(
     `select to_jsonb(d) as row, pg_get_userbyid(d.datdba) as owner, t.spcname as tablespace, shobj_description(d.oid, 'pg_database') as comment
        from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = $1`,
@@ -47,7 +50,12 @@ export const readProperties = async (client: PgClient, database: string): Promis
       where s.setdatabase = (select oid from pg_database where datname = $1) order by 1 nulls first`,
     [database],
   );
-  const privileges = await client.query<{ has: boolean; grantee: string | null; privilege: string | null; grantable: boolean }>(
+  const privileges = await client.query<{
+    has: boolean;
+    grantee: string | null;
+    privilege: string | null;
+    grantable: boolean;
+  }>(
     `select d.datacl is not null as has, r.rolname as grantee, a.privilege_type as privilege, a.is_grantable as grantable
        from pg_database d left join lateral aclexplode(d.datacl) a on true left join pg_roles r on r.oid = a.grantee
       where d.datname = $1 order by 2, 3`,
@@ -66,7 +74,8 @@ export const readProperties = async (client: PgClient, database: string): Promis
     ...(privileges.rows[0]?.has === true
       ? {
           privileges: privileges.rows.flatMap(({ grantee, privilege, grantable }) =>
-            privilege === null ? [] : [{ ...(grantee === null ? {} : { grantee }), privilege, grantable }]),
+            privilege === null ? [] : [{ ...(grantee === null ? {} : { grantee }), privilege, grantable }],
+          ),
         }
       : {}),
   };
@@ -82,7 +91,14 @@ const rolesQuery = `select distinct rolname from pg_roles r where rolname !~ '^p
 
 /** The properties of the session's database alone: what a copy of it needs to be like it. */
 export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['database']> => {
-  const one = await client.query<{ row: DatabaseRow; database: string; encoding: string; version: string; at: string; lsn: string | null }>(
+  const one = await client.query<{
+    row: DatabaseRow;
+    database: string;
+    encoding: string;
+    version: string;
+    at: string;
+    lsn: string | null;
+  }>(
     `select to_jsonb(d) as row, d.datname as database, pg_encoding_to_char(d.encoding) as encoding, current_setting('server_version') as version,
             to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
             (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text as lsn
@@ -93,7 +109,9 @@ export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['dat
   const { row } = found;
   const named = await readProperties(client, found.database);
   if (named === undefined) throw new Error('pg_database has no row for the current database');
-  const extensions = await client.query<{ name: string; version: string }>('select extname as name, extversion as version from pg_extension order by 1');
+  const extensions = await client.query<{ name: string; version: string }>(
+    'select extname as name, extversion as version from pg_extension order by 1',
+  );
   const roles = await client.query<{ rolname: string }>(rolesQuery);
   const tablespaces = await client.query<{ spcname: string }>(
     `select distinct spcname from pg_class c join pg_tablespace t on t.oid = c.reltablespace where spcname not in ('pg_default', 'pg_global') order by 1`,
@@ -104,7 +122,7 @@ export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['dat
     encoding: found.encoding,
     collate: row.datcollate,
     ctype: row.datctype,
-    localeProvider: providers[String(row['datlocprovider'] ?? 'c')] ?? 'libc',
+    localeProvider: providers[text(row['datlocprovider']) ?? 'c'] ?? 'libc',
     ...(locale === undefined ? {} : { locale }),
     owner: named.owner,
     extensions: extensions.rows,
@@ -119,7 +137,14 @@ export const readDatabase = async (client: PgClient): Promise<DatabaseFacts['dat
 /** All facts a dump is described by. */
 export const readDatabaseFacts = async (client: PgClient): Promise<DatabaseFacts> => {
   const database = await readDatabase(client);
-  const tables = await client.query<{ oid: number; schema: string; name: string; bytes: string | null; extension: boolean; storage: string }>(
+  const tables = await client.query<{
+    oid: number;
+    schema: string;
+    name: string;
+    bytes: string | null;
+    extension: boolean;
+    storage: string;
+  }>(
     `select c.oid::bigint::float8 as oid, n.nspname as schema, c.relname as name, pg_table_size(c.oid) as bytes, c.relfilenode::text as storage,
             exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') as extension
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -128,7 +153,12 @@ export const readDatabaseFacts = async (client: PgClient): Promise<DatabaseFacts
   const large = await client.query<{ bytes: string }>(`select pg_table_size('pg_largeobject') as bytes`);
   return {
     database,
-    tables: new Map(tables.rows.map(({ oid, schema, name, bytes, extension, storage }) => [oid, { schema, name, diskBytes: Number(bytes ?? 0), ofExtension: extension, storage }])),
+    tables: new Map(
+      tables.rows.map(({ oid, schema, name, bytes, extension, storage }) => [
+        oid,
+        { schema, name, diskBytes: Number(bytes ?? 0), ofExtension: extension, storage },
+      ]),
+    ),
     largeObjectBytes: Number(large.rows[0]?.bytes ?? 0),
   };
 };

@@ -11,20 +11,39 @@ import type { PgClient } from './postgres-client.ts';
  * @throws dumpEmpty, toolFailed
  */
 export const dumpGlobals = async (options: {
-  connection: PostgresConnection; client: PgClient; database: string; writer: BackupWriter; tools: LogicalTools; env: Record<string, string>; signal: AbortSignal | undefined;
+  connection: PostgresConnection;
+  client: PgClient;
+  database: string;
+  writer: BackupWriter;
+  tools: LogicalTools;
+  env: Record<string, string>;
+  signal: AbortSignal | undefined;
 }): Promise<string[]> => {
-  const { rows } = await options.client.query<{ full: boolean }>(`select has_table_privilege('pg_catalog.pg_authid', 'select') as full`);
+  const { rows } = await options.client.query<{ full: boolean }>(
+    `select has_table_privilege('pg_catalog.pg_authid', 'select') as full`,
+  );
   const full = rows[0]?.full === true;
   const chunks: Buffer[] = []; // Bytes, not text: role names may be in any encoding.
   await runTool({
     command: options.tools.pgDumpall,
-    args: ['--globals-only', '--no-password', `--database=${databaseArgument(options.database)}`, ...(full ? [] : ['--no-role-passwords'])],
+    args: [
+      '--globals-only',
+      '--no-password',
+      `--database=${databaseArgument(options.database)}`,
+      ...(full ? [] : ['--no-role-passwords']),
+    ],
     env: options.env,
     signal: options.signal,
-    onStdout: (chunk) => { chunks.push(chunk); },
+    onStdout: (chunk) => {
+      chunks.push(chunk);
+    },
   });
   const sql = Buffer.concat(chunks);
-  if (!sql.includes('PostgreSQL database cluster dump complete')) throw new ResurgoError('dumpEmpty', `pg_dumpall wrote ${String(sql.length)} bytes of globals without its closing line`);
+  if (!sql.includes('PostgreSQL database cluster dump complete'))
+    throw new ResurgoError(
+      'dumpEmpty',
+      `pg_dumpall wrote ${String(sql.length)} bytes of globals without its closing line`,
+    );
   const sink = options.writer.openStream('globals.sql', 'blob');
   await sink.write(sql);
   await sink.end();

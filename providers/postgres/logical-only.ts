@@ -15,7 +15,11 @@ export interface TableName {
 export const parseTableName = (text: string): TableName => {
   const part = '("(?:[^"]|"")+"|[^".]+)';
   const match = new RegExp(`^(?:${part}\\.)?${part}$`, 's').exec(text);
-  if (match === null) throw new ResurgoError('inputInvalid', `${JSON.stringify(text)} is not a table name; write schema.table, with double quotes around odd names`);
+  if (match === null)
+    throw new ResurgoError(
+      'inputInvalid',
+      `${JSON.stringify(text)} is not a table name; write schema.table, with double quotes around odd names`,
+    );
   const plain = (word: string): string => (word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word);
   return { schema: match[1] === undefined ? 'public' : plain(match[1]), name: plain(match[2] as string) };
 };
@@ -52,15 +56,30 @@ const familyQuery = `with recursive family(oid) as (
  * with `--table` it would lack schemas, types, functions and extensions the tables need, and could not be restored by itself.
  * @throws inputInvalid when something chosen does not exist
  */
-export const resolveOnly = async (client: PgClient, only: LogicalOnly | undefined, encoding: string): Promise<ResolvedOnly | undefined> => {
+export const resolveOnly = async (
+  client: PgClient,
+  only: LogicalOnly | undefined,
+  encoding: string,
+): Promise<ResolvedOnly | undefined> => {
   const schemas = [...new Set(only?.schemas ?? [])];
   const wanted = (only?.tables ?? []).map(parseTableName);
   if (schemas.length === 0 && wanted.length === 0) return undefined;
-  const found = await client.query<{ nspname: string }>('select nspname::text as nspname from pg_namespace where nspname = any($1::name[])', [schemas]);
-  const missing = schemas.filter((schema) => !found.rows.some((row) => row.nspname === schema)).map((schema) => `schema ${quoteIdent(schema)}`);
+  const found = await client.query<{ nspname: string }>(
+    'select nspname::text as nspname from pg_namespace where nspname = any($1::name[])',
+    [schemas],
+  );
+  const missing = schemas
+    .filter((schema) => !found.rows.some((row) => row.nspname === schema))
+    .map((schema) => `schema ${quoteIdent(schema)}`);
   const relations = (await client.query<Relation>(relationsQuery)).rows;
-  const named = wanted.map((table) => relations.find((relation) => relation.schema === table.schema && relation.name === table.name));
-  missing.push(...wanted.filter((_, i) => named[i] === undefined).map((table) => `table ${quoteIdent(table.schema)}.${quoteIdent(table.name)}`));
+  const named = wanted.map((table) =>
+    relations.find((relation) => relation.schema === table.schema && relation.name === table.name),
+  );
+  missing.push(
+    ...wanted
+      .filter((_, i) => named[i] === undefined)
+      .map((table) => `table ${quoteIdent(table.schema)}.${quoteIdent(table.name)}`),
+  );
   if (missing.length > 0) throw new ResurgoError('inputInvalid', `The database has no ${missing.join(', ')}`);
   const family = await client.query<{ oid: string }>(familyQuery, [named.map((relation) => relation?.oid)]);
   const chosen = new Set(family.rows.map((row) => row.oid));
@@ -80,4 +99,5 @@ export const resolveOnly = async (client: PgClient, only: LogicalOnly | undefine
 };
 
 /** Whether there is a choice at all. */
-export const isPartial = (only: LogicalOnly | undefined): only is LogicalOnly => (only?.schemas?.length ?? 0) + (only?.tables?.length ?? 0) > 0;
+export const isPartial = (only: LogicalOnly | undefined): only is LogicalOnly =>
+  (only?.schemas?.length ?? 0) + (only?.tables?.length ?? 0) > 0;

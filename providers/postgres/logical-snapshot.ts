@@ -6,7 +6,12 @@ import { withClient, type PgClient } from './postgres-client.ts';
 
 /** Settings that must not end a session which sits idle for as long as the dump takes. */
 const calmSession = async (client: PgClient): Promise<void> => {
-  for (const name of ['statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout']) {
+  for (const name of [
+    'statement_timeout',
+    'idle_in_transaction_session_timeout',
+    'idle_session_timeout',
+    'transaction_timeout',
+  ]) {
     await client.query(`select set_config($1, '0', false) from pg_settings where name = $1`, [name]);
   }
 };
@@ -21,18 +26,28 @@ export interface OpenSnapshot {
 
 /** Runs `fn` beside an open transaction whose snapshot pg_dump, its workers and our facts share. */
 export const withSnapshot = async <T>(
-  connection: PostgresConnection, options: { database: string; only: (client: PgClient) => Promise<ResolvedOnly | undefined>; lockTimeoutMs: number; signal: AbortSignal | undefined },
+  connection: PostgresConnection,
+  options: {
+    database: string;
+    only: (client: PgClient) => Promise<ResolvedOnly | undefined>;
+    lockTimeoutMs: number;
+    signal: AbortSignal | undefined;
+  },
   fn: (snapshot: OpenSnapshot) => Promise<T>,
 ): Promise<T> =>
-  withClient(connection, async (client) => {
-    const only = await options.only(client);
-    await calmSession(client);
-    // Even asking for a table's size waits for a session that has it locked.
-    await client.query(`select set_config('lock_timeout', $1, false)`, [String(options.lockTimeoutMs)]);
-    await client.query('begin isolation level repeatable read read only');
-    const { rows } = await client.query<{ id: string }>('select pg_export_snapshot() as id');
-    return fn({ client, id: (rows[0] as { id: string }).id, only });
-  }, { database: options.database, signal: options.signal });
+  withClient(
+    connection,
+    async (client) => {
+      const only = await options.only(client);
+      await calmSession(client);
+      // Even asking for a table's size waits for a session that has it locked.
+      await client.query(`select set_config('lock_timeout', $1, false)`, [String(options.lockTimeoutMs)]);
+      await client.query('begin isolation level repeatable read read only');
+      const { rows } = await client.query<{ id: string }>('select pg_export_snapshot() as id');
+      return fn({ client, id: (rows[0] as { id: string }).id, only });
+    },
+    { database: options.database, signal: options.signal },
+  );
 
 /**
  * To be called once pg_dump has locked its tables: none may have got new storage since the snapshot. A TRUNCATE or rewrite in that gap
@@ -40,16 +55,31 @@ export const withSnapshot = async <T>(
  * queues behind whoever waits for us.)
  * @throws dumpFailed naming the tables
  */
-export const assertSameStorage = async (connection: PostgresConnection, database: string, tables: ReadonlyMap<number, CataloguedTable>, signal: AbortSignal | undefined): Promise<void> =>
-  withClient(connection, async (client) => {
-    const { rows } = await client.query<{ oid: number; storage: string }>(`select oid::bigint::float8 as oid, relfilenode::text as storage from pg_class where relkind in ('r', 'm')`);
-    const changed = rows.flatMap(({ oid, storage }) => {
-      const table = tables.get(oid);
-      return table === undefined || table.storage === storage ? [] : [`${table.schema}.${table.name}`];
-    });
-    if (changed.length > 0) {
-      throw new ResurgoError('dumpFailed', `${changed.slice(0, 5).join(', ')} ${changed.length === 1 ? 'was' : 'were'} truncated or rewritten between the snapshot and pg_dump's lock; the dump would show nothing in it`, {
-        details: { hint: 'The dump is tried again.' },
+export const assertSameStorage = async (
+  connection: PostgresConnection,
+  database: string,
+  tables: ReadonlyMap<number, CataloguedTable>,
+  signal: AbortSignal | undefined,
+): Promise<void> =>
+  withClient(
+    connection,
+    async (client) => {
+      const { rows } = await client.query<{ oid: number; storage: string }>(
+        `select oid::bigint::float8 as oid, relfilenode::text as storage from pg_class where relkind in ('r', 'm')`,
+      );
+      const changed = rows.flatMap(({ oid, storage }) => {
+        const table = tables.get(oid);
+        return table === undefined || table.storage === storage ? [] : [`${table.schema}.${table.name}`];
       });
-    }
-  }, { database, signal });
+      if (changed.length > 0) {
+        throw new ResurgoError(
+          'dumpFailed',
+          `${changed.slice(0, 5).join(', ')} ${changed.length === 1 ? 'was' : 'were'} truncated or rewritten between the snapshot and pg_dump's lock; the dump would show nothing in it`,
+          {
+            details: { hint: 'The dump is tried again.' },
+          },
+        );
+      }
+    },
+    { database, signal },
+  );

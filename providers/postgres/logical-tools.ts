@@ -21,18 +21,28 @@ export const majorOf = (version: string): number => Number.parseInt(version, 10)
 export const assertToolsFit = (tools: LogicalTools, serverVersion: string, program: string): void => {
   const server = majorOf(serverVersion);
   if (tools.major < server) {
-    throw new ResurgoError('toolVersion', `${program} is of PostgreSQL ${tools.version}, the server is ${serverVersion}: older tools refuse newer servers`, {
-      details: { hint: `Install the client programs of PostgreSQL ${String(server)}, or set toolsDir to where they are.` },
-    });
+    throw new ResurgoError(
+      'toolVersion',
+      `${program} is of PostgreSQL ${tools.version}, the server is ${serverVersion}: older tools refuse newer servers`,
+      {
+        details: {
+          hint: `Install the client programs of PostgreSQL ${String(server)}, or set toolsDir to where they are.`,
+        },
+      },
+    );
   }
 };
 
 /** @throws toolVersion, toolMissing */
-export const toolsFor = async (tools: LogicalTools | LogicalToolsFinder, serverVersion: string): Promise<LogicalTools> => {
+export const toolsFor = async (
+  tools: LogicalTools | LogicalToolsFinder,
+  serverVersion: string,
+): Promise<LogicalTools> => {
   const found = typeof tools === 'function' ? await tools(majorOf(serverVersion)) : tools;
   assertToolsFit(found, serverVersion, found.pgDump);
   return found;
 };
 
 /** A database name for `--dbname` and kin, which read one with `=` or `://` in it as a connection string. */
-export const databaseArgument = (name: string): string => `dbname='${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+export const databaseArgument = (name: string): string =>
+  `dbname='${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;

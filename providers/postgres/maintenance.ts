@@ -3,31 +3,54 @@ import type { PostgresConnection } from './connection.ts';
 import { withClient, type PgClient } from './postgres-client.ts';
 import { quoteIdent } from './quote.ts';
 
-const network = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+const network = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 
 /** Whether the driver threw it: the server's word (SQLSTATE) or a lost connection; anything else is no matter of the database's. */
 export const fromServer = (error: unknown): boolean => {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  return !isResurgoError(error) && ((typeof code === 'string' && ((/^[0-9A-Z]{5}$/.test(code) && /\d/.test(code)) || network.has(code))) || /Connection terminated|connection was closed/i.test(String(message)));
+  return (
+    !isResurgoError(error) &&
+    ((typeof code === 'string' && ((/^[0-9A-Z]{5}$/.test(code) && /\d/.test(code)) || network.has(code))) ||
+      /Connection terminated|connection was closed/i.test(String(message)))
+  );
 };
 
 /** Runs `fn` on a session that is in none of the databases to be worked on: in the connection's own, else `postgres`, else `template1`. */
-export const withMaintenance = async <T>(connection: PostgresConnection, avoid: readonly string[], fn: (client: PgClient) => Promise<T>, signal?: AbortSignal): Promise<T> => {
-  const candidates = [...new Set([connection.database, 'postgres', 'template1'])].filter((name) => !avoid.includes(name));
-  let problem: unknown;
-  for (const database of candidates) {
-    let entered = false;
+export const withMaintenance = async <T>(
+  connection: PostgresConnection,
+  avoid: readonly string[],
+  fn: (client: PgClient) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> => {
+  const candidates = [...new Set([connection.database, 'postgres', 'template1'])].filter(
+    (name) => !avoid.includes(name),
+  );
+  for (const [i, database] of candidates.entries()) {
+    const state = { entered: false };
     try {
-      return await withClient(connection, (client) => {
-        entered = true;
-        return fn(client);
-      }, { database, signal });
+      return await withClient(
+        connection,
+        (client) => {
+          state.entered = true;
+          return fn(client);
+        },
+        { database, signal },
+      );
     } catch (error) {
-      if (entered || !isResurgoError(error, 'sourceDenied') || database === candidates.at(-1)) throw error;
-      problem = error; // No such database, or no CONNECT there: the next may do.
+      // No such database, or no CONNECT there: the next may do.
+      if (state.entered || !isResurgoError(error, 'sourceDenied') || i === candidates.length - 1) throw error;
     }
   }
-  throw problem ?? new ResurgoError('sourceDenied', `No database to work from on ${connection.redacted}`);
+  throw new ResurgoError('sourceDenied', `No database to work from on ${connection.redacted}`);
 };
 
 export interface DatabaseState {
@@ -46,7 +69,9 @@ export const databaseState = async (client: PgClient, name: string): Promise<Dat
     [name],
   );
   const row = rows[0];
-  return row === undefined ? undefined : { oid: Number(row.oid), comment: row.comment, allowsConnections: row.allows, sessions: row.sessions };
+  return row === undefined
+    ? undefined
+    : { oid: Number(row.oid), comment: row.comment, allowsConnections: row.allows, sessions: row.sessions };
 };
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -55,19 +80,40 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
  * Ends every session in the named databases and waits until they are gone.
  * @throws destinationBusy naming the sessions that stay
  */
-export const endSessions = async (client: PgClient, databases: readonly string[], timeoutMs = 15_000): Promise<void> => {
+export const endSessions = async (
+  client: PgClient,
+  databases: readonly string[],
+  timeoutMs = 15_000,
+): Promise<void> => {
   const query = `select pid, datname::text as database, usename::text as role, application_name as application, coalesce(client_addr::text, 'local') as address
     from pg_stat_activity where datname = any($1::name[]) and pid <> pg_backend_pid()`;
-  for (const until = Date.now() + timeoutMs; ; ) {
-    const { rows } = await client.query<{ pid: number; database: string; role: string | null; application: string; address: string }>(query, [databases]);
+  for (const until = Date.now() + timeoutMs; ;) {
+    const { rows } = await client.query<{
+      pid: number;
+      database: string;
+      role: string | null;
+      application: string;
+      address: string;
+    }>(query, [databases]);
     if (rows.length === 0) return;
     let refused: unknown;
     for (const row of rows) {
-      await client.query('select pg_terminate_backend($1)', [row.pid]).catch((error: unknown) => { refused = error; });
+      await client.query('select pg_terminate_backend($1)', [row.pid]).catch((error: unknown) => {
+        refused = error;
+      });
     }
     if (Date.now() > until) {
-      const who = rows.slice(0, 5).map((row) => `pid ${String(row.pid)} (${row.role ?? 'background'}, ${row.application || 'no name'}, ${row.address})`).join(', ');
-      throw new ResurgoError('destinationBusy', `${String(rows.length)} sessions of ${databases.join(', ')} did not end: ${who}${refused === undefined ? '' : `: ${(refused as Error).message}`}`);
+      const who = rows
+        .slice(0, 5)
+        .map(
+          (row) =>
+            `pid ${String(row.pid)} (${row.role ?? 'background'}, ${row.application || 'no name'}, ${row.address})`,
+        )
+        .join(', ');
+      throw new ResurgoError(
+        'destinationBusy',
+        `${String(rows.length)} sessions of ${databases.join(', ')} did not end: ${who}${refused === undefined ? '' : `: ${(refused as Error).message}`}`,
+      );
     }
     await pause(50);
   }

@@ -45,8 +45,18 @@ const watcher = (at: { open?: (name: string) => Promise<void> | void; first?: ()
   };
 };
 const dump = (writer: BackupWriter, more: Partial<LogicalDumpOptions> = {}) =>
-  dumpLogical({ connection, database: 'shop', writer, staging, jobs: 2, tools: findLogicalTools([server.pgBin]), pieceBytes: 1_000_000, ...more });
-const working = async (dir = staging) => (await processesWithEnvironment(stagingMarker, dir)).map((process_) => process_.pid);
+  dumpLogical({
+    connection,
+    database: 'shop',
+    writer,
+    staging,
+    jobs: 2,
+    tools: findLogicalTools([server.pgBin]),
+    pieceBytes: 1_000_000,
+    ...more,
+  });
+const working = async (dir = staging) =>
+  (await processesWithEnvironment(stagingMarker, dir)).map((process_) => process_.pid);
 const clean = async () => {
   expect(await working()).toEqual([]);
   expect(readdirSync(staging)).toEqual([]);
@@ -60,7 +70,13 @@ const kill = (pid: number): number => {
     return 0;
   }
 };
-const databases = async () => (await server.sql<{ datname: string }>('postgres', `select datname from pg_database where datname !~ '^(postgres|template.)$' order by 1`)).map((row) => row.datname);
+const databases = async () =>
+  (
+    await server.sql<{ datname: string }>(
+      'postgres',
+      `select datname from pg_database where datname !~ '^(postgres|template.)$' order by 1`,
+    )
+  ).map((row) => row.datname);
 
 beforeAll(async () => {
   server = await startPostgres();
@@ -70,10 +86,15 @@ beforeAll(async () => {
   proxy = new StallingProxy(server.port);
   slow = resolveConnection(`postgres://postgres@127.0.0.1:${String(await proxy.listen())}/postgres`);
   await server.sql('postgres', 'create database shop');
-  await server.sql('shop', `create table big as select g as id, repeat(md5(g::text), 30) as v from generate_series(1, 20000) g; create table small as select 1 as x; create table other as select 2 as x`);
+  await server.sql(
+    'shop',
+    `create table big as select g as id, repeat(md5(g::text), 30) as v from generate_series(1, 20000) g; create table small as select 1 as x; create table other as select 2 as x`,
+  );
 });
 afterAll(stopAll);
-afterEach(() => { proxy.release(); });
+afterEach(() => {
+  proxy.release();
+});
 
 /** A dump that is certainly not at its end when its first piece is packed. */
 const halfDump = (writer: BackupWriter, more: Partial<LogicalDumpOptions> = {}) => {
@@ -84,14 +105,29 @@ const halfDump = (writer: BackupWriter, more: Partial<LogicalDumpOptions> = {}) 
 describe('a dump that dies', () => {
   test('B10 pg_dump is killed half-way: dumpFailed, nothing left', async () => {
     let killed = 0;
-    await expect(halfDump(watcher({ first: async () => { for (const pid of await working()) killed += kill(pid); } })))
-      .rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
+    await expect(
+      halfDump(
+        watcher({
+          first: async () => {
+            for (const pid of await working()) killed += kill(pid);
+          },
+        }),
+      ),
+    ).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
     expect(killed).toBeGreaterThan(0);
     await clean();
   });
 
   test('B10 one worker of pg_dump is killed: dumpFailed', async () => {
-    await expect(halfDump(watcher({ first: async () => { for (const pid of (await working()).slice(-1)) kill(pid); } }))).rejects.toMatchObject({ code: 'dumpFailed' });
+    await expect(
+      halfDump(
+        watcher({
+          first: async () => {
+            for (const pid of (await working()).slice(-1)) kill(pid);
+          },
+        }),
+      ),
+    ).rejects.toMatchObject({ code: 'dumpFailed' });
     await clean();
   });
 
@@ -99,7 +135,8 @@ describe('a dump that dies', () => {
     const options = { stagingBound: 10 ** 15, pieceBytes: 10 ** 12 };
     const small = join(work.path, 'none');
     mkdirSync(small);
-    if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small]).status !== 0) return;
+    if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small]).status !== 0)
+      return;
     try {
       const writer = watcher({});
       const open = writer.openStream;
@@ -115,7 +152,10 @@ describe('a dump that dies', () => {
           },
         }),
       };
-      await expect(halfDump(killing, { staging: small, ...options })).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('SIGKILL') });
+      await expect(halfDump(killing, { staging: small, ...options })).rejects.toMatchObject({
+        code: 'dumpFailed',
+        message: expect.stringContaining('SIGKILL'),
+      });
       expect(killed).toBe(true);
     } finally {
       spawnSync('umount', [small]);
@@ -125,11 +165,18 @@ describe('a dump that dies', () => {
   test('B10 the staging disk fills up: repositoryFull, nothing left', async (context) => {
     const small = join(work.path, 'small');
     mkdirSync(small);
-    if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=20m', 'tmpfs', small]).status !== 0) return context.skip('needs root and mount');
+    if (process.getuid?.() !== 0 || spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=20m', 'tmpfs', small]).status !== 0)
+      return context.skip('needs root and mount');
     try {
       // Enough room when it is looked at, gone when it is needed.
-      const writer = watcher({ open: (name) => { if (name === 'dump.tar') writeFileSync(join(small, 'ballast'), Buffer.alloc(19_500_000)); } });
-      await expect(dump(writer, { staging: small, stagingBound: 2_000_000, pieceBytes: 10 ** 9 })).rejects.toMatchObject({ code: 'repositoryFull', message: expect.stringContaining(small) });
+      const writer = watcher({
+        open: (name) => {
+          if (name === 'dump.tar') writeFileSync(join(small, 'ballast'), Buffer.alloc(19_500_000));
+        },
+      });
+      await expect(
+        dump(writer, { staging: small, stagingBound: 2_000_000, pieceBytes: 10 ** 9 }),
+      ).rejects.toMatchObject({ code: 'repositoryFull', message: expect.stringContaining(small) });
       expect(readdirSync(small)).toEqual(['ballast']);
     } finally {
       spawnSync('umount', [small]);
@@ -143,7 +190,16 @@ describe('a dump that dies', () => {
 
   test('B1 cancelled', async () => {
     const abort = new AbortController();
-    await expect(halfDump(watcher({ first: async () => { abort.abort(); } }), { signal: abort.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(
+      halfDump(
+        watcher({
+          first: async () => {
+            abort.abort();
+          },
+        }),
+        { signal: abort.signal },
+      ),
+    ).rejects.toMatchObject({ code: 'cancelled' });
     await clean();
   });
 
@@ -156,24 +212,48 @@ describe('a dump that dies', () => {
       const never = new Promise(() => setInterval(() => {}, 1000));
       const writer = { sourceBytes: 0, storedBytes: 0, openStream: (name) => ({ write: () => { if (name === 'dump.tar') { console.log('writing'); return never; } }, end: async () => {} }) };
       await dumpLogical({ connection: resolveConnection(url), database: 'shop', writer, staging, jobs: 2, tools: findLogicalTools([bin]), pieceBytes: 1_000_000, stagingBound: 1_000_000 });`;
-    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program, slow.redacted.replace(/^/, 'postgres://'), server.pgBin, staging], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(
+      process.execPath,
+      [
+        '--input-type=module-typescript',
+        '-e',
+        program,
+        slow.redacted.replace(/^/, 'postgres://'),
+        server.pgBin,
+        staging,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     proxy.limit = 6_000_000;
     await once(child.stdout, 'data');
     expect((await working()).length).toBeGreaterThan(0);
     child.kill('SIGKILL');
     await once(child, 'exit');
     let seen: number[] = [];
-    await dump(watcher({ open: async (name) => { if (name === 'globals.sql') seen = await working(); } }));
+    await dump(
+      watcher({
+        open: async (name) => {
+          if (name === 'globals.sql') seen = await working();
+        },
+      }),
+    );
     expect(seen).toEqual([]);
     await clean();
   });
 });
 
 describe('a database that changes during the dump', () => {
-  test('B1 a TRUNCATE between the snapshot and pg_dump\'s lock is noticed, also through a pipe', async () => {
+  test("B1 a TRUNCATE between the snapshot and pg_dump's lock is noticed, also through a pipe", async () => {
     for (const more of [{ jobs: 2 }, { jobs: 1 }, { stagingBound: 2 ** 52 }]) {
-      const writer = watcher({ open: async (name) => { if (name === 'globals.sql') await server.sql('shop', 'truncate small'); } });
-      await expect(dump(writer, more)).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('public.small was truncated') });
+      const writer = watcher({
+        open: async (name) => {
+          if (name === 'globals.sql') await server.sql('shop', 'truncate small');
+        },
+      });
+      await expect(dump(writer, more)).rejects.toMatchObject({
+        code: 'dumpFailed',
+        message: expect.stringContaining('public.small was truncated'),
+      });
       await server.sql('shop', 'insert into small values (1)');
     }
     await clean();
@@ -188,7 +268,10 @@ describe('a database that changes during the dump', () => {
         truncated = other.query('truncate small');
         truncated.catch(() => undefined);
         for (;;) {
-          const [waits] = await server.sql<{ n: number }>('shop', `select count(*)::int as n from pg_locks where not granted and mode = 'AccessExclusiveLock'`);
+          const [waits] = await server.sql<{ n: number }>(
+            'shop',
+            `select count(*)::int as n from pg_locks where not granted and mode = 'AccessExclusiveLock'`,
+          );
           if ((waits?.n ?? 0) > 0) break;
         }
         proxy.release();
@@ -209,14 +292,27 @@ describe('a database that changes during the dump', () => {
       let changed: Promise<unknown> | undefined;
       const watching = Object.assign(Object.create(writer) as BackupWriter, {
         openStream: (name: string, kind: 'tar' | 'blob') => {
-          changed ??= server.sql('shop', 'insert into other values (3); create table later as select 1 as x; drop table if exists never');
+          changed ??= server.sql(
+            'shop',
+            'insert into other values (3); create table later as select 1 as x; drop table if exists never',
+          );
           const sink = open(name, kind);
-          return { write: async (chunk: Uint8Array) => { await changed; await sink.write(chunk); }, end: () => sink.end() };
+          return {
+            write: async (chunk: Uint8Array) => {
+              await changed;
+              await sink.write(chunk);
+            },
+            end: () => sink.end(),
+          };
         },
       });
       return (await dump(watching)).facts;
     });
-    expect(facts.tables.map((table) => [table.name, table.rows])).toEqual([['big', 20000], ['other', 1], ['small', 1]]);
+    expect(facts.tables.map((table) => [table.name, table.rows])).toEqual([
+      ['big', 20000],
+      ['other', 1],
+      ['small', 1],
+    ]);
     await server.sql('shop', 'drop table later; delete from other where x = 3');
     await clean();
   });
@@ -226,7 +322,10 @@ describe('a database that changes during the dump', () => {
     await other.connect();
     try {
       await other.query('begin; lock table small');
-      await expect(dump(watcher({}), { lockTimeoutMs: 200 })).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('stayed locked') });
+      await expect(dump(watcher({}), { lockTimeoutMs: 200 })).rejects.toMatchObject({
+        code: 'dumpFailed',
+        message: expect.stringContaining('stayed locked'),
+      });
     } finally {
       await other.end();
     }
@@ -234,18 +333,30 @@ describe('a database that changes during the dump', () => {
   });
 
   test('B1 tables come and go while it is dumped: whole, or dumpFailed', async () => {
-    let stop = false;
+    const churning = { stop: false };
     const churn = (async () => {
-      for (let i = 0; !stop; i++) await server.sql('shop', `create table churn${String(i % 3)} as select 1 as x; drop table churn${String(i % 3)}`);
+      for (let i = 0; !churning.stop; i++)
+        await server.sql(
+          'shop',
+          `create table churn${String(i % 3)} as select 1 as x; drop table churn${String(i % 3)}`,
+        );
     })();
     try {
       for (let i = 0; i < 3; i++) {
-        const outcome = await dump(watcher({})).then((result) => result.facts, (error: unknown) => error);
+        const outcome = await dump(watcher({})).then(
+          (result) => result.facts,
+          (error: unknown) => error,
+        );
         if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'dumpFailed' });
-        else expect((outcome as LogicalFacts).tables.filter((table) => !table.name.startsWith('churn')).map((table) => table.rows)).toEqual([20000, 1, 1]);
+        else
+          expect(
+            (outcome as LogicalFacts).tables
+              .filter((table) => !table.name.startsWith('churn'))
+              .map((table) => table.rows),
+          ).toEqual([20000, 1, 1]);
       }
     } finally {
-      stop = true;
+      churning.stop = true;
       await churn;
     }
     await clean();
@@ -254,7 +365,17 @@ describe('a database that changes during the dump', () => {
 
 describe('a restore that dies', () => {
   let reader: BackupReader;
-  const restore = (more: object = {}) => restoreLogical({ reader, connection, database: 'back', id: 'r1', jobs: 2, staging, tools: findLogicalTools([server.pgBin]), ...more });
+  const restore = (more: object = {}) =>
+    restoreLogical({
+      reader,
+      connection,
+      database: 'back',
+      id: 'r1',
+      jobs: 2,
+      staging,
+      tools: findLogicalTools([server.pgBin]),
+      ...more,
+    });
   beforeAll(async () => {
     reader = (await sealedBackup<LogicalFacts>(async (writer) => (await dump(writer)).facts)).reader;
   });
@@ -270,19 +391,30 @@ describe('a restore that dies', () => {
   };
 
   test('R3 pg_restore is killed: restoreFailed, the half-built database is gone', async () => {
-    await expect(halfRestore(async () => { for (const pid of await working(join(staging, 'restore'))) kill(pid); })).rejects.toMatchObject({ code: 'restoreFailed' });
+    await expect(
+      halfRestore(async () => {
+        for (const pid of await working(join(staging, 'restore'))) kill(pid);
+      }),
+    ).rejects.toMatchObject({ code: 'restoreFailed' });
     expect(await databases()).toEqual(['shop']);
     await clean();
   });
 
   test('R3 cancelled: the half-built database is gone', async () => {
     const abort = new AbortController();
-    await expect(halfRestore(() => { abort.abort(); }, { signal: abort.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(
+      halfRestore(
+        () => {
+          abort.abort();
+        },
+        { signal: abort.signal },
+      ),
+    ).rejects.toMatchObject({ code: 'cancelled' });
     expect(await databases()).toEqual(['shop']);
     await clean();
   });
 
-  test('R2 R3 what a dead attempt left is dropped by the next; somebody else\'s data is not', async () => {
+  test("R2 R3 what a dead attempt left is dropped by the next; somebody else's data is not", async () => {
     await server.sql('postgres', 'create database back');
     await server.sql('back', 'create table half (x int)');
     await expect(restore()).rejects.toMatchObject({ code: 'destinationNotEmpty' });
@@ -290,11 +422,16 @@ describe('a restore that dies', () => {
     const busy = new pg.Client(server.url('back'));
     busy.on('error', () => undefined);
     await busy.connect();
-    await expect(restore()).rejects.toMatchObject({ code: 'destinationBusy', message: expect.stringContaining('another') });
+    await expect(restore()).rejects.toMatchObject({
+      code: 'destinationBusy',
+      message: expect.stringContaining('another'),
+    });
     await server.sql('postgres', `comment on database back is '${buildMark('r1', 'unfinished')}'`);
     await restore();
     await busy.end().catch(() => undefined);
-    expect((await digestDatabase(connection, { database: 'back' })).digest).toBe((await digestDatabase(connection, { database: 'shop' })).digest);
+    expect((await digestDatabase(connection, { database: 'back' })).digest).toBe(
+      (await digestDatabase(connection, { database: 'shop' })).digest,
+    );
     await server.sql('postgres', 'drop database back');
     await server.sql('postgres', 'create database back');
     expect((await restore()).rows).toBe(20002);
@@ -303,16 +440,28 @@ describe('a restore that dies', () => {
 
   test('R5 an extension or role the server lacks is said before anything is made', async () => {
     const engine = reader.index.engine as LogicalFacts;
-    const lacking = (more: Partial<LogicalFacts>) => Object.assign(Object.create(reader) as BackupReader, { index: { ...reader.index, engine: { ...engine, ...more } }, read: reader.read.bind(reader), extract: reader.extract.bind(reader) });
-    await expect(restore({ reader: lacking({ extensions: [{ name: 'postgis_x', version: '3' }] }) })).rejects.toMatchObject({ code: 'extensionMissing', message: expect.stringContaining('postgis_x') });
-    await expect(restore({ reader: lacking({ collate: 'xx_XX.utf8' }) })).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining('xx_XX.utf8') });
+    const lacking = (more: Partial<LogicalFacts>) =>
+      Object.assign(Object.create(reader) as BackupReader, {
+        index: { ...reader.index, engine: { ...engine, ...more } },
+        read: reader.read.bind(reader),
+        extract: reader.extract.bind(reader),
+      });
+    await expect(
+      restore({ reader: lacking({ extensions: [{ name: 'postgis_x', version: '3' }] }) }),
+    ).rejects.toMatchObject({ code: 'extensionMissing', message: expect.stringContaining('postgis_x') });
+    await expect(restore({ reader: lacking({ collate: 'xx_XX.utf8' }) })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('xx_XX.utf8'),
+    });
     expect(await databases()).toEqual(['shop']);
     await clean();
   });
 });
 
 test('B10 the server is killed during a dump: the run fails in words of the server, and works again after it is back', async () => {
-  await expect(halfDump(watcher({ first: () => server.kill() }))).rejects.toMatchObject({ code: expect.stringMatching(/^(dumpFailed|sourceUnreachable)$/) });
+  await expect(halfDump(watcher({ first: () => server.kill() }))).rejects.toMatchObject({
+    code: expect.stringMatching(/^(dumpFailed|sourceUnreachable)$/),
+  });
   await clean();
   await expect(dump(watcher({}))).rejects.toMatchObject({ code: 'sourceUnreachable' });
   await server.start();

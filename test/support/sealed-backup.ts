@@ -11,7 +11,8 @@ import { createBackupWriter } from '../../providers/vault/seal.ts';
 
 /** Seals what an engine writes into a store in memory, by the real vault, and opens it for reading. */
 export async function sealedBackup<Facts extends LogicalFacts | PhysicalFacts>(
-  dump: (writer: BackupWriter) => Promise<Facts>, options: { partBytes?: number } = {},
+  dump: (writer: BackupWriter) => Promise<Facts>,
+  options: { partBytes?: number } = {},
 ): Promise<{ reader: BackupReader; facts: Facts; store: MemoryStore }> {
   const store = new MemoryStore('memory');
   const id = randomBytes(6).toString('hex');
@@ -21,7 +22,10 @@ export async function sealedBackup<Facts extends LogicalFacts | PhysicalFacts>(
   const keys = generateAttemptKeys(id, 'a1');
   const objects = keysOf(ref);
   const writer = createBackupWriter({
-    keys, compression: 'zstd', level: 1, ...options,
+    keys,
+    compression: 'zstd',
+    level: 1,
+    ...options,
     sink: (n, object) => store.put(objects.part('a1', n), Buffer.from(object)),
   });
   let facts: Facts;
@@ -32,14 +36,40 @@ export async function sealedBackup<Facts extends LogicalFacts | PhysicalFacts>(
     throw error;
   }
   const sealed = await writer.finish();
-  const index: BackupIndex = { format: 1, backup: id, attempt: 'a1', streams: sealed.streams, parts: sealed.parts, engine: facts };
+  const index: BackupIndex = {
+    format: 1,
+    backup: id,
+    attempt: 'a1',
+    streams: sealed.streams,
+    parts: sealed.parts,
+    engine: facts,
+  };
   const indexObject = sealIndex(index, keys);
   await store.put(objects.index, indexObject);
   const manifest: Manifest = {
-    schemaVersion: 1, format: 1, id, target: 'test', systemId: '1', name: ref.name, kind: 'full', engine: facts.engine, parent: null, chain: [], attempt: 'a1',
-    startedAt, endedAt: startedAt, durationMs: 0, startedBy: 'test', bytes: { source: sealed.sourceBytes, stored: sealed.storedBytes }, counts: { parts: sealed.parts.length, files: 1 },
-    compression: 'zstd', encryption: { cipher: 'aes-256-gcm', recipients: [] }, digests: { sha256sums: sha256Hex(Buffer.alloc(0)), index: sha256Hex(indexObject) },
-    versions: { resurgo: '0', server: '0' }, checks: [], warnings: [],
+    schemaVersion: 1,
+    format: 1,
+    id,
+    target: 'test',
+    systemId: '1',
+    name: ref.name,
+    kind: 'full',
+    engine: facts.engine,
+    parent: null,
+    chain: [],
+    attempt: 'a1',
+    startedAt,
+    endedAt: startedAt,
+    durationMs: 0,
+    startedBy: 'test',
+    bytes: { source: sealed.sourceBytes, stored: sealed.storedBytes },
+    counts: { parts: sealed.parts.length, files: 1 },
+    compression: 'zstd',
+    encryption: { cipher: 'aes-256-gcm', recipients: [] },
+    digests: { sha256sums: sha256Hex(Buffer.alloc(0)), index: sha256Hex(indexObject) },
+    versions: { resurgo: '0', server: '0' },
+    checks: [],
+    warnings: [],
   };
   await store.put(objects.manifest, formatManifest(signManifest(manifest, await generateHostKey())));
   return { reader: await openBackup({ stores: [store], ref, credentials: { keys } }), facts, store };

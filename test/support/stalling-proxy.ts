@@ -11,7 +11,9 @@ export class StallingProxy implements Resource {
   stalled = 0;
   limit = Infinity;
   private readonly target: number;
-  private readonly server = createServer((client) => { this.accept(client); });
+  private readonly server = createServer((client) => {
+    this.accept(client);
+  });
   private readonly sockets = new Set<Socket>();
   private waiting: (() => void)[] = [];
 
@@ -21,7 +23,9 @@ export class StallingProxy implements Resource {
   }
 
   async listen(): Promise<number> {
-    await new Promise<void>((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
+    await new Promise<void>((resolve) => {
+      this.server.listen(0, '127.0.0.1', resolve);
+    });
     return (this.server.address() as AddressInfo).port;
   }
 
@@ -68,7 +72,11 @@ export class StallingProxy implements Resource {
 
   async stop(): Promise<void> {
     this.abandon();
-    await new Promise<void>((resolve) => { this.server.close(() => { resolve(); }); });
+    await new Promise<void>((resolve) => {
+      this.server.close(() => {
+        resolve();
+      });
+    });
     unregister(this);
   }
 

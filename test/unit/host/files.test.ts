@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, truncateSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { assertPrivateFile, ensurePrivateDir, writeFileAtomic } from '../../../providers/host/files.ts';
@@ -8,7 +18,9 @@ import { type TempDir, tempDir } from '../../support/index.ts';
 
 let dir: TempDir;
 const at = (name: string) => join(dir.path, name);
-beforeEach(() => { dir = tempDir('host'); });
+beforeEach(() => {
+  dir = tempDir('host');
+});
 afterEach(() => dir.stop());
 const mode = (path: string) => statSync(path).mode & 0o7777;
 
@@ -37,12 +49,21 @@ describe('files', () => {
     await assertPrivateFile(at('f'), 'read');
     chmodSync(at('f'), 0o644);
     await assertPrivateFile(at('f'), 'write');
-    await expect(assertPrivateFile(at('f'), 'read')).rejects.toMatchObject({ code: 'configUnsafe', details: { hint: expect.stringContaining('chmod 0600') } });
+    await expect(assertPrivateFile(at('f'), 'read')).rejects.toMatchObject({
+      code: 'configUnsafe',
+      details: { hint: expect.stringContaining('chmod 0600') },
+    });
     chmodSync(at('f'), 0o664);
-    await expect(assertPrivateFile(at('f'), 'write')).rejects.toMatchObject({ code: 'configUnsafe', details: { hint: expect.stringContaining('chmod 0644') } });
+    await expect(assertPrivateFile(at('f'), 'write')).rejects.toMatchObject({
+      code: 'configUnsafe',
+      details: { hint: expect.stringContaining('chmod 0644') },
+    });
     chmodSync(at('f'), 0o600);
     chmodSync(dir.path, 0o777);
-    await expect(assertPrivateFile(at('f'), 'write')).rejects.toMatchObject({ code: 'configUnsafe', message: expect.stringContaining('replace f') });
+    await expect(assertPrivateFile(at('f'), 'write')).rejects.toMatchObject({
+      code: 'configUnsafe',
+      message: expect.stringContaining('replace f'),
+    });
     chmodSync(dir.path, 0o1777);
     await assertPrivateFile(at('f'), 'write');
     await expect(assertPrivateFile(at('none'), 'write')).rejects.toMatchObject({ code: 'configInvalid' });
@@ -51,15 +72,27 @@ describe('files', () => {
 
 describe('hooks', () => {
   test('R1 output, failure, time-out; never a shell', async () => {
-    expect((await runHook({ name: 'stop', command: ['echo', '$HOME; rm -rf /', 'x'], timeoutMs: 5000 })).output).toBe('$HOME; rm -rf / x');
-    await expect(runHook({ name: 'start', command: ['sh', '-c', 'echo no >&2; exit 4'], timeoutMs: 5000 })).rejects.toMatchObject({ code: 'hookFailed', message: expect.stringMatching(/"start".*exit code 4.*no/s) });
-    await expect(runHook({ name: 'health', command: ['sleep', '9'], timeoutMs: 30 })).rejects.toMatchObject({ code: 'hookFailed' });
-    await expect(runHook({ name: 'stop', command: ['no-such-program'], timeoutMs: 30 })).rejects.toMatchObject({ code: 'toolMissing' });
-    await expect(runHook({ name: 'stop', command: [], timeoutMs: 30 })).rejects.toMatchObject({ code: 'configInvalid' });
+    expect((await runHook({ name: 'stop', command: ['echo', '$HOME; rm -rf /', 'x'], timeoutMs: 5000 })).output).toBe(
+      '$HOME; rm -rf / x',
+    );
+    await expect(
+      runHook({ name: 'start', command: ['sh', '-c', 'echo no >&2; exit 4'], timeoutMs: 5000 }),
+    ).rejects.toMatchObject({ code: 'hookFailed', message: expect.stringMatching(/"start".*exit code 4.*no/s) });
+    await expect(runHook({ name: 'health', command: ['sleep', '9'], timeoutMs: 30 })).rejects.toMatchObject({
+      code: 'hookFailed',
+    });
+    await expect(runHook({ name: 'stop', command: ['no-such-program'], timeoutMs: 30 })).rejects.toMatchObject({
+      code: 'toolMissing',
+    });
+    await expect(runHook({ name: 'stop', command: [], timeoutMs: 30 })).rejects.toMatchObject({
+      code: 'configInvalid',
+    });
     writeFileSync(at('hook'), '#!/bin/sh\necho ran > ran\n', { mode: 0o755 });
     chmodSync(at('hook'), 0o777);
     symlinkSync(at('hook'), at('link'));
-    await expect(runHook({ name: 'stop', command: [at('link')], timeoutMs: 5000, cwd: dir.path })).rejects.toMatchObject({ code: 'configUnsafe' });
+    await expect(
+      runHook({ name: 'stop', command: [at('link')], timeoutMs: 5000, cwd: dir.path }),
+    ).rejects.toMatchObject({ code: 'configUnsafe' });
     expect(existsSync(at('ran'))).toBe(false);
   });
 });
@@ -67,7 +100,10 @@ describe('hooks', () => {
 describe('space', () => {
   test('free bytes, also of what does not exist yet; refusal in numbers', async () => {
     expect(await freeBytes(at('not/yet'))).toBeGreaterThan(0);
-    await expect(ensureSpace(dir.path, 2 ** 60, 'The dump')).rejects.toMatchObject({ code: 'destinationSpace', message: expect.stringMatching(/The dump needs about \d+ MiB at .* where \d+ MiB are free/) });
+    await expect(ensureSpace(dir.path, 2 ** 60, 'The dump')).rejects.toMatchObject({
+      code: 'destinationSpace',
+      message: expect.stringMatching(/The dump needs about \d+ MiB at .* where \d+ MiB are free/),
+    });
   });
 
   test('size on disk: holes count nothing', async () => {
