@@ -9,7 +9,7 @@ export interface DemoOptions {
 
 export const usage = `npm run demo -- [--size MIB] [--keep]
 
-  --size MIB   size of the database, 50 to 20000, default 320
+  --size MIB   size of the database, 100 to 20000, default 320
   --keep       leave everything running at the end, and say how to look at it and how to stop it`;
 
 /** @throws Error saying what is wrong with the arguments */
@@ -20,7 +20,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
   });
   if (values.help === true) return 'help';
   const size = values.size === undefined ? 320 : Number(values.size);
-  if (!Number.isInteger(size) || size < 50 || size > 20_000)
-    throw new Error(`--size ${String(values.size)} is not a whole number from 50 to 20000`);
+  if (!Number.isInteger(size) || size < 100 || size > 20_000)
+    throw new Error(`--size ${String(values.size)} is not a whole number from 100 to 20000`);
   return { size, keep: values.keep ?? false };
 }

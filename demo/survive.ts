@@ -55,7 +55,7 @@ async function killInUpload(
       const stored = offsite.stored();
       first ??= { stored, at: performance.now() };
       // This activity began after the dump's end, and has sent a part, or has been at it for a while.
-      if (stored > first.stored || (stored > 0 && performance.now() - first.at > 2000)) break;
+      if (stored > first.stored || (stored > 0 && performance.now() - first.at > 500)) break;
     }
     await sleep(100);
   }

@@ -37,7 +37,7 @@ test(
   'the demo backs up, is killed, restores, proves and leaves nothing (B1 B2 B8 B10 R2 O5)',
   { timeout: 600_000 },
   async () => {
-    const { code, output, left } = await play(['--size', '50']);
+    const { code, output, left } = await play(['--size', '100']);
     expect(code, output).toBe(0);
     expect(output).toMatch(/dump +scheduled 1 time, ended in attempt 1/);
     expect(output).toMatch(/upload +scheduled 1 time, ended in attempt [2-9]/);
@@ -52,7 +52,7 @@ test(
 
 test('an interrupted demo ends with 130 and leaves nothing', { timeout: 300_000 }, async () => {
   let killed = false;
-  const { code, output, left } = await play(['--size', '50'], (text, kill) => {
+  const { code, output, left } = await play(['--size', '100'], (text, kill) => {
     if (!killed && text.includes('$ resurgo backup shop')) {
       killed = true;
       kill();
@@ -66,6 +66,6 @@ test('an interrupted demo ends with 130 and leaves nothing', { timeout: 300_000 
 test('wrong arguments are said before anything is started', { timeout: 60_000 }, async () => {
   const { code, output, left } = await play(['--size', '3']);
   expect(code).toBe(2);
-  expect(output).toContain('--size 3 is not a whole number from 50 to 20000');
+  expect(output).toContain('--size 3 is not a whole number from 100 to 20000');
   expect(left).toEqual([]);
 });
