@@ -18,8 +18,13 @@ const short = (text: string): string => {
   return hash.toString(16).padStart(8, '0');
 };
 
-/** Compares two databases table by table and shows it. @throws DemoError naming what differs */
-export function proveSame(stage: Stage, before: DatabaseDigest, after: DatabaseDigest): void {
+/** Compares two databases table by table and shows it, or shows only what differs. @throws DemoError naming that */
+export function proveSame(
+  stage: Stage,
+  before: DatabaseDigest,
+  after: DatabaseDigest,
+  show: 'all' | 'different' = 'all',
+): void {
   const later = new Map(after.tables.map((table) => [`${table.schema}.${table.name}`, table]));
   const rows = before.tables.map((table) => {
     const name = `${table.schema}.${table.name}`;
@@ -44,8 +49,8 @@ export function proveSame(stage: Stage, before: DatabaseDigest, after: DatabaseD
       row.same ? 'same' : 'DIFFERENT',
     ]),
   );
-  for (const line of text.split('\n')) stage.screen.output(line);
   const wrong = rows.filter((row) => !row.same).map((row) => row.name);
+  if (show === 'all' || wrong.length > 0) for (const line of text.split('\n')) stage.screen.output(line);
   if (wrong.length > 0) throw new DemoError(`the restored database differs in ${wrong.join(', ')}`);
   if (before.digest !== after.digest)
     throw new DemoError('the restored database has more or other objects than before');
