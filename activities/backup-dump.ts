@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import type { BackupIndex, BackupRef, LogicalFacts, Manifest, PhysicalFacts } from '../domain/backup.ts';
 import type { DumpedBackup, PreparedBackup } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
-import { isResurgoError, ResurgoError } from '../domain/errors.ts';
+import { ResurgoError } from '../domain/errors.ts';
 import { hostKeyFile, keyFile, keysOf } from '../providers/repository/layout.ts';
 import { sweepOrphans } from '../providers/repository/catalogue.ts';
 import { generateAttemptKeys, wrapKeys, wrapMetadataKey } from '../providers/vault/keys.ts';
@@ -14,8 +13,10 @@ import type { ActivityDeps } from './deps.ts';
 import { dumpEngine } from './engines/dump-engine.ts';
 import { Feeder } from './feeder.ts';
 import { withPulse } from './heartbeat.ts';
-import { assertCurrent, keysOfRun, readRunFile, writeRunFile } from './run-file.ts';
+import { inParallel } from './in-parallel.ts';
+import { assertCurrent, readRunFile, writeRunFile } from './run-file.ts';
 import { Spool } from './spool.ts';
+import { sweepOtherRuns } from './staging.ts';
 import { targetSettings } from './target-settings.ts';
 
 export const refOf = (plan: PreparedBackup): BackupRef => ({ target: plan.target, systemId: plan.systemId, name: plan.name, startedAt: plan.startedAt, kind: plan.kind, id: plan.backup });
@@ -30,6 +31,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
   const stateDir = deps.loaded.stateDir;
   const earlier = await readRunFile(stateDir, plan.backup);
   if (earlier?.dumped !== undefined) return earlier.dumped;
+  await sweepOtherRuns(deps, plan.target, plan.backup);
   const ref = refOf(plan);
   const primary = plan.primary === 'spool' ? await deps.stores.spool(plan.backup) : await deps.stores.open(plan.primary);
   const attempt = randomBytes(5).toString('hex');
@@ -91,12 +93,13 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       const credentials = await deps.keys.audience();
       const wrapped = await wrapKeys(keys, credentials);
       const wrappedForHost = await wrapMetadataKey(keys, hostPublic(hostKey).recipient);
-      await Promise.all([
-        primary.put(objectKeys.index, indexObject, { signal: stop }),
-        primary.put(objectKeys.sums, sums, { signal: stop }),
-        primary.put(keyFile(plan.backup, 1), wrapped, { signal: stop }),
-        primary.put(hostKeyFile(plan.backup), wrappedForHost, { signal: stop }),
-      ]);
+      const small = [
+        { key: objectKeys.index, body: indexObject },
+        { key: objectKeys.sums, body: sums },
+        { key: keyFile(plan.backup, 1), body: wrapped },
+        { key: hostKeyFile(plan.backup), body: wrappedForHost },
+      ];
+      await inParallel(small, small.length, ({ key, body }) => primary.put(key, body, { signal: stop }));
       const endedAt = new Date().toISOString();
       const files = sealed.streams.reduce((sum, stream) => sum + (stream.files?.filter((file) => file.type === 'file').length ?? 1), 0);
       const tables = engine.facts.engine === 'logical' ? tableCounts(engine.facts) : {};
@@ -152,9 +155,3 @@ async function openOthers(deps: ActivityDeps, plan: PreparedBackup): Promise<Obj
 const walOf = (facts: PhysicalFacts): NonNullable<Manifest['wal']> => ({ startLsn: facts.startLsn, stopLsn: facts.stopLsn, timeline: facts.timeline });
 
 const tableCounts = (facts: LogicalFacts): { tables: number; rows: number } => ({ tables: facts.tables.length, rows: facts.tables.reduce((sum, table) => sum + table.rows, 0) });
-
-/** Removes the run's staging from this host. */
-export async function removeSpool(deps: ActivityDeps, backup: string): Promise<void> {
-  await rm(deps.stores.spoolPath(backup), { recursive: true, force: true });
-}
-

@@ -1,8 +1,10 @@
 import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
 import type { VerifyResult } from '../domain/ports.ts';
-import { abandonBackup, finishBackup, publishBackup, storeBackup, verifyBackup, type AbandonInput, type DeliverStep } from './backup-deliver.ts';
 import { dumpBackup } from './backup-dump.ts';
+import { abandonBackup, finishBackup, type AbandonInput } from './backup-end.ts';
 import { prepareBackup, type PrepareInput } from './backup-prepare.ts';
+import { publishBackup, verifyBackup } from './backup-publish.ts';
+import { repairBackup, storeBackup, type DeliverStep } from './backup-store.ts';
 import type { ActivityDeps } from './deps.ts';
 import { requireDumped } from './run-file.ts';
 
@@ -16,9 +18,10 @@ export function backupActivities(deps: ActivityDeps) {
       await requireDumped(deps.loaded.stateDir, backup, attempt);
     },
     storeBackup: (step: DeliverStep): Promise<void> => storeBackup(deps, step),
+    repairBackup: (step: DeliverStep): Promise<void> => repairBackup(deps, step),
     verifyBackup: (step: DeliverStep): Promise<VerifyResult> => verifyBackup(deps, step),
     publishBackup: (step: DeliverStep & { readonly verified: VerifyResult }): Promise<void> => publishBackup(deps, step),
     finishBackup: (step: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> => finishBackup(deps, step),
-    abandonBackup: (input: AbandonInput): Promise<void> => abandonBackup(deps, input),
+    abandonBackup: (input: AbandonInput): Promise<{ published: string[] }> => abandonBackup(deps, input),
   };
 }

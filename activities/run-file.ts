@@ -35,6 +35,13 @@ export async function readRunFile(stateDir: string, backup: string): Promise<Run
   }
 }
 
+/** Run files of this host; one that cannot be read is passed over. */
+export async function listRunFiles(stateDir: string): Promise<RunFile[]> {
+  const names = await readdir(join(stateDir, 'runs')).catch(() => [] as string[]);
+  const runs = await Promise.all(names.filter((name) => name.endsWith('.json')).map((name) => readRunFile(stateDir, name.slice(0, -'.json'.length))));
+  return runs.flatMap((run) => run ?? []);
+}
+
 /** Atomic: a crash leaves the old file or the new one. */
 export async function writeRunFile(stateDir: string, run: RunFile): Promise<void> {
   const path = runFilePath(stateDir, run.backup);

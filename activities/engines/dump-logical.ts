@@ -1,18 +1,18 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
 import { dumpLogical } from '../../providers/postgres/logical-dump.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { endEarlierSessions, sessionsOf } from '../../providers/postgres/own-sessions.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { sourceServer } from '../source-server.ts';
+import { stagingPath } from '../staging.ts';
 import type { DumpContext, EngineDump } from './dump-engine.ts';
 
 /** One database by pg_dump, with the cluster's globals. */
 export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, report }: DumpContext): Promise<EngineDump> {
   const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   await endEarlierSessions(connection, sessionsOf(plan.backup), signal);
-  const staging = join(settings.config.staging ?? join(deps.loaded.stateDir, 'staging'), plan.backup);
+  const staging = stagingPath(deps, plan.target, plan.backup);
   // An earlier attempt's staging may be there; pg_dump needs an empty one.
   await rm(staging, { recursive: true, force: true });
   try {

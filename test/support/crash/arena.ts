@@ -1,4 +1,5 @@
 /** Several Resurgos side by side, for cases that mostly wait: one Temporal, one PostgreSQL, one S3; each lane with a namespace, host, keys and repositories of its own. */
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveConnection } from '../../../providers/postgres/connection.ts';
 import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
@@ -7,6 +8,7 @@ import { leftBehind } from '../left-behind.ts';
 import { startPostgres, type PostgresServer } from '../postgres.ts';
 import { tempDir, type TempDir } from '../temp.ts';
 import { s3Missing, startS3, type S3Server } from '../s3.ts';
+import { sleep } from '../server-process.ts';
 import { startStack, type Stack } from '../stack.ts';
 import { startTemporal, type TemporalServer } from '../temporal.ts';
 
@@ -45,6 +47,7 @@ export class Arena {
   private readonly all = new Set<Lane>();
   private made = 0;
   private bundles: string | undefined;
+  private readonly bundleDir = tempDir('bundles');
 
   constructor(parts: { temporal: TemporalServer; server: PostgresServer; s3: S3Server | undefined }, options: ArenaOptions) {
     ({ temporal: this.temporal, server: this.server, s3: this.s3 } = parts);
@@ -86,7 +89,12 @@ export class Arena {
     const lane: Lane = { stack, server, place, root };
     this.all.add(lane);
     await stack.startWorker();
-    this.bundles ??= stack.bundles;
+    if (this.bundles === undefined) {
+      // A lane may be thrown away; the bundle serves all.
+      const { path } = this.bundleDir;
+      cpSync(stack.bundles, path, { recursive: true });
+      this.bundles = path;
+    }
     return lane;
   }
 
@@ -113,6 +121,7 @@ export class Arena {
     } catch (error) {
       this.all.delete(lane);
       const log = lane.stack.workerLog;
+      await terminateAll(lane);
       await stopLane(lane);
       const next = this.waiting.shift();
       if (next !== undefined) this.make().then(next, () => { this.waiting.unshift(next); });
@@ -127,10 +136,18 @@ export class Arena {
 
   async stop(): Promise<void> {
     await Promise.all([...this.all].map(stopLane));
+    await this.bundleDir.stop();
     await this.temporal.stop();
     await this.s3?.stop();
     await this.server.stop();
   }
+}
+
+/** Nobody waits for a result any more when the connection is closed. */
+async function terminateAll({ stack }: Lane): Promise<void> {
+  const { client } = await stack.client();
+  for await (const { workflowId } of client.workflow.list({ query: `ExecutionStatus = 'Running'` })) await client.workflow.getHandle(workflowId).terminate('its case failed').catch(() => undefined);
+  await sleep(1000);
 }
 
 async function stopLane({ stack, root }: Lane): Promise<void> {

@@ -1,0 +1,72 @@
+/** The end of a backup run, good or bad: nothing of it is left but backups and records. */
+import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
+import type { ObjectStore } from '../domain/ports.ts';
+import { repositoriesFor } from '../config/lookup.ts';
+import { deleteBackup, writeRunRecord } from '../providers/repository/catalogue.ts';
+import { keysOf, keysPrefix, runsPrefix } from '../providers/repository/layout.ts';
+import { refOf } from './backup-dump.ts';
+import type { ActivityDeps } from './deps.ts';
+import { deleteRunFile, readRunFile } from './run-file.ts';
+import { removeStaging } from './staging.ts';
+
+/** Effect: run file and spool are gone; unfinished copies in repositories that failed are swept where they can be reached. */
+export async function finishBackup(deps: ActivityDeps, { prepared, outcomes }: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> {
+  for (const { name, status } of outcomes) {
+    // What cannot be reached now is swept by the next run that reaches it.
+    const store = await deps.stores.open(name).catch(() => undefined);
+    if (store === undefined) continue;
+    if (status === 'failed') await removeUnpublished(store, prepared).catch(() => false);
+    else await sweepUnfinished(store, prepared).catch(() => undefined);
+  }
+  await removeStaging(deps, prepared.target, prepared.backup);
+  await deleteRunFile(deps.loaded.stateDir, prepared.backup);
+}
+
+export interface AbandonInput {
+  readonly id: string;
+  readonly target: string;
+  readonly kind: string;
+  readonly startedAt: string;
+  readonly startedBy: string;
+  readonly prepared: PreparedBackup | null;
+  readonly dumped: DumpedBackup | null;
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+/**
+ * After a failed or cancelled run. Effect: its unpublished objects, run file and spool are gone; a run record says what happened.
+ * @returns repositories where the backup had been published before: there it is good, and stays
+ */
+export async function abandonBackup(deps: ActivityDeps, input: AbandonInput): Promise<{ published: string[] }> {
+  const { prepared } = input;
+  const stateDir = deps.loaded.stateDir;
+  // The run file first: a zombie of the dump finds itself fenced and stops putting parts.
+  if ((await readRunFile(stateDir, input.id)) !== undefined) await deleteRunFile(stateDir, input.id);
+  await removeStaging(deps, input.target, input.id);
+  const stores: ObjectStore[] = [];
+  for (const name of prepared?.repositories ?? repositoriesFor(deps.loaded.config, input.target)) await deps.stores.open(name).then((store) => stores.push(store), () => undefined);
+  const published: string[] = [];
+  if (prepared !== null) {
+    for (const store of stores) if (await removeUnpublished(store, prepared).catch(() => false)) published.push(store.name);
+  }
+  const message = published.length === 0 ? input.error.message : `${input.error.message} (it had been published in ${published.join(', ')} before, and stays there)`;
+  const record = {
+    schemaVersion: 1 as const, operation: 'backup', id: input.id, target: input.target, kind: input.kind, startedAt: input.startedAt, endedAt: new Date().toISOString(), startedBy: input.startedBy, status: 'failed', error: { ...input.error, message },
+  };
+  for (const store of stores) await writeRunRecord(store, record).catch(() => undefined);
+  return { published };
+}
+
+/** @returns whether it is published here, and was left alone */
+async function removeUnpublished(store: ObjectStore, plan: PreparedBackup): Promise<boolean> {
+  const ref = refOf(plan);
+  const published = (await store.head(keysOf(ref).manifest)) !== undefined;
+  if (!published) await deleteBackup(store, ref);
+  await sweepUnfinished(store, plan);
+  return published;
+}
+
+/** What killed attempts left half-written. We hold the target's lock: nobody else writes there, but for a verification, which would write again. */
+async function sweepUnfinished(store: ObjectStore, { target, backup }: PreparedBackup): Promise<void> {
+  for (const prefix of [`${target}/`, runsPrefix(target), keysPrefix(backup)]) await store.sweepTemporary?.(0, undefined, prefix);
+}
