@@ -1,9 +1,10 @@
 /** First contact of a public workflow with the host side: is the input valid, which host has to do the work, what does the namespace offer? */
 import { z } from 'zod';
-import type { BackupInput, FinishRestoreInput, OnBusy, RestoreInput, VerifyInput } from '../domain/operations.ts';
+import type { BackupInput, FinishRestoreInput, OnBusy, PruneInput, RestoreInput, VerifyInput } from '../domain/operations.ts';
 import type { BackupKind, Engine } from '../domain/backup.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { namePattern } from '../domain/ids.ts';
+import { prunedRepositories } from '../config/lookup.ts';
 import type { ActivityDeps } from './deps.ts';
 import { targetSettings } from './target-settings.ts';
 
@@ -22,6 +23,7 @@ const restoreInput = z.strictObject({
   onBusy,
 });
 const verifyInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, startedBy: common.startedBy, backup: z.string().min(1).max(64).optional(), deep: z.boolean().optional(), repositories: z.array(z.string()).optional() });
+const pruneInput = z.strictObject({ ...common, preview: z.boolean().optional(), repositories: z.array(z.string().regex(namePattern, 'is not a repository name')).min(1).max(100).optional(), onBusy });
 const finishInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, id: z.string().regex(/^[0-9a-z]{12}$/, 'is not a restore id'), action: z.enum(['confirm', 'rollback']) });
 
 /** @throws inputInvalid listing every field that is wrong */
@@ -36,14 +38,14 @@ export function announceActivities(deps: ActivityDeps) {
   const hostOf = (target: string): string => targetSettings(deps, target).host ?? deps.host;
   return {
     /** Effect: none. */
-    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; host: string | null; searchAttributes: boolean }> {
+    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; host: string | null; searchAttributes: boolean; prune: string[] }> {
       const checked = parseInput(backupInput, input, 'backup');
       const settings = targetSettings(deps, checked.target);
       const kind = checked.kind ?? 'full';
       if (settings.engine === 'logical' && kind !== 'full') {
         throw new ResurgoError('unsupported', `target ${checked.target} is dumped logically (pg_dump), which knows full backups only, not ${kind}`, { details: { hint: 'Use `engine: physical` for differential and incremental backups.' } });
       }
-      return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, host: settings.host ?? null, searchAttributes: deps.searchAttributes };
+      return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, host: settings.host ?? null, searchAttributes: deps.searchAttributes, prune: prunedRepositories(deps.loaded.config, checked.target) };
     },
 
     /** Effect: none. */
@@ -57,6 +59,15 @@ export function announceActivities(deps: ActivityDeps) {
       const checked = parseInput(verifyInput, input, 'verify') as VerifyInput;
       const { host } = targetSettings(deps, checked.target);
       return { input: checked, host: host ?? null, searchAttributes: deps.searchAttributes };
+    },
+
+    /** Effect: none. @throws inputInvalid, also for a repository the target does not use */
+    async announcePrune(input: PruneInput): Promise<{ input: PruneInput & { readonly repositories: readonly string[] }; host: string | null; searchAttributes: boolean }> {
+      const checked = parseInput(pruneInput, input, 'prune') as PruneInput;
+      const { host, repositories } = targetSettings(deps, checked.target);
+      const unknown = (checked.repositories ?? []).filter((name) => !repositories.includes(name));
+      if (unknown.length > 0) throw new ResurgoError('inputInvalid', `target ${checked.target} does not use repository ${unknown.join(', ')}; it uses ${repositories.join(', ')}`);
+      return { input: { ...checked, repositories: [...new Set(checked.repositories ?? repositories)] }, host: host ?? null, searchAttributes: deps.searchAttributes };
     },
 
     /** Effect: none. */

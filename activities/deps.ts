@@ -15,6 +15,8 @@ export interface ActivityDeps {
   readonly searchAttributes: boolean;
   /** Resolves when the workflow `workflowId` is closed. Absent in rescue. */
   readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
+  /** Whether a workflow of that id runs now. Absent in rescue. */
+  readonly isRunning?: (workflowId: string) => Promise<boolean>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
   /** Aborts bulk work where there is no Temporal to cancel it. */

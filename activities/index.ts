@@ -1,6 +1,7 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
+import { pruneActivities } from './prune.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -9,7 +10,7 @@ export type { ActivityDeps } from './deps.ts';
 
 /** All activities, each behind the boundary that turns errors into codes. */
 export function createActivities(deps: ActivityDeps) {
-  return atBoundary({ ...announceActivities(deps), ...backupActivities(deps), ...restoreActivities(deps), ...verifyActivities(deps) });
+  return atBoundary({ ...announceActivities(deps), ...backupActivities(deps), ...pruneActivities(deps), ...restoreActivities(deps), ...verifyActivities(deps) });
 }
 
 export type Activities = ReturnType<typeof createActivities>;

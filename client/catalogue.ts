@@ -24,6 +24,8 @@ export interface BackupEntry {
   readonly repositories: { readonly name: string; readonly status: 'verified' | 'published' | 'damaged' }[];
   /** Every repository the configuration wants it in has it. */
   readonly complete: boolean;
+  /** Retention may not remove it. */
+  readonly held: boolean;
   readonly systemId: string;
   readonly engine: string | null;
   readonly counts: Manifest['counts'] | null;
@@ -109,6 +111,7 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
     bytes: manifest?.bytes ?? null,
     repositories,
     complete: here.every((name) => good.includes(name)),
+    held: copies.some((copy) => copy.ref.state.includes('hold')),
     systemId: ref.systemId,
     engine: manifest?.engine ?? null,
     counts: manifest?.counts ?? null,

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ResurgoError } from '../domain/errors.ts';
 import { taskQueues } from '../domain/task-queues.ts';
-import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
+import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
 import { requireWorker, type Connected } from './connect.ts';
 import { observe, type FollowState } from './follow.ts';
 import { fromWorkflowError } from './workflow-error.ts';
@@ -13,6 +13,7 @@ export interface Runs {
   backup: { input: BackupInput; result: BackupResult };
   restore: { input: RestoreInput; result: RestoreResult };
   verify: { input: VerifyInput; result: VerifyReport };
+  prune: { input: PruneInput; result: PruneReport };
   finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };
 }
 

@@ -81,7 +81,7 @@ export function crossCheck(data: unknown): RawProblem[] {
       ) {
         report(
           [section, i],
-          'keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly, age, pitr',
+          'keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly, age',
         );
       }
       if (section === 'policies' && (rule['kind'] === 'incremental' || rule['kind'] === 'differential')) {

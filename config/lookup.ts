@@ -2,6 +2,7 @@
 import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
 import type { Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
+import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { didYouMean } from './suggest.ts';
 
 const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
@@ -73,3 +74,25 @@ export function membersOf(target: TargetConfig): MemberConfig[] {
         ];
   return [...first, ...(target.standbys ?? [])].map(inherit);
 }
+
+export interface AppliedRetention {
+  readonly rules: readonly RetentionRule[];
+  /** False: no rule of the configuration applies, these are the default ones. */
+  readonly configured: boolean;
+}
+
+/** The retention rules that apply to a target in a repository. */
+export function retentionOf(config: Config, target: string, repository: string): AppliedRetention {
+  const rules = (config.retention ?? []).filter(
+    (rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true),
+  );
+  if (rules.length === 0) return { rules: defaultRetention, configured: false };
+  return { rules: rules.map(({ targets: _, repositories: __, pitr: ___, ...rule }) => withoutUndefined(rule)), configured: true };
+}
+
+const withoutUndefined = (rule: object): RetentionRule =>
+  Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined)) as RetentionRule;
+
+/** Where a target's backups may be pruned without being asked: a rule of the configuration applies to it there. */
+export const prunedRepositories = (config: Config, target: string): string[] =>
+  repositoriesFor(config, target).filter((repository) => retentionOf(config, target, repository).configured);

@@ -78,7 +78,8 @@ const retentionRule = mapping(
     monthly: count('months'),
     yearly: count('years'),
     age: duration('Keep what is younger.').optional(),
-    pitr: duration('Keep what a recovery to any moment of this window needs.').optional(),
+    timezone: timezone('Whose days, weeks, months and years are counted.').optional(),
+    pitr: notYet('A point-in-time window needs WAL archiving, which is', 'Remove pitr').optional(),
   },
   'A backup stays if any rule keeps it.',
 );

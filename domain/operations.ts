@@ -36,6 +36,8 @@ export interface BackupResult {
   readonly complete: boolean;
   readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number };
   readonly warnings: readonly string[];
+  /** What retention removed after this backup, where a rule of the configuration applies. */
+  readonly pruned?: { readonly status: PruneReport['status']; readonly removed: number; readonly freedBytes: number };
 }
 
 /** Where the parts of one backup run live and what it is to do; made by `prepareBackup`, carried by the workflow. */
@@ -203,4 +205,66 @@ export interface FinishRestoreResult {
   readonly action: 'confirm' | 'rollback';
   readonly status: 'confirmed' | 'rolled-back';
   readonly detail: string;
+}
+
+export interface PruneInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  /** Only say what would go. */
+  readonly preview?: boolean;
+  /** Default: all repositories of the target. */
+  readonly repositories?: readonly string[];
+  readonly onBusy?: OnBusy;
+  readonly startedBy?: string;
+}
+
+/** One backup in one repository, and what retention decided about it. */
+export interface PruneEntry {
+  readonly id: string;
+  readonly name: string;
+  readonly systemId: string;
+  readonly kind: BackupKind;
+  readonly startedAt: string;
+  readonly action: 'keep' | 'remove';
+  /** In words. */
+  readonly reasons: readonly string[];
+  /** Stored bytes; null where its manifest cannot be read. */
+  readonly bytes: number | null;
+  /** What became of a removal; absent in a preview and for what is kept. */
+  readonly outcome?: 'removed' | 'kept' | 'failed';
+  readonly detail?: string;
+}
+
+export interface PrunedRepository {
+  readonly name: string;
+  readonly status: 'pruned' | 'planned' | 'failed';
+  /** False: no rule of the configuration applies here, the default ones were used. */
+  readonly configured: boolean;
+  /** What goes, in the order it goes, then what stays, newest first; both cut where they are long, the counts are not. */
+  readonly backups: readonly PruneEntry[];
+  readonly removed: number;
+  readonly kept: number;
+  /** Removals left for the next run. */
+  readonly more: number;
+  readonly freedBytes: number;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface PruneReport {
+  readonly schemaVersion: 1;
+  readonly target: string;
+  /** `incomplete`: something that was to go is still there, or a repository did not answer. */
+  readonly status: 'pruned' | 'preview' | 'incomplete' | 'skipped';
+  readonly repositories: readonly PrunedRepository[];
+  readonly warnings: readonly string[];
+}
+
+/** What an activity decided about one repository. */
+export interface PrunePlan {
+  readonly repository: string;
+  readonly configured: boolean;
+  readonly remove: readonly (PruneEntry & { readonly chain: readonly string[] })[];
+  readonly keep: readonly PruneEntry[];
+  readonly kept: number;
+  readonly more: number;
 }

@@ -15,3 +15,13 @@ export async function waitForClose(client: Client, workflowId: string, signal: A
     await sleep(500, undefined, { signal });
   }
 }
+
+/** Whether `workflowId` has a run that is not closed. */
+export async function isRunning(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

@@ -1,9 +1,10 @@
-import { uuid4, workflowInfo } from '@temporalio/workflow';
+import { patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
-import type { BackupInput, BackupResult } from '../domain/operations.ts';
+import type { BackupInput, BackupResult, PruneReport } from '../domain/operations.ts';
 import type { backupOperation } from './backup-operation.workflow.ts';
+import type { pruneOperation, PruneOperationInput } from './prune-operation.workflow.ts';
 import { local } from './activity-profiles.ts';
-import { rethrow } from './failures.ts';
+import { factsOf, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 
@@ -39,8 +40,29 @@ export async function backup(input: BackupInput): Promise<BackupResult> {
         counts: { parts: 0, files: 0 }, warnings: ['another operation on this target was running'],
       };
     }
-    return result;
+    // Histories of released versions have no `prune` in what was announced, or nothing in it.
+    if ((checked.prune ?? []).length === 0 || !patched('prune-after-backup')) return result;
+    return await withPrune(result, { target, repositories: checked.prune, preview: false, host: checked.host, searchAttributes: checked.searchAttributes }, checklist);
   } catch (error) {
     rethrow(error);
+  }
+}
+
+/** The backup is good whatever becomes of this: a prune that fails, is cancelled or finds the target busy again is at most a warning. */
+async function withPrune(result: BackupResult, work: PruneOperationInput, checklist: Checklist): Promise<BackupResult> {
+  const { target } = work;
+  try {
+    const report: PruneReport | typeof skipped = await checklist.run('prune', () =>
+      runLocked<typeof pruneOperation>('pruneOperation', [work], { lockId: lockIds.operation(target), summary: `prune ${target}`, onBusy: 'skip' }),
+    );
+    if (report === skipped) {
+      checklist.set('prune', 'skipped', 'another operation on this target was running');
+      return result;
+    }
+    const removed = report.repositories.reduce((sum, one) => sum + one.removed, 0);
+    const freedBytes = report.repositories.reduce((sum, one) => sum + one.freedBytes, 0);
+    return { ...result, pruned: { status: report.status, removed, freedBytes }, warnings: [...result.warnings, ...report.warnings.map((warning) => `prune: ${warning}`)] };
+  } catch (error) {
+    return { ...result, warnings: [...result.warnings, `prune after the backup did not end well: ${factsOf(error).message}`] };
   }
 }

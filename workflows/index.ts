@@ -2,4 +2,6 @@
 export { backup } from './backup.workflow.ts';
 export { backupOperation } from './backup-operation.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
+export { prune } from './prune.workflow.ts';
+export { pruneOperation } from './prune-operation.workflow.ts';
 export { verify } from './verify.workflow.ts';

@@ -25,8 +25,8 @@ export function checkConfig({ loaded }: CheckScope): Finding[] {
       'Start `resurgo backup TARGET` by cron or a systemd timer.',
     );
   }
-  if (config.retention !== undefined)
-    findings.note('retention is checked but not applied by this version: nothing is pruned');
+  if (config.retention === undefined)
+    findings.note('no retention: backups are kept until `resurgo prune` is called', 'Add retention rules; see docs/guides/retention.md.');
   return findings.list;
 }
 

@@ -4,11 +4,12 @@ import type { Register } from './index.ts';
 export const registerBackups: Register = (program, cli) => {
   program
     .command('backups')
-    .argument('[target]', 'only this target, or `show`')
-    .argument('[id]', 'with `show`: the backup')
-    .description('list backups, from the repositories themselves; `backups show ID` tells all about one')
+    .argument('[target]', 'only this target, or `show`, `hold`, `release`')
+    .argument('[id]', 'with `show`, `hold`, `release`: the backup')
+    .description('list backups, from the repositories themselves; `backups show ID` tells all about one; `backups hold|release ID`: retention may (not) remove it')
+    .option('--reason <text>', 'with `hold`: why')
     .action(
-      cli.action(async (context, first: string | undefined, id: string | undefined) => {
+      cli.action(async (context, first: string | undefined, id: string | undefined, flags: { readonly reason?: string }) => {
         const loaded = await context.loadConfig();
         const { listCatalogue } = await import('../catalogue.ts');
         const { formatBytes, formatDuration } = await import('../../config/units.ts');
@@ -18,6 +19,15 @@ export const registerBackups: Register = (program, cli) => {
           const shown = await showBackup(loaded, id);
           output.result(shown, () => JSON.stringify(shown, null, 2));
           return undefined;
+        }
+        if ((first === 'hold' || first === 'release') && id !== undefined) {
+          if (!/^[a-z0-9]{1,64}$/.test(id)) throw new ResurgoError('usage', `${JSON.stringify(id)} is not the id of a backup; \`resurgo backups\` lists them`);
+          const [{ holdBackup }, { startedBy }] = await Promise.all([import('../hold-backup.ts'), import('../session.ts')]);
+          const held = await holdBackup(loaded, id, { action: first, by: await startedBy(context.env), ...(flags.reason === undefined ? {} : { reason: flags.reason }) });
+          output.result(held, () => `${held.id} of ${held.target} ${first === 'hold' ? 'is held: retention removes neither it nor what it builds on' : 'is released'} (${held.repositories.filter((one) => one.status === 'done').map((one) => one.name).join(', ')})`);
+          const failed = held.repositories.filter((one) => one.status === 'failed');
+          for (const one of failed) output.warn(`repository ${one.name} did not take it: ${one.error?.message ?? 'unknown'}`);
+          return failed.length > 0 ? 7 : undefined;
         }
         if (id !== undefined) throw new ResurgoError('usage', `unexpected argument ${id}`);
         if (first !== undefined) (await import('../targets.ts')).assertTarget(loaded, first);
@@ -32,7 +42,7 @@ export const registerBackups: Register = (program, cli) => {
               backup.target,
               backup.kind,
               backup.id,
-              backup.complete ? backup.status : `${backup.status}, degraded`,
+              [backup.status, ...(backup.complete ? [] : ['degraded']), ...(backup.held ? ['held'] : [])].join(', '),
               backup.bytes === null ? '?' : formatBytes(backup.bytes.source),
               backup.bytes === null ? '?' : formatBytes(backup.bytes.stored),
               backup.durationMs === null ? '?' : formatDuration(backup.durationMs),

@@ -5,6 +5,7 @@ import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerInit } from './init.ts';
+import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
 import { registerUp } from './up.ts';
@@ -15,4 +16,4 @@ import { registerWorker } from './worker.ts';
 export type Register = (program: Command, cli: Cli) => void;
 
 /** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerRestore, registerRescue, registerCompletion];
+export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerRescue, registerCompletion];

@@ -1,0 +1,96 @@
+import type { BackupKind, BackupRef } from '../domain/backup.ts';
+import type { PruneEntry, PrunePlan } from '../domain/operations.ts';
+import type { ObjectStore } from '../domain/ports.ts';
+import { isResurgoError } from '../domain/errors.ts';
+import { lockIds } from '../domain/ids.ts';
+import { decideRetention, removalOrder, type RetentionDecision, type RetentionEntry } from '../domain/retention.ts';
+import { retentionOf } from '../config/lookup.ts';
+import { mapBounded } from '../providers/repository/bounded.ts';
+import { deleteBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { keysOf } from '../providers/repository/layout.ts';
+import { parseManifest } from '../providers/vault/publish.ts';
+import type { ActivityDeps } from './deps.ts';
+import { targetSettings } from './target-settings.ts';
+
+/** A run removes at most so many from one repository, and names at most so many that stay: inputs and results of Temporal are bounded. */
+const mostRemoved = 500;
+const mostKept = 200;
+
+export interface PlanPruneInput {
+  readonly target: string;
+  readonly repository: string;
+  /** ms since the epoch, the same in every attempt. */
+  readonly now: number;
+}
+
+export interface RemoveBackupInput {
+  readonly target: string;
+  readonly repository: string;
+  readonly backup: { readonly id: string; readonly name: string; readonly systemId: string; readonly kind: BackupKind; readonly startedAt: string };
+}
+
+interface Known {
+  readonly entry: RetentionEntry;
+  readonly bytes: number | null;
+}
+
+export function pruneActivities(deps: ActivityDeps) {
+  return {
+    /** What retention decides about one repository. Effect: none. @throws repositoryUnreachable */
+    async planPrune({ target, repository, now }: PlanPruneInput): Promise<PrunePlan> {
+      targetSettings(deps, target);
+      const store = await deps.stores.open(repository);
+      const trusted = await deps.keys.trusted();
+      const published = (await listBackups(store, target)).filter((ref) => ref.published || ref.state.length > 0);
+      const known = new Map((await mapBounded(published, 16, async (ref) => describe(store, ref, trusted))).map((one) => [one.entry, one.bytes]));
+      const { rules, configured } = retentionOf(deps.loaded.config, target, repository);
+      const decisions = decideRetention([...known.keys()], rules, now);
+      const shown = (decision: RetentionDecision): PruneEntry => {
+        const { id, name, systemId, kind, startedAt } = decision.entry;
+        return { id, name, systemId, kind, startedAt, action: decision.action, reasons: decision.reasons.slice(0, 4), bytes: known.get(decision.entry) ?? null };
+      };
+      const order = removalOrder(decisions);
+      const keep = decisions.filter(({ action }) => action === 'keep');
+      return {
+        repository, configured, kept: keep.length, more: Math.max(0, order.length - mostRemoved),
+        remove: order.slice(0, mostRemoved).map((decision) => ({ ...shown(decision), chain: decision.entry.chain ?? [] })),
+        keep: keep.slice(0, mostKept).map(shown),
+      };
+    },
+
+    /**
+     * Removes one backup from one repository, if nothing has come up against it since it was planned. Effect: its objects, manifest first.
+     * Idempotency: a second time removes what is left. Caller: holds the target's lock, and has removed what builds on it.
+     */
+    async removeBackup({ target, repository, backup }: RemoveBackupInput): Promise<{ outcome: 'removed' | 'kept'; detail?: string }> {
+      const store = await deps.stores.open(repository);
+      const ref: BackupRef = { ...backup, target };
+      if ((await store.head(keysOf(ref).state('hold'))) !== undefined) return { outcome: 'kept', detail: 'it was put on hold' };
+      // A restore beside the source does not hold the lock of the target; nothing is taken away under it.
+      if ((await deps.isRunning?.(lockIds.restore(target))) === true) return { outcome: 'kept', detail: `a restore of ${target} is running` };
+      await deleteBackup(store, ref);
+      return { outcome: 'removed' };
+    },
+
+    /** Removes what a run that died half-way left of a backup: no manifest, no state. Caller: holds the target's lock. */
+    async sweepPruned({ target, repository }: { readonly target: string; readonly repository: string }): Promise<void> {
+      const store = await deps.stores.open(repository);
+      for (const ref of await listBackups(store, target)) if (!ref.published && ref.state.length === 0) await deleteBackup(store, ref);
+    },
+  };
+}
+
+/** @throws what may pass by itself: a manifest that cannot be read now is not taken for damaged */
+async function describe(store: ObjectStore, ref: ListedBackup, trusted: readonly string[]): Promise<Known> {
+  const entry = {
+    id: ref.id, name: ref.name, systemId: ref.systemId, kind: ref.kind, startedAt: ref.startedAt,
+    verified: ref.state.includes('verified') || ref.state.includes('proven'), held: ref.state.includes('hold'),
+  };
+  try {
+    const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });
+    return { entry: { ...entry, chain: manifest.chain }, bytes: manifest.bytes.stored };
+  } catch (error) {
+    if (!isResurgoError(error) || error.definition.retryable || (error.definition.kind === 'precondition' && error.code !== 'backupUnknown')) throw error;
+    return { entry: { ...entry, chain: null }, bytes: null };
+  }
+}
