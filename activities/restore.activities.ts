@@ -1,13 +1,15 @@
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestorePlan, RestoreResult, RestoreVerification } from '../domain/operations.ts';
-import { ResurgoError } from '../domain/errors.ts';
 import { checkHookProgram } from '../config/safe-file.ts';
 import { runHook } from '../providers/host/hooks.ts';
 import type { BuiltRestore } from '../workflows/restore-flow.ts';
 import type { ActivityDeps } from './deps.ts';
 import { restoreEngine, type RestoreEngine } from './engines/restore-engine.ts';
 import { withPulse } from './heartbeat.ts';
+import { finishInPlace } from './restore-finish.ts';
+import { marksOf, removeMark, writeMark } from './restore-marks.ts';
 import { openChain, planRestore } from './restore-plan.ts';
-import { readRestoreRecord, writeRestoreRecord } from './restore-record.ts';
+import { writeRestoreRecord } from './restore-record.ts';
+import { removeStaging } from './staging.ts';
 import { targetSettings } from './target-settings.ts';
 
 /** The steps of a restore. Each may be called again after a crash and converges. Effects are told by the engine that has them. */
@@ -28,12 +30,32 @@ export function restoreActivities(deps: ActivityDeps) {
     return `${name}: ${command[0] ?? ''}`;
   };
 
+  const { stateDir } = deps.loaded;
+
+  /** Whoever holds the restore lock of the target calls this: other restores of it are dead. One whose old data is kept waits for a person. */
+  const sweepDead = async (own: RestorePlan): Promise<void> => {
+    // A rescue holds no lock.
+    if (deps.host === 'rescue') return;
+    const settings = targetSettings(deps, own.target, own.configHash);
+    const engine = restoreEngine(deps, settings);
+    for (const { plan } of await marksOf(stateDir, own.target)) {
+      if (plan.id === own.id || plan.engine !== settings.engine || (plan.mode === 'in-place' && (await engine.keeps(plan)))) continue;
+      await removeStaging(deps, plan.target, plan.id);
+      await engine.discard(plan);
+      await removeMark(stateDir, plan.id);
+    }
+  };
+
   return {
     planRestore: (input: RestoreInput & { readonly id: string; readonly startedAt: string }): Promise<RestorePlan> => planRestore(deps, input),
 
-    /** Effect: the data beside its destination. Idempotency: what an earlier attempt left is removed first. Heartbeat: bytes. */
+    /** Effect: the data beside its destination. Idempotency: what an earlier attempt, or a dead restore, left is removed first. Heartbeat: bytes. */
     buildRestore: (plan: RestorePlan): Promise<BuiltRestore> =>
-      withPulse(async (pulse) => engineOf(plan).build(plan, await openChain(deps, plan), pulse), deps),
+      withPulse(async (pulse) => {
+        await sweepDead(plan);
+        await writeMark(stateDir, { plan });
+        return engineOf(plan).build(plan, await openChain(deps, plan), pulse);
+      }, deps),
 
     /** Effect: none that lasts. @throws restoreMismatch, contentMismatch */
     verifyRestore: (plan: RestorePlan): Promise<RestoreVerification> =>
@@ -48,37 +70,33 @@ export function restoreActivities(deps: ActivityDeps) {
     /** Effect: none. @throws hookFailed, restoreMismatch */
     healthCheck: async (plan: RestorePlan): Promise<string> => {
       const told = await hook(plan, 'health');
-      const seen = await engineOf(plan).health(plan);
+      const seen = await withPulse((pulse) => {
+        pulse.report({ phase: `wait for ${plan.destination}` });
+        return engineOf(plan).health(plan, pulse);
+      }, deps);
       return told === undefined ? seen : `${told}; ${seen}`;
     },
 
     swapIn: (plan: RestorePlan) => engineOf(plan).swapIn(plan),
     swapBack: (plan: RestorePlan) => engineOf(plan).swapBack(plan),
-    settleRestore: (plan: RestorePlan) => engineOf(plan).settle(plan),
-    discardRestore: (plan: RestorePlan) => engineOf(plan).discard(plan),
+    settleRestore: async (plan: RestorePlan): Promise<string> => {
+      const detail = await engineOf(plan).settle(plan);
+      await removeMark(stateDir, plan.id);
+      return detail;
+    },
+    discardRestore: async (plan: RestorePlan): Promise<string> => {
+      const detail = await engineOf(plan).discard(plan);
+      await removeMark(stateDir, plan.id);
+      return detail;
+    },
 
     /** Effect: the record of the restore on this host and in the first repository that takes it. */
-    recordRestore: ({ plan, result }: { readonly plan: RestorePlan; readonly result: RestoreResult }): Promise<void> => writeRestoreRecord(deps, plan, result),
-
-    /** Effect: the kept copy is gone (confirm), or back in place (rollback). Idempotency: done already is success. */
-    finishInPlace: async ({ id, target, action }: FinishRestoreInput): Promise<FinishRestoreResult> => {
-      const record = await readRestoreRecord(deps, target, id);
-      if (record.result.mode !== 'in-place' || !record.result.status.startsWith('restored')) {
-        throw new ResurgoError('inputInvalid', `restore ${id} of ${target} is no finished in-place restore (${record.result.mode}, ${record.result.status}); there is nothing to ${action}`);
-      }
-      // The configuration may have changed since; what counts is where the data lies now.
-      const plan = { ...record.plan, configHash: targetSettings(deps, target).hash };
-      const engine = engineOf(plan);
-      if (action === 'confirm') {
-        return { schemaVersion: 1, id, target, action, status: 'confirmed', detail: await engine.confirm(plan) };
-      }
-      if (plan.stopsServices) await hook(plan, 'stop');
-      try {
-        const detail = await engine.rollback(plan);
-        return { schemaVersion: 1, id, target, action, status: 'rolled-back', detail };
-      } finally {
-        if (plan.stopsServices) await hook(plan, 'start');
-      }
+    recordRestore: async ({ plan, result }: { readonly plan: RestorePlan; readonly result: RestoreResult }): Promise<void> => {
+      await writeRestoreRecord(deps, plan, result);
+      // What could not be undone is looked at again by the next restore, and by a person.
+      if (result.status !== 'failed') await removeMark(stateDir, plan.id);
     },
+
+    finishInPlace: (input: FinishRestoreInput): Promise<FinishRestoreResult> => finishInPlace(deps, input, hook),
   };
 }

@@ -195,7 +195,7 @@ export async function restoreFlow(input: RestoreInput & { readonly id: string; r
     }
     const result = resultOf(flow.warnings.length > 0 ? 'restored-with-warnings' : 'restored');
     try {
-      await steps.recordRestore({ plan: made, result });
+      await host.shielded(() => steps.recordRestore({ plan: made, result }));
     } catch (error) {
       return { ...result, status: 'restored-with-warnings', warnings: [...result.warnings, `the record of this restore could not be written: ${host.describe(error).message}`] };
     }

@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, isCancellation, uuid4, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, uuid4, workflowInfo } from '@temporalio/workflow';
 import { errors } from '../domain/errors.ts';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
@@ -79,7 +79,9 @@ export async function restoreRun(input: RestoreOperationInput): Promise<RestoreR
   } catch (error) {
     checklist.tag([{ key: searchAttributes.outcome, value: 'failed' }]);
     if (!(error instanceof RestoreFailed)) rethrow(error);
-    if (isCancellation(error.original)) throw error.original;
+    // What could not be undone is told even when it was a cancel that asked for it.
+    const cancelled = (isCancellation(error.original) || CancellationScope.current().consideredCancelled) && error.result.error?.code !== 'compensationFailed';
+    if (cancelled) throw isCancellation(error.original) ? error.original : new CancelledFailure('The restore was cancelled.');
     const { code, message } = error.result.error ?? { code: 'bug', message: error.message };
     const known = code as keyof typeof errors;
     throw ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint: error.result.error?.hint ?? errors[known].hint, kind: errors[known].kind, result: error.result }] });

@@ -36,7 +36,9 @@ export interface RestoreEngine {
   settle(plan: RestorePlan): Promise<string>;
   discard(plan: RestorePlan): Promise<string>;
   /** Health of what was restored in place, when no hook says it. */
-  health(plan: RestorePlan): Promise<string>;
+  health(plan: RestorePlan, pulse: Pulse): Promise<string>;
+  /** Whether the old data of this very restore is kept just now: neither confirmed nor rolled back, nor undone. */
+  keeps(plan: RestorePlan): Promise<boolean>;
   confirm(plan: RestorePlan): Promise<string>;
   rollback(plan: RestorePlan): Promise<string>;
 }

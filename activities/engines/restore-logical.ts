@@ -1,12 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import type { LogicalOnly } from '../../domain/backup.ts';
 import type { RestorePlan } from '../../domain/operations.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
-import { confirmInPlace, rollbackInPlace, swapBack, swapIn, workingName, assertNothingKept, keptName } from '../../providers/postgres/in-place-logical.ts';
+import { confirmInPlace, keepsInPlace, rollbackInPlace, swapBack, swapIn, workingName, assertNothingKept, keptName } from '../../providers/postgres/in-place-logical.ts';
 import { fitName } from '../../providers/postgres/in-place-names.ts';
 import { discardDatabase, logicalFacts, restoreLogical, settleDatabase } from '../../providers/postgres/logical-restore.ts';
 import { digestDatabase, verifyLogical } from '../../providers/postgres/logical-verify.ts';
@@ -15,13 +14,14 @@ import { withClient } from '../../providers/postgres/postgres-client.ts';
 import { freeBytes } from '../../providers/host/space.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { sourceServer } from '../source-server.ts';
+import { stagingPath } from '../staging.ts';
 import type { TargetSettings } from '../target-settings.ts';
 import type { RestoreEngine } from './restore-engine.ts';
 
 /** Restores one database: built under a working name or its new one, then settled or swapped in by rename. */
 export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSettings): RestoreEngine {
   const jobs = settings.config.jobs ?? Math.min(4, availableParallelism());
-  const stagingOf = (id: string): string => join(settings.config.staging ?? join(deps.loaded.stateDir, 'staging'), id);
+  const stagingOf = (id: string): string => stagingPath(deps, settings.name, id);
 
   /** The server to restore into, and the database's name there. */
   const placeOf = async (plan: Pick<RestorePlan, 'mode' | 'destination'>): Promise<{ connection: PostgresConnection; database: string }> => {
@@ -127,6 +127,11 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
       const { connection, database } = await placeOf(plan);
       const { rows } = await withClient(connection, (client) => client.query<{ tables: number }>(`select count(*)::int as tables from pg_class where relkind in ('r','p') and relnamespace not in (select oid from pg_namespace where nspname ~ '^(pg_|information_schema)')`), { database });
       return `${database} answers with ${String(rows[0]?.tables ?? 0)} tables`;
+    },
+
+    async keeps(plan) {
+      const { connection, database } = await placeOf(plan);
+      return keepsInPlace({ connection, database, id: plan.id });
     },
 
     async confirm(plan) {

@@ -91,7 +91,7 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSetti
     async swapBack(plan) {
       const { destination } = placesOf(plan);
       const pending = await findSwap(destination);
-      if (pending?.journal.id !== plan.id) return plan.replaces ? 'the old data was never moved' : 'there was no old data';
+      if (pending?.journal.id !== plan.id) return plan.replaces ? 'the old data was never moved' : `there was no old data; what was restored stays at ${destination} if it had got there`;
       const { restored } = await swapBack(destination);
       return restored ? `${destination} is the old data again` : 'the old data was never moved';
     },
@@ -113,9 +113,13 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSetti
       return `${placesOf(plan).work} was removed`;
     },
 
-    async health(plan) {
+    async health(plan, { signal }) {
       if (settings.service?.start === undefined) return `no start hook: start the server on ${plan.destination} yourself`;
-      return waitForServer(settings);
+      return waitForServer(settings, signal);
+    },
+
+    async keeps(plan) {
+      return (await findSwap(placesOf(plan).destination))?.journal.id === plan.id;
     },
 
     async confirm(plan) {
@@ -146,7 +150,7 @@ async function removeScratch(settings: TargetSettings, id: string): Promise<void
 }
 
 /** Waits until the primary answers, out of recovery. @throws restoreMismatch when it does not in time */
-async function waitForServer(settings: TargetSettings): Promise<string> {
+async function waitForServer(settings: TargetSettings, signal: AbortSignal): Promise<string> {
   const [endpoint] = settings.endpoints;
   if (endpoint === undefined) throw new ResurgoError('configInvalid', `target ${settings.name} has no connection`);
   const deadline = Date.now() + answerWithinMs;
@@ -159,6 +163,6 @@ async function waitForServer(settings: TargetSettings): Promise<string> {
       if (!isResurgoError(error, 'sourceUnreachable') || Date.now() > deadline) throw error;
     }
     if (Date.now() > deadline) throw new ResurgoError('restoreMismatch', `the restored server of ${settings.name} is still in recovery after ${String(answerWithinMs / 60_000)} minutes`);
-    await sleep(250);
+    await sleep(250, undefined, { signal });
   }
 }

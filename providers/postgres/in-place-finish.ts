@@ -7,6 +7,12 @@ import { allow, kept, rename, renameTogether, type InPlaceOptions } from './in-p
 import { databaseState, dropDatabase, withMaintenance } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 
+/** Whether the old database of restore `id` is kept just now. */
+export const keepsInPlace = async ({ connection, database, id, signal }: InPlaceOptions): Promise<boolean> => {
+  const old = keptName(database);
+  return withMaintenance(connection, [database, old], async (client) => kept(await databaseState(client, old))?.restore === id, signal);
+};
+
 /** Drops the kept copy of restore `id`. Done before is success. @throws inputInvalid when the copy belongs to another restore */
 export const confirmInPlace = async (options: InPlaceOptions): Promise<string> => {
   const { connection, database, id } = options;

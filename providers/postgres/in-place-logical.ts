@@ -7,7 +7,7 @@ import { allow, assertNothingKept, kept, rename, renameTogether, type InPlaceOpt
 import { readProperties } from './logical-facts.ts';
 import { databaseState, withMaintenance } from './maintenance.ts';
 
-export { confirmInPlace, leftCopies, rollbackInPlace, type LeftCopy } from './in-place-finish.ts';
+export { confirmInPlace, keepsInPlace, leftCopies, rollbackInPlace, type LeftCopy } from './in-place-finish.ts';
 export { failedName, keptName, workingName } from './in-place-names.ts';
 export { assertNothingKept, type InPlaceOptions } from './in-place-steps.ts';
 

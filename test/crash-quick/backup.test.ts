@@ -7,7 +7,7 @@ let arena: Arena;
 let digest: string;
 
 beforeAll(async () => {
-  arena = await startArena({ lanes: 5 });
+  arena = await startArena({ lanes: 4 });
   digest = await arena.digest();
 }, 120_000);
 afterAll(async () => arena.stop(), 60_000);

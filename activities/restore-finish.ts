@@ -1,0 +1,54 @@
+import type { FinishRestoreInput, FinishRestoreResult, RestorePlan } from '../domain/operations.ts';
+import { isResurgoError, ResurgoError } from '../domain/errors.ts';
+import type { ActivityDeps } from './deps.ts';
+import { restoreEngine } from './engines/restore-engine.ts';
+import { readMark, removeMark, writeMark } from './restore-marks.ts';
+import { readRestoreRecord } from './restore-record.ts';
+import { targetSettings } from './target-settings.ts';
+
+type Hook = (plan: RestorePlan, name: 'stop' | 'start') => Promise<unknown>;
+
+/**
+ * Drops what an in-place restore kept, or brings it back. Effect: the kept copy is gone (confirm), or in place again (rollback). Idempotency: an
+ * intent is written first, so that an attempt after a crash knows what the one before it has done.
+ * @throws inputInvalid when this restore keeps nothing, hookFailed
+ */
+export async function finishInPlace(deps: ActivityDeps, { id, target, action }: FinishRestoreInput, hook: Hook): Promise<FinishRestoreResult> {
+  const settings = targetSettings(deps, target);
+  const { stateDir } = deps.loaded;
+  const mark = await readMark(stateDir, id);
+  // The configuration may have changed since; what counts is where the data lies now.
+  const plan = { ...(await planOf(deps, target, id)), configHash: settings.hash };
+  if (plan.mode !== 'in-place') throw new ResurgoError('inputInvalid', `restore ${id} of ${target} was not in place (${plan.mode}): there is nothing to ${action}`);
+  const engine = restoreEngine(deps, settings);
+  const resumed = mark?.finishing === action;
+  const status = action === 'confirm' ? 'confirmed' : 'rolled-back';
+  const done = async (detail: string): Promise<FinishRestoreResult> => {
+    await removeMark(stateDir, id);
+    return { schemaVersion: 1, id, target, action, status, detail };
+  };
+  const pending = await engine.keeps(plan);
+  if (!pending && !resumed) {
+    if (action === 'confirm') return done('the old data is gone already');
+    throw new ResurgoError('inputInvalid', `restore ${id} of ${target} keeps nothing: it was confirmed or rolled back before, or undone when it failed`);
+  }
+  await writeMark(stateDir, { plan, finishing: action });
+  if (action === 'confirm') return done(pending ? await engine.confirm(plan) : 'the old data was removed');
+  if (plan.stopsServices) await hook(plan, 'stop');
+  try {
+    return await done(pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`);
+  } finally {
+    if (plan.stopsServices) await hook(plan, 'start');
+  }
+}
+
+/** From the record of the restore; from its mark when it was ended by force before it was recorded. */
+async function planOf(deps: ActivityDeps, target: string, id: string): Promise<RestorePlan> {
+  try {
+    return (await readRestoreRecord(deps, target, id)).plan;
+  } catch (error) {
+    const mark = isResurgoError(error, 'backupUnknown') ? await readMark(deps.loaded.stateDir, id) : undefined;
+    if (mark?.plan.target !== target) throw error;
+    return mark.plan;
+  }
+}
