@@ -58,7 +58,7 @@ export const packWhileDumping = async (options: {
   while (!state.ended) {
     await Promise.race([done, new Promise((resolve) => setTimeout(resolve, pause))]);
     const since = performance.now();
-    const all = await staging.look();
+    const all = await staging.look(packer.done);
     // With hundreds of thousands of files a look takes its time; it must not be all that is done.
     pause = Math.max(lookEveryMs, 2 * (performance.now() - since));
     // The first file there is: by then pg_dump has locked all tables.
@@ -70,5 +70,5 @@ export const packWhileDumping = async (options: {
   }
   await done;
   if (!state.checked) await options.locked();
-  await pack((await staging.rest()).filter((file) => file.name !== 'toc.dat'));
+  await pack((await staging.rest(packer.done)).filter((file) => file.name !== 'toc.dat'));
 };
