@@ -38,7 +38,7 @@ export function announceActivities(deps: ActivityDeps) {
   const hostOf = (target: string): string => targetSettings(deps, target).host ?? deps.host;
   return {
     /** Effect: none. */
-    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; host: string | null; searchAttributes: boolean; prune: string[] }> {
+    async announceBackup(input: BackupInput): Promise<{ input: { target: string; kind: BackupKind; onBusy: OnBusy; startedBy: string }; engine: Engine; host: string | null; searchAttributes: boolean; prune?: string[] }> {
       const checked = parseInput(backupInput, input, 'backup');
       const settings = targetSettings(deps, checked.target);
       const kind = checked.kind ?? 'full';

@@ -63,7 +63,7 @@ export async function listCatalogue(loaded: LoadedConfig, target?: string): Prom
             const key = `${ref.target}/${ref.id}`;
             copies.set(key, [...(copies.get(key) ?? []), { repository, ref, store }]);
           }
-          for (const name of targets) for (const record of await listRunRecords(store, name, 20)) failedRuns.set(record.id, record as Listing['failedRuns'][number]);
+          for (const name of targets) for (const record of await listRunRecords(store, name, 20)) failedRuns.set(record.id, record);
         } catch (error) {
           if (!isResurgoError(error)) throw error;
           problems.push({ repository, code: error.code, message: error.message });

@@ -29,6 +29,12 @@ const macros: Readonly<Record<string, string>> = {
 export interface Cron {
   readonly minutes: readonly number[];
   readonly hours: readonly number[];
+  /** The days it fires on, as calendars of which any is enough; each of its lists has to fit. Month 1–12, weekday 0 = Sunday. */
+  readonly days: readonly {
+    readonly monthDays: readonly number[];
+    readonly months: readonly number[];
+    readonly weekdays: readonly number[];
+  }[];
   /** Whether it fires on that calendar day (month 1–12, weekday 0 = Sunday). */
   firesOn(day: number, month: number, weekday: number): boolean;
 }
@@ -86,6 +92,17 @@ export function parseCron(text: string): Cron | string {
   return {
     minutes: sorted(minutes),
     hours: sorted(hours),
+    days:
+      anyDay || anyWeekday
+        ? [{ monthDays: sorted(monthDays), months: sorted(monthSet), weekdays: sorted(weekdays) }]
+        : [
+            { monthDays: sorted(monthDays), months: sorted(monthSet), weekdays: [0, 1, 2, 3, 4, 5, 6] },
+            {
+              monthDays: Array.from({ length: 31 }, (_, i) => i + 1),
+              months: sorted(monthSet),
+              weekdays: sorted(weekdays),
+            },
+          ],
     // Classic cron: when both are restricted, either is enough.
     firesOn: (day, month, weekday) =>
       monthSet.has(month) &&

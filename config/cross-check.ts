@@ -84,6 +84,10 @@ export function crossCheck(data: unknown): RawProblem[] {
           'keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly, age',
         );
       }
+      if (section === 'policies' && has(rule, 'preset')) {
+        for (const key of ['kind', 'schedule'])
+          if (has(rule, key)) report([section, i, key], 'stands beside preset, which says it already; remove one', 'key');
+      }
       if (section === 'policies' && (rule['kind'] === 'incremental' || rule['kind'] === 'differential')) {
         const logical = listOf(rule['targets']).find(
           (name) => typeof name === 'string' && has(targets, name) && mappingOf(targets[name])['engine'] === 'logical',

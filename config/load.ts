@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ResurgoError } from '../domain/errors.ts';
 import { canonicalJson } from './canonical.ts';
 import { crossCheck } from './cross-check.ts';
+import { expandPresets } from './presets.ts';
 import { explain } from './explain.ts';
 import { withReferences } from './leaf-core.ts';
 import { absolutePaths } from './paths.ts';
@@ -94,7 +95,7 @@ export function parseConfig(text: string, options: { shown: string; dir: string;
     for (const { path: at, part, message, code } of found) {
       problems.push({ ...yaml.locate(at, part), field: fieldName(at), message, code: code ?? 'configInvalid' });
     }
-    if (parsed.success && found.length === 0) return parsed.data;
+    if (parsed.success && found.length === 0) return expandPresets(parsed.data);
   }
   throw problemsError(problems, options.shown);
 }

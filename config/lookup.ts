@@ -91,7 +91,7 @@ export function retentionOf(config: Config, target: string, repository: string):
 }
 
 const withoutUndefined = (rule: object): RetentionRule =>
-  Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined)) as RetentionRule;
+  Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined));
 
 /** Where a target's backups may be pruned without being asked: a rule of the configuration applies to it there. */
 export const prunedRepositories = (config: Config, target: string): string[] =>

@@ -1,7 +1,7 @@
 /** The configuration file. What its keys mean stands here and, generated from here, in docs/reference/config.md. */
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
-import { cron, duration, integer, list, mapping, name, notYet, oneOf, timezone } from './leaf.ts';
+import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import { objectives, postgresTarget, type member, type service } from './schema-target.ts';
 
@@ -58,6 +58,19 @@ const policy = mapping(
     ).default('full'),
     schedule: cron('When, as five cron fields or @daily …').optional(),
     timezone: timezone('Whose clock the schedule follows.').default('UTC'),
+    preset: oneOf(
+      ['daily', 'weekly', 'hourly'],
+      'In place of kind and schedule, a set of them; see docs/guides/schedules.md.',
+    ).optional(),
+    jitter: duration('Starts are spread by up to this long after the scheduled time.').optional(),
+    overlap: oneOf(
+      ['skip', 'wait'],
+      'When another operation on the target, or the run before, still goes on: leave this one out, or start it after.',
+    ).default('skip'),
+    catchup: duration('After Temporal was down: runs missed for less than this long are made up for.', {
+      min: 10_000,
+    }).default(3_600_000),
+    paused: text('Why the schedule is paused; without it, it runs.').optional(),
     repositories: list(
       name('Name of a repository.'),
       "Where to; default the target's `repositories`, else all.",

@@ -35,7 +35,7 @@ everything that is wrong with it, with line and column. Unknown keys are errors.
 - Relative paths start at the directory of the configuration.
 - Names of targets and repositories: letters, digits, \`.\`, \`_\`, \`-\`, beginning with a letter or digit, at most 63.
 - The file names commands that are run, so it is refused when others may write it (or the directory it lies in).
-- Schedules are checked, but not applied by this version.
+- Schedules take effect with \`resurgo schedules apply\`.
 
 ${sections.join('\n\n')}
 `;

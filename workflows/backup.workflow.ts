@@ -41,8 +41,9 @@ export async function backup(input: BackupInput): Promise<BackupResult> {
       };
     }
     // Histories of released versions have no `prune` in what was announced, or nothing in it.
-    if ((checked.prune ?? []).length === 0 || !patched('prune-after-backup')) return result;
-    return await withPrune(result, { target, repositories: checked.prune, preview: false, host: checked.host, searchAttributes: checked.searchAttributes }, checklist);
+    const { prune = [] } = checked;
+    if (prune.length === 0 || !patched('prune-after-backup')) return result;
+    return await withPrune(result, { target, repositories: prune, preview: false, host: checked.host, searchAttributes: checked.searchAttributes }, checklist);
   } catch (error) {
     rethrow(error);
   }

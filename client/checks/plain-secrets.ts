@@ -19,12 +19,6 @@ export function checkConfig({ loaded }: CheckScope): Finding[] {
       `Give ${plain.length === 1 ? 'it' : 'them'} as { env: NAME } or { file: PATH }${readable === '' ? '' : `; at least chmod 600 ${loaded.path}`}.`,
     );
   }
-  if (config.policies?.some((policy) => policy.schedule !== undefined)) {
-    findings.note(
-      'schedules are checked but not applied by this version',
-      'Start `resurgo backup TARGET` by cron or a systemd timer.',
-    );
-  }
   if (config.retention === undefined)
     findings.note('no retention: backups are kept until `resurgo prune` is called', 'Add retention rules; see docs/guides/retention.md.');
   return findings.list;

@@ -11,6 +11,10 @@ export async function checkTemporal({ loaded }: CheckScope): Promise<Finding[]> 
     const connected = await connect(target);
     try {
       await requireWorker(connected, 0);
+      const { reconcileSchedules } = await import('../schedules/reconcile.ts');
+      const { counts } = await reconcileSchedules(connected.client, loaded.config, { apply: false });
+      const changes = counts.create + counts.update + counts.delete;
+      if (changes > 0) findings.note(`${String(changes)} schedules in Temporal are not what the configuration says`, '`resurgo schedules diff` shows them, `resurgo schedules apply` mends them.');
       findings.ok(`answers at ${target.connection.address}, namespace ${target.namespace}, with a worker`);
     } finally {
       await connected.connection.close();

@@ -8,6 +8,7 @@ import { registerInit } from './init.ts';
 import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
+import { registerSchedules } from './schedules.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
 import { registerWorker } from './worker.ts';
@@ -16,4 +17,4 @@ import { registerWorker } from './worker.ts';
 export type Register = (program: Command, cli: Cli) => void;
 
 /** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerRescue, registerCompletion];
+export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerSchedules, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerRescue, registerCompletion];

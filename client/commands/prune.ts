@@ -1,4 +1,4 @@
-import type { OnBusy, PruneInput } from '../../domain/operations.ts';
+import type { PruneInput } from '../../domain/operations.ts';
 import type { Register } from './index.ts';
 
 interface PruneFlags { readonly preview?: boolean; readonly repository?: readonly string[]; readonly onBusy: string; readonly detach?: boolean }
@@ -20,7 +20,7 @@ export const registerPrune: Register = (program, cli) => {
         const { runAndFollow, startedBy } = await import('../session.ts');
         const { assertTarget } = await import('../targets.ts');
         assertTarget(await context.loadConfig(), target);
-        const input: PruneInput = { target, onBusy: onBusy as OnBusy, startedBy: await startedBy(context.env), ...(flags.preview === true ? { preview: true } : {}), ...(flags.repository === undefined ? {} : { repositories: flags.repository }) };
+        const input: PruneInput = { target, onBusy: onBusy, startedBy: await startedBy(context.env), ...(flags.preview === true ? { preview: true } : {}), ...(flags.repository === undefined ? {} : { repositories: flags.repository }) };
         const report = await runAndFollow(context, 'prune', input, { detach: flags.detach === true });
         if (report === undefined) return undefined;
         const { describePrune, pruneExitCode } = await import('../describe-prune.ts');

@@ -1,0 +1,102 @@
+/** The schedules a configuration asks for. Pure. */
+import { parseCron, type Cron } from '../../config/cron.ts';
+import { prunedRepositories } from '../../config/lookup.ts';
+import type { Config, PolicyConfig } from '../../config/schema.ts';
+import { taskQueues } from '../../domain/task-queues.ts';
+
+export interface DesiredSchedule {
+  /** `resurgo/<target>/<kind or prune>/<n>` */
+  readonly id: string;
+  readonly target: string;
+  /** Public workflow type. */
+  readonly workflow: 'backup' | 'prune';
+  readonly input: object;
+  /** Prefix of the ids of its runs; Temporal appends the time. */
+  readonly workflowId: string;
+  readonly taskQueue: string;
+  readonly cron: string;
+  readonly calendars: readonly Calendar[];
+  readonly timezone: string;
+  /** ms; 0: none. */
+  readonly jitter: number;
+  readonly overlap: 'SKIP' | 'BUFFER_ONE';
+  /** ms */
+  readonly catchup: number;
+  /** Why it is paused. */
+  readonly paused?: string;
+}
+
+/** Sorted lists of what has to fit; month 1–12, weekday 0 = Sunday. */
+export interface Calendar {
+  readonly minute: readonly number[];
+  readonly hour: readonly number[];
+  readonly dayOfMonth: readonly number[];
+  readonly month: readonly number[];
+  readonly dayOfWeek: readonly number[];
+}
+
+/** All ids begin with this. */
+export const schedulePrefix = 'resurgo/';
+
+/** Old backups go once a day, spread over an hour. */
+const daily = { cron: '15 4 * * *', jitter: 3_600_000 } as const;
+
+export function desiredSchedules(config: Config): DesiredSchedule[] {
+  const desired: DesiredSchedule[] = [];
+  const counts = new Map<string, number>();
+  for (const policy of config.policies ?? []) {
+    if (policy.schedule === undefined) continue;
+    for (const target of policy.targets) {
+      const n = (counts.get(`${target}/${policy.kind}`) ?? 0) + 1;
+      counts.set(`${target}/${policy.kind}`, n);
+      desired.push(backupSchedule(policy, policy.schedule, target, n));
+    }
+  }
+  for (const target of Object.keys(config.targets)) {
+    const repositories = prunedRepositories(config, target);
+    if (repositories.length > 0) desired.push(pruneSchedule(config, target, repositories));
+  }
+  return desired;
+}
+
+function backupSchedule(policy: PolicyConfig, cron: string, target: string, n: number): DesiredSchedule {
+  return {
+    id: `${schedulePrefix}${target}/${policy.kind}/${String(n)}`,
+    target,
+    workflow: 'backup',
+    input: { schemaVersion: 1, target, kind: policy.kind, onBusy: policy.overlap, startedBy: 'schedule' },
+    workflowId: `backup-${target}-${policy.kind}-${String(n)}`,
+    taskQueue: taskQueues.main,
+    cron,
+    calendars: calendarsOf(cron),
+    timezone: policy.timezone,
+    jitter: policy.jitter ?? 0,
+    overlap: policy.overlap === 'skip' ? 'SKIP' : 'BUFFER_ONE',
+    catchup: policy.catchup,
+    ...(policy.paused === undefined ? {} : { paused: policy.paused }),
+  };
+}
+
+function pruneSchedule(config: Config, target: string, repositories: readonly string[]): DesiredSchedule {
+  const timezone = (config.policies ?? []).find((policy) => policy.targets.includes(target) && policy.schedule !== undefined)?.timezone ?? 'UTC';
+  return {
+    id: `${schedulePrefix}${target}/prune/1`,
+    target,
+    workflow: 'prune',
+    input: { schemaVersion: 1, target, repositories, onBusy: 'wait', startedBy: 'schedule' },
+    workflowId: `prune-${target}-1`,
+    taskQueue: taskQueues.main,
+    cron: daily.cron,
+    calendars: calendarsOf(daily.cron),
+    timezone,
+    jitter: daily.jitter,
+    overlap: 'SKIP',
+    catchup: 3_600_000,
+  };
+}
+
+/** Temporal's own cron wants both of two restricted day fields to fit, cron as everybody knows it either of them. */
+function calendarsOf(text: string): Calendar[] {
+  const cron = parseCron(text) as Cron;
+  return cron.days.map((days) => ({ minute: cron.minutes, hour: cron.hours, dayOfMonth: days.monthDays, month: days.months, dayOfWeek: days.weekdays }));
+}
