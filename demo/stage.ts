@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, statfsSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../config/units.ts';
@@ -65,6 +65,8 @@ export class Stage {
   async stop(): Promise<void> {
     for (const ending of this.endings.splice(0)) await ending().catch(() => undefined);
     await stopAll();
+    // With what a person may have put there, after `--keep`.
+    rmSync(dirname(this.dir), { recursive: true, force: true });
   }
 
   /** Paths of the demo as a person there would write them: short, and the same in every run. */
