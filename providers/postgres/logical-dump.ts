@@ -20,7 +20,7 @@ import { fromServer } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { resolveOnly, type ResolvedOnly } from './logical-only.ts';
 import { assertSameStorage, withSnapshot } from './logical-snapshot.ts';
-import { toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
+import { databaseArgument, toolsFor, type LogicalTools, type LogicalToolsFinder } from './logical-tools.ts';
 
 export interface LogicalDumpOptions {
   readonly connection: PostgresConnection;
@@ -59,7 +59,7 @@ export interface LogicalDumpResult {
  * @throws dumpFailed, dumpEmpty, repositoryFull, destinationSpace, toolVersion, toolMissing, inputInvalid, cancelled
  */
 export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalDumpResult> => {
-  const { connection, database, signal } = options;
+  const { connection, database } = options;
   if (!Number.isInteger(options.jobs) || options.jobs < 1)
     throw new ResurgoError('inputInvalid', `jobs must be at least 1, not ${String(options.jobs)}`);
   await mkdir(options.staging, { recursive: true, mode: 0o700 });
@@ -79,13 +79,15 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
   const lockTimeoutMs = options.lockTimeoutMs ?? 300_000;
   const work = withSnapshot(
     connection,
-    { database, only: choose, lockTimeoutMs, signal },
-    async ({ client, id, only }) => {
+    { database, only: choose, lockTimeoutMs, signal: options.signal },
+    async ({ client, id, only, lost }) => {
+      const signal = options.signal === undefined ? lost : AbortSignal.any([options.signal, lost]);
       const facts = await readDatabaseFacts(client);
       const sizes = estimate(facts, only);
       const warnings = await dumpGlobals({ connection, client, database, writer: options.writer, tools, env, signal });
       const args = [
         '--no-password',
+        `--dbname=${databaseArgument(database)}`,
         `--snapshot=${id}`,
         `--lock-wait-timeout=${String(lockTimeoutMs)}`,
         ...(only?.args ?? []),
@@ -184,7 +186,7 @@ export const dumpLogical = async (options: LogicalDumpOptions): Promise<LogicalD
     },
   );
   return work.catch((error: unknown) => {
-    if (signal?.aborted === true && !isResurgoError(error))
+    if (options.signal?.aborted === true && !isResurgoError(error))
       throw new ResurgoError('cancelled', `The dump of ${database} was cancelled`, { cause: error });
     if ((error as { code?: string }).code === '55P03')
       throw new ResurgoError(

@@ -1,4 +1,4 @@
-import { ResurgoError } from '../../domain/errors.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { PostgresConnection } from './connection.ts';
 import type { CataloguedTable } from './logical-facts.ts';
 import type { ResolvedOnly } from './logical-only.ts';
@@ -22,6 +22,8 @@ export interface OpenSnapshot {
   /** For `pg_dump --snapshot`; valid as long as `fn` runs. */
   readonly id: string;
   readonly only: ResolvedOnly | undefined;
+  /** Fires when this session is lost while `fn` runs: the server died or was cut off, which pg_dump itself may not notice for hours. */
+  readonly lost: AbortSignal;
 }
 
 /** Runs `fn` beside an open transaction whose snapshot pg_dump, its workers and our facts share. */
@@ -44,7 +46,25 @@ export const withSnapshot = async <T>(
       await client.query(`select set_config('lock_timeout', $1, false)`, [String(options.lockTimeoutMs)]);
       await client.query('begin isolation level repeatable read read only');
       const { rows } = await client.query<{ id: string }>('select pg_export_snapshot() as id');
-      return fn({ client, id: (rows[0] as { id: string }).id, only });
+      const lost = new AbortController();
+      const onEnd = (): void => {
+        lost.abort(
+          new ResurgoError(
+            'sourceUnreachable',
+            `The session that holds the snapshot of ${options.database} was lost (${connection.redacted})`,
+          ),
+        );
+      };
+      client.once('end', onEnd);
+      try {
+        return await fn({ client, id: (rows[0] as { id: string }).id, only, lost: lost.signal });
+      } catch (error) {
+        // What stopped because of it says "cancelled"; unless a person did cancel, this is the reason.
+        const stopped = !isResurgoError(error) || error.code === 'cancelled';
+        throw stopped && lost.signal.aborted && options.signal?.aborted !== true ? lost.signal.reason : error;
+      } finally {
+        client.removeListener('end', onEnd);
+      }
     },
     { database: options.database, signal: options.signal },
   );

@@ -11,7 +11,7 @@ import { extractDump } from '../../../providers/postgres/dump-extract.ts';
 import { DumpPacker, parsePieceName } from '../../../providers/postgres/dump-packer.ts';
 import { parseToc, TocIncomplete } from '../../../providers/postgres/dump-toc.ts';
 import { copyMark, parseCopyMark } from '../../../providers/postgres/in-place-marks.ts';
-import { fitName, keptName, workingName } from '../../../providers/postgres/in-place-names.ts';
+import { assertDatabaseName, fitName, keptName, workingName } from '../../../providers/postgres/in-place-names.ts';
 import { parseTableName } from '../../../providers/postgres/logical-only.ts';
 import { databaseArgument } from '../../../providers/postgres/logical-tools.ts';
 import { tempDir } from '../../support/index.ts';
@@ -250,6 +250,12 @@ describe('names', () => {
     expect([keptName('shop'), workingName('shop', 'abc')]).toEqual(['shop_old', 'shop_resurgo_abc']);
   });
 
+  test('R3 a database name that the server would cut is refused', () => {
+    for (const good of ['a', 'x'.repeat(63), 'é'.repeat(31), '--help', '../x', 'a\nb']) expect(() => assertDatabaseName(good), good).not.toThrow();
+    for (const bad of ['', 'x'.repeat(64), 'é'.repeat(32), 'a\0b'])
+      expect(() => assertDatabaseName(bad), bad).toThrow(expect.objectContaining({ code: 'inputInvalid' }));
+  });
+
   test('of tables', () => {
     expect(parseTableName('app.orders')).toEqual({ schema: 'app', name: 'orders' });
     expect(parseTableName('Orders')).toEqual({ schema: 'public', name: 'Orders' });
@@ -262,7 +268,7 @@ describe('names', () => {
     expect(splitNameList(`"$user", public,"a,""b", c`)).toEqual(['$user', 'public', 'a,"b', 'c']);
     expect(splitNameList('')).toEqual([]);
     expect(splitNameList('""')).toEqual(['']);
-    expect(databaseArgument(`a'b\\c=d`)).toBe(`dbname='a\\'b\\\\c=d'`);
+    expect(databaseArgument(`a'b\\c=d`)).toMatch(/^dbname='a\\'b\\\\c=d' keepalives_idle/);
   });
 
   test('R3 marks in comments are read back, others are not ours', () => {
