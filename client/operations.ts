@@ -54,7 +54,7 @@ async function follow<R>(connected: Connected, handle: WorkflowHandle, onState: 
   if (signal === undefined) return result;
   const aborted = new Promise<never>((_, reject) => {
     const stop = (): void => {
-      reject(new ResurgoError('cancelled', `stopped following ${handle.workflowId}; the run goes on`));
+      reject(new ResurgoError('cancelled', `stopped following ${handle.workflowId}; the run goes on`, { details: { hint: 'See it in the Temporal UI; what it does is not undone by looking away.' } }));
     };
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });

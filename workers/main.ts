@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { NativeConnection, type NativeConnectionOptions } from '@temporalio/worker';
 import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
+import { ResurgoError } from '../domain/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Activities, ActivityDeps } from '../activities/index.ts';
-import { resolveTemporal } from '../client/temporal-address.ts';
+import { resolveTemporal, type TemporalTarget } from '../client/temporal-address.ts';
 import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
@@ -29,12 +30,24 @@ export interface WorkerProcessOptions {
 /** Two configurations on one machine keep their run files apart; so do their host queues. */
 export const defaultHostName = (stateDir: string): string => `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${createHash('sha256').update(stateDir).digest('hex').slice(0, 6)}`;
 
+/** Both connections, or none. @throws temporalUnreachable naming the address */
+async function connections(target: TemporalTarget): Promise<{ connection: NativeConnection; clientConnection: Connection }> {
+  let connection: NativeConnection | undefined;
+  try {
+    connection = await NativeConnection.connect(target.connection as NativeConnectionOptions);
+    return { connection, clientConnection: await Connection.connect(target.connection) };
+  } catch (error) {
+    await connection?.close();
+    throw new ResurgoError('temporalUnreachable', `Temporal at ${target.connection.address} does not answer: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
 /** Runs a worker until `signal` aborts or it fails. */
 export async function runWorkerProcess(options: WorkerProcessOptions): Promise<void> {
   const { logger, signal } = options;
   const loaded = loadConfig(options.configPath);
   const [target, bundle] = await Promise.all([resolveTemporal(loaded.stateDir), workflowBundle(join(loaded.stateDir, 'cache'))]);
-  const [connection, clientConnection] = await Promise.all([NativeConnection.connect(target.connection as NativeConnectionOptions), Connection.connect(target.connection)]);
+  const { connection, clientConnection } = await connections(target);
   const client = new Client({ connection: clientConnection, namespace: target.namespace });
   const host = options.host ?? defaultHostName(loaded.stateDir);
   const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);

@@ -6,7 +6,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { confirmInPlace, keepsInPlace, rollbackInPlace, swapBack, swapIn, workingName, assertNothingKept, keptName } from '../../providers/postgres/in-place-logical.ts';
-import { fitName } from '../../providers/postgres/in-place-names.ts';
+import { assertDatabaseName, fitName } from '../../providers/postgres/in-place-names.ts';
 import { discardDatabase, logicalFacts, restoreLogical, settleDatabase } from '../../providers/postgres/logical-restore.ts';
 import { digestDatabase, verifyLogical } from '../../providers/postgres/logical-verify.ts';
 import { databaseState, withMaintenance } from '../../providers/postgres/maintenance.ts';
@@ -42,6 +42,7 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
       const { connection: home } = isUrl(input.to ?? '') ? { connection: resolveConnection(input.to as string) } : await destinationServer(settings);
       const destination = input.mode === 'in-place' ? home.database : input.mode === 'scratch' ? fitName(home.database, `_scratch_${input.id}`) : (input.to as string);
       const { connection, database } = await placeOf({ mode: input.mode ?? 'beside', destination });
+      assertDatabaseName(database);
       if (input.mode === 'in-place' && (input.only?.length ?? 0) > 0) throw new ResurgoError('unsupported', '--only restores a part, which cannot take the place of the whole database', { details: { hint: 'Restore it beside (--to) and move the tables over.' } });
       const warnings = await withMaintenance(connection, [database], async (client) => {
         if (input.mode === 'in-place') {
@@ -50,6 +51,7 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
           return state === undefined ? [`database ${database} does not exist: there is nothing to keep`] : [];
         }
         const state = await databaseState(client, database);
+        if (state?.isTemplate === true) throw new ResurgoError('destinationNotEmpty', `database ${database} at ${connection.redacted} is a template: databases are made from it`);
         if (state !== undefined && !/^resurgo: restore \S+, unfinished$/.test(state.comment ?? '') && !(await isEmptyDatabase(connection, database))) {
           throw new ResurgoError('destinationNotEmpty', `database ${database} exists at ${connection.redacted} and is not empty`);
         }

@@ -140,6 +140,12 @@ function tlsOptions(mode: SslMode, host: string, values: Map<string, string>): N
   };
 }
 
+/** What the driver reads by itself when there is no password: tools must log in as it does, or a restore fails after its check was well. */
+function inheritedLogin(): Record<string, string> {
+  const names = ['PGPASSWORD', 'PGPASSFILE'] as const;
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
 /**
  * Reads a connection URL as libpq does. Unix sockets: `postgres:///db?host=/run/postgresql` or `postgres://%2Frun%2Fpostgresql/db`.
  * Without an `sslmode`, local servers are tried in plain text first (`allow`) and others with TLS first (`prefer`).
@@ -167,7 +173,7 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
     port,
     user,
     database: db,
-    // Never undefined: the driver would read PGPASSWORD and PGSSLMODE of this process by itself.
+    // Without one the driver reads PGPASSWORD, else the password file; so do the tools, see toolEnv.
     ...(password === undefined ? {} : { password }),
     ssl: mode !== 'disable' && (options.tls ?? mode !== 'allow') ? tlsOptions(mode, host, values) : false,
     application_name: applicationName,
@@ -188,6 +194,7 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
       PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(timeout / 1000))),
     };
     if (password !== undefined) env['PGPASSWORD'] = password;
+    else Object.assign(env, inheritedLogin());
     for (const [key, name] of [
       ['sslrootcert', 'PGSSLROOTCERT'],
       ['sslcert', 'PGSSLCERT'],

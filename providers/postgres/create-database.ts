@@ -2,6 +2,7 @@ import type { LogicalFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { withClient, type PgClient } from './postgres-client.ts';
 import type { PostgresConnection } from './connection.ts';
+import { assertDatabaseName } from './in-place-names.ts';
 import { databaseState, dropDatabase } from './maintenance.ts';
 import { mapPostgresError } from './postgres-error.ts';
 import { quoteIdent, quoteLiteral } from './quote.ts';
@@ -53,7 +54,7 @@ const isEmpty = (connection: PostgresConnection, database: string, signal: Abort
 
 /**
  * Makes way for a database of that name: what an earlier attempt left half-built is dropped, and so is an empty database.
- * @throws destinationNotEmpty, destinationBusy
+ * @throws destinationNotEmpty (also for a template), destinationBusy, inputInvalid
  */
 export const clearDestination = async (
   connection: PostgresConnection,
@@ -62,6 +63,7 @@ export const clearDestination = async (
   id: string,
   signal: AbortSignal | undefined,
 ): Promise<void> => {
+  assertDatabaseName(database);
   const state = await databaseState(client, database);
   if (state === undefined) return;
   const mark = parseBuildMark(state.comment);
@@ -70,6 +72,8 @@ export const clearDestination = async (
       throw new ResurgoError('destinationBusy', `Database ${database} is being filled by restore ${mark.id}`);
     return dropDatabase(client, database);
   }
+  if (state.isTemplate)
+    throw new ResurgoError('destinationNotEmpty', `Database ${database} on ${connection.redacted} is a template`);
   if (state.sessions > 0 || !state.allowsConnections || !(await isEmpty(connection, database, signal))) {
     throw new ResurgoError(
       'destinationNotEmpty',

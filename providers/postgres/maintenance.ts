@@ -57,21 +57,22 @@ export interface DatabaseState {
   readonly oid: number;
   readonly comment: string | null;
   readonly allowsConnections: boolean;
+  readonly isTemplate: boolean;
   readonly sessions: number;
 }
 
 /** What the server says about a database; undefined when there is none of that name. */
 export const databaseState = async (client: PgClient, name: string): Promise<DatabaseState | undefined> => {
-  const { rows } = await client.query<{ oid: string; comment: string | null; allows: boolean; sessions: number }>(
-    `select d.oid::text as oid, shobj_description(d.oid, 'pg_database') as comment, d.datallowconn as allows,
+  const { rows } = await client.query<{ oid: string; comment: string | null; allows: boolean; template: boolean; sessions: number }>(
+    `select d.oid::text as oid, shobj_description(d.oid, 'pg_database') as comment, d.datallowconn as allows, d.datistemplate as template,
             (select count(*)::int from pg_stat_activity a where a.datid = d.oid and a.backend_type = 'client backend') as sessions
-       from pg_database d where d.datname = $1`,
+       from pg_database d where d.datname::text = $1`,
     [name],
   );
   const row = rows[0];
   return row === undefined
     ? undefined
-    : { oid: Number(row.oid), comment: row.comment, allowsConnections: row.allows, sessions: row.sessions };
+    : { oid: Number(row.oid), comment: row.comment, allowsConnections: row.allows, isTemplate: row.template, sessions: row.sessions };
 };
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

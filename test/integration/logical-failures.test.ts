@@ -438,6 +438,21 @@ describe('a restore that dies', () => {
     await server.sql('postgres', 'drop database back');
   });
 
+  test('R3 neither a template nor the database of a cut name makes way', async () => {
+    const long = 'x'.repeat(63);
+    await server.sql('postgres', `create database ${long}`);
+    await server.sql('postgres', 'create database pattern is_template true');
+    try {
+      await expect(restore({ database: `${long}y` })).rejects.toMatchObject({ code: 'inputInvalid' });
+      await expect(restore({ database: 'pattern' })).rejects.toMatchObject({ code: 'destinationNotEmpty' });
+      expect(await server.sql('postgres', `select 1 from pg_database where datname in ('pattern', '${long}')`)).toHaveLength(2);
+    } finally {
+      await server.sql('postgres', 'alter database pattern is_template false');
+      await server.sql('postgres', 'drop database if exists pattern');
+      await server.sql('postgres', `drop database if exists ${long}`);
+    }
+  });
+
   test('R5 an extension or role the server lacks is said before anything is made', async () => {
     const engine = reader.index.engine as LogicalFacts;
     const lacking = (more: Partial<LogicalFacts>) =>

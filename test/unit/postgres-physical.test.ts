@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { parseBackupManifest } from '../../providers/postgres/backup-manifest.ts';
 import { baseBackupCommand } from '../../providers/postgres/base-backup-command.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
-import { crc32c, crc32cCombine, crc32cHex } from '../../providers/postgres/crc32c.ts';
+import { crc32c, crc32cCombine, crc32cHex } from '../../providers/vault/crc32c.ts';
 import { mapIncrementalError } from '../../providers/postgres/incremental-errors.ts';
 import { compareLsn } from '../../providers/postgres/lsn.ts';
 import { MessageFramer } from '../../providers/postgres/message-framer.ts';
@@ -96,6 +96,15 @@ describe('message framing', () => {
 });
 
 describe('connections', () => {
+  beforeEach(() => vi.stubEnv('PGPASSWORD', ''));
+  afterEach(() => vi.unstubAllEnvs());
+
+  test('R3 tools get the PGPASSWORD that the driver takes, unless the connection has its own', () => {
+    vi.stubEnv('PGPASSWORD', 'inherited');
+    expect(resolveConnection('postgres://u@h/d').toolEnv()['PGPASSWORD']).toBe('inherited');
+    expect(resolveConnection('postgres://u:own@h/d').toolEnv()['PGPASSWORD']).toBe('own');
+  });
+
   test('O4 URLs as people write them', () => {
     const of = (url: string) => {
       const { host, port, user, database } = resolveConnection(url);
