@@ -60,18 +60,24 @@ const height = margin.top + lines.length * cell.height + margin.bottom;
 
 const text = lines.map((line, row) => {
   let column = 0;
-  const y = margin.top + (row + 0.75) * cell.height;
-  return pieces(line)
-    .map(({ text: words, bold, dim, colour }) => {
-      const x = margin.x + column * cell.width;
-      column += [...words].length;
-      if (words.trim() === '') return '';
-      const fill = colour ?? (dim ? faint : ink);
-      // A fixed length keeps columns straight whatever font the reader has.
-      const length = ([...words].length * cell.width).toFixed(1);
-      return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" fill="${fill}"${bold ? ' font-weight="700"' : ''} textLength="${length}" lengthAdjust="spacingAndGlyphs">${escape(words)}</text>`;
-    })
-    .join('');
+  const y = (margin.top + (row + 0.75) * cell.height).toFixed(1);
+  const drawn = [];
+  for (const { text: words, bold, dim, colour } of pieces(line)) {
+    // Where white space is wide the next word is placed anew: SVG collapses it, and fonts differ.
+    for (const word of words.split(/( {2,}|^ +| +$)/)) {
+      const length = [...word].length;
+      if (word.trim() !== '') {
+        const x = (margin.x + column * cell.width).toFixed(1);
+        const weight = bold ? ' font-weight="700"' : '';
+        const span = ` textLength="${(length * cell.width).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
+        drawn.push(
+          `<text x="${x}" y="${y}" fill="${colour ?? (dim ? faint : ink)}"${weight}${span}>${escape(word)}</text>`,
+        );
+      }
+      column += length;
+    }
+  }
+  return drawn.join('');
 });
 
 process.stdout
@@ -79,7 +85,7 @@ process.stdout
 <rect width="100%" height="100%" rx="10" fill="${ground}"/>
 <g>${['#ff5f57', '#febc2e', '#28c840'].map((fill, i) => `<circle cx="${22 + i * 20}" cy="20" r="6" fill="${fill}"/>`).join('')}</g>
 <text x="${width / 2}" y="24" fill="${faint}" text-anchor="middle" font-family="system-ui, sans-serif" font-size="13">${escape(values.title)}</text>
-<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" xml:space="preserve">
+<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
 ${text.filter(Boolean).join('\n')}
 </g>
 </svg>
