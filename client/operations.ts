@@ -34,10 +34,12 @@ export async function startRun<T extends keyof Runs>(connected: Connected, type:
     args: [{ schemaVersion: 1, ...input }],
     staticSummary: `${type} ${(input as { target?: string }).target ?? ''}`.trim(),
   });
-  return { workflowId: id, handle, follow: (onState, signal) => follow(connected, handle, onState, signal) };
+  return { workflowId: id, handle, follow: (onState, signal) => followRun(connected, id, onState, signal) };
 }
 
-async function follow<R>(connected: Connected, handle: WorkflowHandle, onState: (state: FollowState) => void, signal?: AbortSignal): Promise<R> {
+/** Follows a run by its id; see {@link StartedRun.follow}. */
+export async function followRun<R>(connected: Connected, workflowId: string, onState: (state: FollowState) => void, signal?: AbortSignal): Promise<R> {
+  const handle = connected.client.workflow.getHandle(workflowId);
   let ended = false;
   const result = resultOf<R>(handle).finally(() => {
     ended = true;

@@ -10,10 +10,11 @@ export interface RunOptions {
 export async function runAndFollow<T extends keyof Runs>(context: CliContext, type: T, input: Runs[T]['input'], options: RunOptions): Promise<Runs[T]['result'] | undefined> {
   const { output, signal } = context;
   const loaded = await context.loadConfig();
-  const [{ resolveTemporal }, { connect, workflowLink }, { startRun }, { Progress }] = await Promise.all([
+  const [{ resolveTemporal }, { connect, workflowLink }, { followRun, startRun }, { Progress }] = await Promise.all([
     import('./temporal-address.ts'), import('./connect.ts'), import('./operations.ts'), import('./progress.ts'),
   ]);
-  const connected = await connect(await resolveTemporal(loaded.stateDir));
+  let target = await resolveTemporal(loaded.stateDir);
+  let connected = await connect(target);
   try {
     const run = await startRun(connected, type, input);
     const link = workflowLink(connected, run.workflowId);
@@ -25,7 +26,27 @@ export async function runAndFollow<T extends keyof Runs>(context: CliContext, ty
     }
     const progress = new Progress(output);
     try {
-      return await run.follow((state) => { progress.update(state); }, signal);
+      for (;;) {
+        // `resurgo up` may come back on another port: the run goes on there, and so do we.
+        const moved = new AbortController();
+        const timer = setInterval(() => {
+          resolveTemporal(loaded.stateDir, { waitMs: 0 }).then((now) => {
+            if (now.connection.address !== target.connection.address) {
+              target = now;
+              moved.abort();
+            }
+          }, () => undefined);
+        }, 2000);
+        try {
+          return await followRun<Runs[T]['result']>(connected, run.workflowId, (state) => { progress.update(state); }, AbortSignal.any([signal, moved.signal]));
+        } catch (error) {
+          if (!moved.signal.aborted || signal.aborted) throw error;
+          await connected.connection.close().catch(() => undefined);
+          connected = await connect(target);
+        } finally {
+          clearInterval(timer);
+        }
+      }
     } finally {
       progress.end();
     }

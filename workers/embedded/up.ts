@@ -54,7 +54,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   };
   await writeUpState(stateDir, state);
 
-  const temporal = new Supervised('temporal', options, (hooks) =>
+  const temporal = new Supervised('temporal', options, (hooks) => withPrivateFiles(() =>
     new Child({
       name: 'temporal',
       command: binary,
@@ -66,7 +66,7 @@ export async function runUp(options: UpOptions): Promise<void> {
         ...searchAttributeNames.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
       ],
       ...hooks,
-    }),
+    })),
   );
   let worker: Supervised | undefined;
   try {
@@ -99,6 +99,16 @@ export async function runUp(options: UpOptions): Promise<void> {
     await worker?.stop(15_000);
     await temporal.stop(10_000);
     await removeUpState(stateDir);
+  }
+}
+
+/** What a child started now creates is ours alone: the server makes its database files by the umask. */
+function withPrivateFiles<T>(start: () => T): T {
+  const before = process.umask(0o077);
+  try {
+    return start();
+  } finally {
+    process.umask(before);
   }
 }
 
