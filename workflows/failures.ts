@@ -39,6 +39,15 @@ export function rethrow(error: unknown): never {
   if (isCancellation(error)) throw error;
   if (error instanceof ApplicationFailure) throw error;
   const facts = factsOf(error);
-  if (error instanceof TemporalFailure) throw failure(facts.code, facts.message, facts.hint);
+  if (error instanceof TemporalFailure) throw withDetails(error, failure(facts.code, facts.message, facts.hint));
   throw error;
+}
+
+/** What a child ended with goes up whole: the result of a failed restore is in its details. */
+function withDetails(error: Error, made: ApplicationFailure): ApplicationFailure {
+  for (let current: unknown = error; current instanceof Error; current = current.cause) {
+    if (!(current instanceof ApplicationFailure) || !isErrorCode(current.type) || current.details == null) continue;
+    return ApplicationFailure.create({ type: current.type, message: current.message, nonRetryable: true, details: current.details });
+  }
+  return made;
 }

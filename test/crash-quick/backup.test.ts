@@ -31,6 +31,6 @@ describe('B10 B15 the worker is killed in a backup', () => {
     test.concurrent(`${each.target} ${each.kind ?? 'full'}, killed ${describePlan(each.plan)}`, async ({ skip }) => {
       if (arena.s3 === undefined && ['mixed', 'spooled'].includes(each.target)) skip('no S3 server here');
       await arena.inLane((lane) => backupCase(arena, lane, each, digest));
-    }, 180_000);
+    }, 400_000);
   }
 });

@@ -16,6 +16,8 @@ export interface LeftBehindOptions {
   readonly databases?: readonly string[];
   /** Directories that may hold no working names of restores. */
   readonly places?: readonly string[];
+  /** On servers that others use too: only sessions of this role, and databases whose names begin with it and `_`. */
+  readonly role?: string;
   /** Repositories that cannot be looked into. */
   readonly except?: readonly string[];
   /** How long things may take to vanish, milliseconds. Default 10 000. */
@@ -80,14 +82,14 @@ async function inRepositories(stack: Stack, except: readonly string[]): Promise<
   return left;
 }
 
-async function onServer(server: PostgresServer, databases: readonly string[]): Promise<string[]> {
+async function onServer(server: PostgresServer, { databases = [], role }: LeftBehindOptions): Promise<string[]> {
   const rows = await server.sql<{ what: string }>(
     'postgres',
-    `select 'database ' || datname as what from pg_database where datname <> all ($1) union all
-     select 'replication slot ' || slot_name from pg_replication_slots union all
-     select 'walsender ' || pid || ' (' || coalesce(application_name, '') || ')' from pg_stat_replication where application_name like 'resurgo%' union all
-     select 'session ' || pid || ' of ' || application_name || ' in ' || coalesce(datname, '') from pg_stat_activity where application_name ~ '^(resurgo|pg_dump|pg_restore)'`,
-    [['postgres', 'template0', 'template1', ...databases]],
+    `select 'database ' || datname as what from pg_database where datname <> all ($1) and ($2::text is null or starts_with(datname, $2 || '_')) union all
+     select 'replication slot ' || slot_name from pg_replication_slots left join pg_stat_activity on pid = active_pid where $2::text is null or usename is null or usename = $2 union all
+     select 'session ' || pid || ' (' || backend_type || ') of ' || application_name || ' in ' || coalesce(datname, '') from pg_stat_activity
+       where application_name ~ '^(resurgo|pg_dump|pg_restore)' and ($2::text is null or usename = $2)`,
+    [['postgres', 'template0', 'template1', ...databases], role ?? null],
   );
   return rows.map((row) => row.what);
 }
@@ -101,7 +103,7 @@ function processes(stack: Stack, options: LeftBehindOptions): string[] {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
       const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
       const isTool = /(^|\/)(pg_dump|pg_dumpall|pg_restore|pg_combinebackup|pg_basebackup)(:| |$)/.test(command);
-      const ours = environment.some((each) => ports.includes(each)) || [stack.dir, ...(options.places ?? [])].some((place) => command.includes(place));
+      const ours = (environment.some((each) => ports.includes(each)) && (options.role === undefined || environment.includes(`PGUSER=${options.role}`))) || [stack.dir, ...(options.places ?? [])].some((place) => command.includes(place));
       const isScratch = /(^|\/)postgres /.test(command) && command.includes('resurgo-') && ours;
       return (isTool && ours) || isScratch ? [`process ${pid}: ${command.slice(0, 200)}`] : [];
     } catch {
@@ -124,7 +126,7 @@ export async function leftBehind(stack: Stack, options: LeftBehindOptions = {}):
     const left = [
       ...onHost(stack),
       ...(await inRepositories(stack, options.except ?? [])),
-      ...(await Promise.all((options.servers ?? []).map((server) => onServer(server, options.databases ?? [])))).flat(),
+      ...(await Promise.all((options.servers ?? []).map((server) => onServer(server, options)))).flat(),
       ...(options.places ?? []).flatMap((place) => names(place).filter((name) => name.includes('.resurgo-') || name.startsWith('resurgo-scratch')).map((name) => `directory ${join(place, name)}`)),
       ...processes(stack, options),
       ...(await inTemporal(stack)),

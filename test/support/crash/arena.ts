@@ -7,6 +7,7 @@ import { searchAttributeNames } from '../../../workers/search-attributes.ts';
 import { leftBehind } from '../left-behind.ts';
 import { startPostgres, type PostgresServer } from '../postgres.ts';
 import { tempDir, type TempDir } from '../temp.ts';
+import type { TestService } from './service.ts';
 import { s3Missing, startS3, type S3Server } from '../s3.ts';
 import { sleep } from '../server-process.ts';
 import { startStack, type Stack } from '../stack.ts';
@@ -18,15 +19,31 @@ export interface Lane {
   /** Directory for restored clusters, of the user who runs them. */
   readonly place: string;
   readonly root: TempDir;
+  readonly extra: LaneExtra | undefined;
+}
+
+/** What a suite adds to each lane. */
+export interface LaneExtra {
+  /** More targets, or more keys of the common ones. */
+  readonly targets: Record<string, Record<string, unknown>>;
+  /** Databases of the shared server that are the lane's. */
+  readonly databases?: readonly string[];
+  /** A server of the lane's own. */
+  readonly cluster?: PostgresServer;
+  readonly services?: Readonly<Record<string, TestService>>;
+  stop(): Promise<void>;
 }
 
 export interface ArenaOptions {
   readonly lanes: number;
-  /** More keys of the lanes' targets, by target. */
-  readonly targets?: (lane: { readonly n: number; readonly dir: string }) => Record<string, Record<string, unknown>>;
+  readonly extend?: (lane: { readonly n: number; readonly place: string; readonly server: PostgresServer }) => Promise<LaneExtra>;
+  /** Makes a second copy of the shop as a template for {@link copyShop}. */
+  readonly template?: boolean;
   /** Rows of the larger table; a million is about 100 MB of COPY text. */
   readonly rows?: number;
 }
+
+const lanePassword = 'a lane';
 
 /** Target → repositories. `spooled` has no disk repository, so that its parts go through the spool. */
 export const routes = {
@@ -63,18 +80,21 @@ export class Arena {
     const n = ++this.made;
     const namespace = `lane${String(n)}`;
     const { server, s3 } = this;
-    const common = { type: 'postgres', toolsDir: server.pgBin, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) };
-    const physical = { ...common, engine: 'physical', connection: server.url() };
-    const logical = { ...common, engine: 'logical', connection: server.url('shop'), jobs: 2 };
+    const common = { type: 'postgres', password: { env: 'LANE_PASSWORD' }, toolsDir: server.pgBin, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) };
+    const physical = { ...common, engine: 'physical', connection: server.url('postgres', namespace) };
+    const logical = { ...common, engine: 'logical', connection: server.url('shop', namespace), jobs: 2 };
     const root = tempDir('place', server.runAs);
     const place = root.path;
+    // Sessions on the shared server are told apart by their role.
+    await server.addRole(namespace, { password: lanePassword, superuser: true, replication: true });
     const targets: Record<string, Record<string, unknown>> = {
       physical: { ...physical, repositories: routes.physical, staging: place },
       logical: { ...logical, repositories: s3 === undefined ? ['local', 'second'] : routes.logical },
       single: { ...logical, repositories: routes.single },
       ...(s3 === undefined ? {} : { mixed: { ...physical, repositories: routes.mixed }, spooled: { ...logical, repositories: routes.spooled } }),
     };
-    for (const [name, more] of Object.entries(this.options.targets?.({ n, dir: place }) ?? {})) targets[name] = { ...common, ...targets[name], ...more };
+    const extra = await this.options.extend?.({ n, place, server });
+    for (const [name, more] of Object.entries(extra?.targets ?? {})) targets[name] = { ...common, ...targets[name], ...more };
     await this.temporal.addNamespace(namespace);
     const stack = await startStack({
       targets,
@@ -86,7 +106,7 @@ export class Arena {
       shared: { temporal: this.temporal, namespace },
       ...(this.bundles === undefined ? {} : { bundles: this.bundles }),
     });
-    const lane: Lane = { stack, server, place, root };
+    const lane: Lane = { stack, server, place, root, extra };
     this.all.add(lane);
     await stack.startWorker();
     if (this.bundles === undefined) {
@@ -130,8 +150,10 @@ export class Arena {
     }
   }
 
-  leftBehind(lane: Lane, databases: readonly string[] = ['shop']): Promise<string[]> {
-    return leftBehind(lane.stack, { servers: [this.server], databases, places: [lane.place] });
+  /** Looks at the lane alone: others are at work on the same server. */
+  leftBehind(lane: Lane, databases: readonly string[] = []): Promise<string[]> {
+    const servers = lane.extra?.cluster?.isRunning === true ? [this.server, lane.extra.cluster] : [this.server];
+    return leftBehind(lane.stack, { servers, databases: [...(lane.extra?.databases ?? []), ...databases], places: [lane.place], role: lane.stack.namespace });
   }
 
   async stop(): Promise<void> {
@@ -150,8 +172,9 @@ async function terminateAll({ stack }: Lane): Promise<void> {
   await sleep(1000);
 }
 
-async function stopLane({ stack, root }: Lane): Promise<void> {
+async function stopLane({ stack, root, extra }: Lane): Promise<void> {
   await stack.stop();
+  await extra?.stop();
   await root.stop();
 }
 
@@ -167,11 +190,29 @@ export async function createShop(server: PostgresServer, rows: number): Promise<
   await server.sql('shop', 'vacuum analyze');
 }
 
+/** A copy of the shop that nobody else uses, with the same digest. */
+export async function copyShop(server: PostgresServer, name: string): Promise<void> {
+  const [made] = await server.sql('postgres', `select 1 from pg_database where datname = 'shop_template'`);
+  // The shop itself is in use while others dump it, and cannot be a template.
+  if (made === undefined) throw new Error('no template: ask for it by `template: true`');
+  for (let tries = 1; ; tries++) {
+    try {
+      await server.sql('postgres', `create database "${name}" template shop_template`);
+      return;
+    } catch (error) {
+      if (tries > 20) throw error;
+      await sleep(250);
+    }
+  }
+}
+
 export async function startArena(options: ArenaOptions): Promise<Arena> {
   const server = await startPostgres({ dataChecksums: true });
   await createShop(server, options.rows ?? 150_000);
+  if (options.template === true) await server.sql('postgres', 'create database shop_template template shop');
   const temporal = await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) });
   const s3 = s3Missing() === undefined ? await startS3() : undefined;
+  process.env['LANE_PASSWORD'] = lanePassword;
   // Secrets are named by their variables; the test looks into the repositories too.
   if (s3 !== undefined) Object.assign(process.env, { S3_KEY: s3.accessKeyId, S3_SECRET: s3.secretAccessKey });
   return new Arena({ temporal, server, s3 }, options);

@@ -2,7 +2,8 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'vitest';
 import type { BackupKind } from '../../../domain/backup.ts';
-import type { BackupResult, RestoreInput, RestoreResult } from '../../../domain/operations.ts';
+import { ResurgoError } from '../../../domain/errors.ts';
+import type { BackupResult } from '../../../domain/operations.ts';
 import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
 import { deleteBackup, listBackups } from '../../../providers/repository/catalogue.ts';
 import { parsePartName } from '../../../providers/repository/layout.ts';
@@ -13,7 +14,9 @@ import type { Arena, Lane } from './arena.ts';
 import { describePlan, type CrashPlan, type Effect } from './plan.ts';
 
 export interface Crashed<R> {
-  readonly result: R;
+  /** Undefined when the run failed. */
+  readonly result: R | undefined;
+  readonly error: ResurgoError | undefined;
   /** What all workers of the run did, in order. */
   readonly effects: readonly Effect[];
 }
@@ -31,8 +34,19 @@ export async function throughCrash<T extends keyof Runs>({ stack }: Lane, plan: 
     throw new Error(`the worker did not die ${describePlan(plan)}: ${first instanceof Error ? first.message : first}`);
   }
   await stack.startWorker();
-  const result = await run.follow(() => undefined);
-  return { result, effects: stack.effects().slice(before) };
+  const [outcome] = await Promise.allSettled([run.follow(() => undefined)]);
+  return { ...(outcome.status === 'fulfilled' ? { result: outcome.value, error: undefined } : { result: undefined, error: asResurgo(outcome.reason) }), effects: stack.effects().slice(before) };
+}
+
+/** The result of a run that had to succeed. */
+export function ended<R>({ result, error }: Crashed<R>): R {
+  if (result === undefined) throw error ?? new Error('no result');
+  return result;
+}
+
+function asResurgo(error: unknown): ResurgoError {
+  if (error instanceof ResurgoError) return error;
+  throw error;
 }
 
 const isPart = (key: string): boolean => key.includes('/parts/');
@@ -68,7 +82,7 @@ function assertOnce({ effects }: Crashed<BackupResult>, plan: CrashPlan | undefi
 export async function restoredDigest(arena: Arena, lane: Lane, target: string, name: string, backup = 'latest'): Promise<string> {
   const engine = lane.stack.loaded.config.targets[target]?.engine;
   if (engine === 'logical') {
-    const to = `copy_${lane.stack.namespace}_${name}`;
+    const to = `${lane.stack.namespace}_${name}`;
     const result = await lane.stack.run('restore', { target, backup, mode: 'beside', to });
     expect(result).toMatchObject({ status: 'restored' });
     const digest = await arena.digest(to);
@@ -112,7 +126,7 @@ export async function backupCase(arena: Arena, lane: Lane, { target, kind = 'ful
   let parent: string | null = null;
   if (kind !== 'full') parent = (await stack.run('backup', { target })).id;
   const crashed = await throughCrash(lane, plan, 'backup', { target, kind });
-  const { result } = crashed;
+  const result = ended(crashed);
   const repositories = stack.loaded.config.targets[target]?.repositories ?? [];
   expect(result).toMatchObject({ status: 'verified', complete: true, kind, parent, warnings: [] });
   expect(result.repositories.map(({ name, status }) => `${name} ${status}`)).toEqual(expect.arrayContaining(repositories.map((name) => `${name} verified`)));
@@ -123,14 +137,4 @@ export async function backupCase(arena: Arena, lane: Lane, { target, kind = 'ful
   expect(report.copies).toHaveLength(repositories.length);
   expect(await restoredDigest(arena, lane, target, 'check', result.id)).toBe(digest);
   await forgetBackups(lane, target);
-}
-
-export interface RestoreCase {
-  readonly target: string;
-  readonly input: Omit<RestoreInput, 'target'>;
-  readonly plan: CrashPlan;
-}
-
-export async function restoreThroughCrash(lane: Lane, { target, input, plan }: RestoreCase): Promise<Crashed<RestoreResult>> {
-  return throughCrash(lane, plan, 'restore', { target, ...input });
 }
