@@ -1,5 +1,6 @@
 /** A schedule as Temporal has it against the one that is wanted. */
-import type { CalendarSpec, ScheduleDescription, ScheduleUpdateOptions } from '@temporalio/client';
+import { createHash } from 'node:crypto';
+import type { CalendarSpec, ScheduleDescription, ScheduleSummary, ScheduleUpdateOptions } from '@temporalio/client';
 import { canonicalJson } from '../../config/canonical.ts';
 import { formatDuration } from '../../config/units.ts';
 import type { Calendar, DesiredSchedule } from './desired.ts';
@@ -18,25 +19,50 @@ type State = ScheduleDescription['state'];
 
 /** What is to be different, in words; none: nothing. */
 export function differences(desired: DesiredSchedule, actual: ScheduleDescription): string[] {
-  const { spec, policies, action } = actual;
-  const found: string[] = [];
-  const differ = (what: string, is: unknown, wanted: unknown, shown: (value: unknown) => string = show): void => {
-    if (canonicalJson(is) !== canonicalJson(wanted)) found.push(`${what}: ${shown(is)} → ${shown(wanted)}`);
-  };
+  const { policies, action } = actual;
+  return [
+    ...specDifferences(desired, actual.spec),
+    ...differ('overlap', policies.overlap, desired.overlap),
+    ...differ('catch-up window', policies.catchupWindow, desired.catchup, ms),
+    ...differ('workflow type', action.workflowType, desired.workflow),
+    ...differ('workflow id', action.workflowId, desired.workflowId),
+    ...differ('task queue', action.taskQueue, desired.taskQueue),
+    ...differ('input', action.args, [desired.input]),
+    ...stateDifferences(desired, actual.state),
+  ];
+}
+
+/** Whether the list of schedules shows it as it should be. The list lags behind; policies and input are not in it, only the mark `apply` made of them. */
+export function listedSame(desired: DesiredSchedule, { spec, action, state, memo }: ScheduleSummary): boolean {
+  return (
+    isOurs(memo) && spec !== undefined && action?.workflowType === desired.workflow && specDifferences(desired, spec).length === 0 &&
+    spec.calendars?.every(({ comment }) => comment === commentOf(desired)) === true && stateDifferences(desired, state).length === 0
+  );
+}
+
+const commentOf = (desired: DesiredSchedule): string => {
+  const { cron, paused: _, ...rest } = desired;
+  return `${cron} (resurgo ${createHash('sha256').update(canonicalJson(rest)).digest('hex').slice(0, 12)})`;
+};
+
+function differ(what: string, is: unknown, wanted: unknown, shown: (value: unknown) => string = show): string[] {
+  return canonicalJson(is) === canonicalJson(wanted) ? [] : [`${what}: ${shown(is)} → ${shown(wanted)}`];
+}
+
+function specDifferences(desired: DesiredSchedule, spec: ScheduleDescription['spec']): string[] {
   const times = sortedCalendars((spec.calendars ?? []).map(calendarFrom));
   const extra = (spec.intervals?.length ?? 0) + (spec.skip?.length ?? 0) > 0 || spec.startAt !== undefined || spec.endAt !== undefined;
-  if (canonicalJson(times) !== canonicalJson(sortedCalendars(desired.calendars)) || extra) found.push(`times: other than ${desired.cron}`);
-  differ('time zone', spec.timezone === undefined || spec.timezone === '' ? 'UTC' : spec.timezone, desired.timezone);
-  differ('jitter', spec.jitter ?? 0, desired.jitter, ms);
-  differ('overlap', policies.overlap, desired.overlap);
-  differ('catch-up window', policies.catchupWindow, desired.catchup, ms);
-  differ('workflow type', action.workflowType, desired.workflow);
-  differ('workflow id', action.workflowId, desired.workflowId);
-  differ('task queue', action.taskQueue, desired.taskQueue);
-  differ('input', action.args, [desired.input]);
-  const state = wantedState(desired, actual.state);
-  if (state.paused !== actual.state.paused || (state.note ?? '') !== (actual.state.note ?? '')) found.push(state.paused ? `is to be paused: ${desired.paused ?? ''}` : 'is to run: the configuration no longer pauses it');
-  return found;
+  return [
+    ...(canonicalJson(times) !== canonicalJson(sortedCalendars(desired.calendars)) || extra ? [`times: other than ${desired.cron}`] : []),
+    ...differ('time zone', spec.timezone === undefined || spec.timezone === '' ? 'UTC' : spec.timezone, desired.timezone),
+    ...differ('jitter', spec.jitter ?? 0, desired.jitter, ms),
+  ];
+}
+
+function stateDifferences(desired: DesiredSchedule, actual: State): string[] {
+  const state = wantedState(desired, actual);
+  if (state.paused === actual.paused && (state.note ?? '') === (actual.note ?? '')) return [];
+  return [state.paused ? `is to be paused: ${desired.paused ?? ''}` : 'is to run: the configuration no longer pauses it'];
 }
 
 /** The configuration decides where it pauses, or did; else what a person set in Temporal stays. */
@@ -51,7 +77,7 @@ function wantedState(desired: DesiredSchedule, actual: State | undefined): State
 export function optionsFor(desired: DesiredSchedule, actual?: State): ScheduleUpdateOptions {
   const state = wantedState(desired, actual);
   return {
-    spec: { calendars: desired.calendars.map((calendar) => calendarSpec(calendar, desired.cron)), timezone: desired.timezone, ...(desired.jitter === 0 ? {} : { jitter: desired.jitter }) },
+    spec: { calendars: desired.calendars.map((calendar) => calendarSpec(calendar, commentOf(desired))), timezone: desired.timezone, ...(desired.jitter === 0 ? {} : { jitter: desired.jitter }) },
     action: {
       type: 'startWorkflow', workflowType: desired.workflow, taskQueue: desired.taskQueue, workflowId: desired.workflowId, args: [desired.input],
       staticSummary: `${desired.workflow} ${desired.target}`,
