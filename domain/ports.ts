@@ -72,6 +72,15 @@ export interface ExtractOptions {
   readonly onProgress?: (bytes: number) => void;
   /** Sync files and directories before returning. Default true. */
   readonly fsync?: boolean;
+  /** Also compute the CRC-32C of every file while its bytes pass. Default false. */
+  readonly crc32c?: boolean;
+}
+
+export interface ExtractResult {
+  readonly files: number;
+  readonly bytes: number;
+  /** When asked for: of every regular file, by its path below the destination. */
+  readonly crc32c?: ReadonlyMap<string, number>;
 }
 
 /** A stored backup, opened: reads fall back from one store to the next when a part is missing or damaged. */
@@ -79,7 +88,7 @@ export interface BackupReader {
   readonly manifest: Manifest;
   readonly index: BackupIndex;
   /** Extracts a tar stream in parallel, file content by part. Never writes outside `destination`. */
-  extract(options: ExtractOptions): Promise<{ files: number; bytes: number }>;
+  extract(options: ExtractOptions): Promise<ExtractResult>;
   /** One file of a tar stream, or a whole blob when `path` is omitted. */
   read(stream: string, path?: string, signal?: AbortSignal): Promise<Buffer>;
   /** Plaintext of a stream, part after part, in order. */

@@ -5,6 +5,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import type { BackupReader } from '../../domain/ports.ts';
 import { parseBackupManifest } from './backup-manifest.ts';
 import type { BackupManifest } from './backup-manifest.ts';
+import { streamPrefix } from './manifest-streams.ts';
 
 /**
  * Of a base backup but not of a new cluster: the links to tablespaces are made here; a signal file (the backup came from a standby)
@@ -25,6 +26,8 @@ export interface ExtractedLink {
   readonly manifest: BackupManifest;
   readonly files: number;
   readonly bytes: number;
+  /** Of every file's content as it was written, by its path in the manifest. */
+  readonly crc32c: ReadonlyMap<string, number>;
   /** Names of the signal files that were left out. */
   readonly signals: readonly string[];
 }
@@ -57,6 +60,7 @@ export async function extractLink(
   const signals: string[] = [];
   const common = {
     fsync: false,
+    crc32c: true,
     ...(options.signal ? { signal: options.signal } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
   };
@@ -68,10 +72,12 @@ export async function extractLink(
   await mkdir(places.dir, { recursive: true, mode: 0o700 });
   const base = await reader.extract({ stream: 'base.tar', destination: places.dir, map, ...common });
   let { files, bytes } = base;
+  const crc32c = new Map(base.crc32c);
   for (const { oid, stream, dir, linked } of places.tablespaces) {
     const done = await reader.extract({ stream, destination: dir, ...common });
     files += done.files;
     bytes += done.bytes;
+    for (const [path, crc] of done.crc32c ?? []) crc32c.set(`${streamPrefix(stream) ?? ''}${path}`, crc);
     if (!linked) continue;
     const link = join(places.dir, 'pg_tblspc', oid);
     // A backup taken without the map file has the link itself, to the old place.
@@ -80,5 +86,5 @@ export async function extractLink(
     await symlink(dir, link);
   }
   if (options.keepManifest) await writeFile(join(places.dir, 'backup_manifest'), manifestBytes, { mode: 0o600 });
-  return { dir: places.dir, manifest, files, bytes, signals };
+  return { dir: places.dir, manifest, files, bytes, crc32c, signals };
 }

@@ -4,7 +4,7 @@ import type { BackupIndex, FileRecord, StreamRecord } from '../../domain/backup.
 import { ResurgoError } from '../../domain/errors.ts';
 import { parseBackupManifest } from './backup-manifest.ts';
 import type { BackupManifest, ManifestFile } from './backup-manifest.ts';
-import { crc32c, crc32cHex } from './crc32c.ts';
+import { crc32c, crc32cHex } from '../vault/crc32c.ts';
 import { checkManifestAgainstStreams, isUnlisted, streamPrefix } from './manifest-streams.ts';
 
 const hashes: Partial<Record<ManifestFile['algorithm'], string>> = {

@@ -114,7 +114,13 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     ({ signals, files, bytes } = link);
     await chmod(places.work, 0o700);
     options.onProgress?.({ phase: 'check and sync', totalBytes: bytes });
-    await verifyDirectory(places.work, link.manifest, { ...common, tablespaces, owner, sync: true });
+    await verifyDirectory(places.work, link.manifest, {
+      ...common,
+      written: link.crc32c,
+      tablespaces,
+      owner,
+      sync: true,
+    });
   } else {
     const links = await stageLinks(chain, places, { ...common, progress });
     const newest = links.at(-1) as ExtractedLink;

@@ -54,6 +54,7 @@ export async function stageLinks(
       links.push(link);
       const check = verifyDirectory(dir, link.manifest, {
         depth: options.depth,
+        written: link.crc32c,
         mayMiss: options.mayMiss,
         signal: options.signal,
         tablespaces: new Map(tablespaces.filter(({ linked }) => linked).map(({ oid, dir: at }) => [oid, at])),

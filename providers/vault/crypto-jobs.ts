@@ -38,11 +38,15 @@ export interface OpenJob {
     readonly compression: Compression;
     readonly plainBytes: number;
     readonly write?: readonly Extent[];
+    /** Checksums of what is written. */
+    readonly crc32c?: boolean;
   };
 }
 export interface OpenResult {
   /** Plain bytes, unless they were written to files. */
   readonly plain?: Uint8Array;
+  /** Of every extent written, in their order. */
+  readonly crc32c?: readonly number[];
 }
 
 /** What was wrong with a stored object, without the words that only the caller knows. */
@@ -134,9 +138,9 @@ export function openPart(job: OpenJob): OpenResult {
   if (plain.length !== content.plainBytes)
     throw new SealError(`it holds ${String(plain.length)} plain bytes, expected ${String(content.plainBytes)}`);
   if (content.write === undefined) return { plain };
-  writeExtents(plain, content.write);
+  const crc32c = writeExtents(plain, content.write, content.crc32c);
   if (plain !== body) release(plain);
-  return {};
+  return crc32c === undefined ? {} : { crc32c };
 }
 
 function decompress(body: Uint8Array, plainBytes: number): Uint8Array {

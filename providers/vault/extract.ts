@@ -3,13 +3,14 @@ import { chmod, link, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PartRecord, StreamRecord } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { ExtractOptions } from '../../domain/ports.ts';
+import type { ExtractOptions, ExtractResult } from '../../domain/ports.ts';
 import { mapBounded } from '../repository/bounded.ts';
 import { throwIfAborted } from '../repository/abort.ts';
 import { cryptoThreads } from './crypto-pool.ts';
 import { planExtract } from './extract-plan.ts';
 import type { ExtractPlan, PlannedEntry } from './extract-plan.ts';
-import { readPart, requireKeys } from './part-reader.ts';
+import { FileSums } from './file-sums.ts';
+import { requireKeys, writePart } from './part-reader.ts';
 import type { PartSource } from './part-reader.ts';
 import { SafeTree } from './safe-tree.ts';
 import { TreeSync } from './sync-tree.ts';
@@ -26,11 +27,12 @@ export async function extractStream(
   stream: StreamRecord,
   parts: readonly PartRecord[],
   options: ExtractOptions,
-): Promise<{ files: number; bytes: number }> {
+): Promise<ExtractResult> {
   const { destination, map, signal, onProgress, fsync = true } = options;
   if (stream.files === undefined) throw new ResurgoError('bug', `stream ${stream.name} is no tar stream`);
   throwIfAborted(signal, 'The extraction');
   requireKeys(source);
+  const sums = options.crc32c === true ? new FileSums() : undefined;
   const sync = fsync ? new TreeSync(destination, signal) : undefined;
   try {
     const tree = await SafeTree.open(destination);
@@ -44,7 +46,8 @@ export async function extractStream(
     for (const { path, file } of plan.emptyOrSplit) if (file.size === 0) sync?.whole(path, 0);
     await mapBounded(plan.parts, cryptoThreads + 1, async ({ part, files, extents, bytes }) => {
       throwIfAborted(signal, 'The extraction');
-      await readPart(source, part, { write: extents }, signal);
+      const crcs = await writePart(source, part, { write: extents, crc32c: sums !== undefined }, signal);
+      sums?.add(extents, crcs);
       onProgress?.(bytes);
       for (const { path, file } of [...files, ...finished(part.n)]) sync?.whole(path, file.size);
     });
@@ -60,7 +63,11 @@ export async function extractStream(
     for (const entry of plan.directories.toReversed())
       await chmod(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777);
     await sync?.finish(tree.directories);
-    return { files: plan.files.length, bytes: plan.bytes };
+    return {
+      files: plan.files.length,
+      bytes: plan.bytes,
+      ...(sums === undefined ? {} : { crc32c: sums.finish(destination, plan.files) }),
+    };
   } catch (error) {
     throw asResurgo(error, destination);
   } finally {

@@ -1,6 +1,6 @@
 import type { BackupIndex, BackupRef, FileRecord, Manifest, PartRecord, StreamRecord } from '../../domain/backup.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
-import type { BackupReader, ExtractOptions, ObjectStore } from '../../domain/ports.ts';
+import type { BackupReader, ExtractOptions, ExtractResult, ObjectStore } from '../../domain/ports.ts';
 import { keysOf } from '../repository/layout.ts';
 import { release } from './crypto-jobs.ts';
 import { cryptoThreads } from './crypto-pool.ts';
@@ -105,7 +105,7 @@ class Reader implements BackupReader {
     this.#source = source;
   }
 
-  extract(options: ExtractOptions): Promise<{ files: number; bytes: number }> {
+  extract(options: ExtractOptions): Promise<ExtractResult> {
     return extractStream(this.#source, this.#stream(options.stream), this.#parts(options.stream), options);
   }
 

@@ -3,7 +3,7 @@ import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { keysOf } from '../repository/layout.ts';
 import { SealError } from './crypto-jobs.ts';
-import type { OpenJob } from './crypto-jobs.ts';
+import type { OpenJob, OpenResult } from './crypto-jobs.ts';
 import { open } from './crypto-pool.ts';
 import type { Extent } from './write-extents.ts';
 
@@ -17,7 +17,14 @@ export interface PartSource {
 }
 
 /** How deep a part is looked at: stored checksum, also its tag, or its content. */
-export type PartDepth = 'checksum' | 'authenticated' | 'plain' | { readonly write: readonly Extent[] };
+export type PartDepth = 'checksum' | 'authenticated' | 'plain' | WriteDepth;
+
+/** The content goes to files. */
+export interface WriteDepth {
+  readonly write: readonly Extent[];
+  /** Also compute the CRC-32C of every extent. */
+  readonly crc32c?: boolean;
+}
 
 /** @throws keyMissing when only the metadata key is at hand */
 export function requireKeys(source: PartSource): void {
@@ -39,11 +46,34 @@ export async function readPart(
   depth: PartDepth,
   signal?: AbortSignal,
 ): Promise<Uint8Array | undefined> {
+  return (await openFromStores(source, part, depth, signal)).plain;
+}
+
+/**
+ * Reads one part and writes it to files.
+ * @returns CRC-32C of every extent, or nothing when not asked for
+ * @throws like {@link readPart}, and the errors of the file system
+ */
+export async function writePart(
+  source: PartSource,
+  part: PartRecord,
+  depth: WriteDepth,
+  signal?: AbortSignal,
+): Promise<readonly number[]> {
+  return (await openFromStores(source, part, depth, signal)).crc32c ?? [];
+}
+
+async function openFromStores(
+  source: PartSource,
+  part: PartRecord,
+  depth: PartDepth,
+  signal?: AbortSignal,
+): Promise<OpenResult> {
   if (depth !== 'checksum') requireKeys(source);
   let problem: ResurgoError | undefined;
   for (const store of source.stores) {
     try {
-      return (await readStored(store, source, part, depth, signal)).plain;
+      return await readStored(store, source, part, depth, signal);
     } catch (error) {
       // Only what another copy can mend is worth another store; a full disk at the destination is not.
       if (!isResurgoError(error) || error.code === 'cancelled') throw error;
@@ -63,7 +93,7 @@ export async function readStored(
   part: ListedPart,
   depth: PartDepth,
   signal?: AbortSignal,
-): Promise<{ plain: Uint8Array | undefined; storedBytes: number }> {
+): Promise<OpenResult & { readonly storedBytes: number }> {
   const key = keysOf(source.ref).part(source.attempt, part.n);
   const what = `part ${String(part.n)} (${key})`;
   const corrupt = (why: string, cause?: unknown) =>
@@ -80,8 +110,7 @@ export async function readStored(
   if (part.storedBytes !== undefined && storedBytes !== part.storedBytes)
     throw corrupt(`it has ${String(storedBytes)} bytes, expected ${String(part.storedBytes)}`);
   try {
-    const { plain } = await open(jobFor(source, part, depth, object));
-    return { plain, storedBytes };
+    return { ...(await open(jobFor(source, part, depth, object))), storedBytes };
   } catch (error) {
     if (error instanceof SealError) throw corrupt(error.message, error);
     throw error;
@@ -95,7 +124,7 @@ function jobFor(source: PartSource, part: ListedPart, depth: PartDepth, object: 
   const tag = { ...job, key: keys.dataKey, name: { backup: keys.backup, attempt, n: part.n } };
   if (depth === 'authenticated') return tag;
   const content = { compression, plainBytes: part.plainBytes ?? 0 };
-  return { ...tag, content: depth === 'plain' ? content : { ...content, write: depth.write } };
+  return { ...tag, content: depth === 'plain' ? content : { ...content, ...depth } };
 }
 
 /** Parts in order, read ahead by a bounded number; the consumer's pace is the pace. */

@@ -283,6 +283,24 @@ describe('verifyDirectory', () => {
       ]),
     );
 
+  test('R5 checksums taken while writing stand in for reading again; sizes are still those on disk', async () => {
+    const dir = tempDir('verify').path;
+    write(dir);
+    const listed = parseBackupManifest(
+      manifestOf(Object.entries(content).map(([path, bytes]) => entry(path, bytes, 'CRC32C'))),
+    );
+    const written = new Map(Object.entries(content).map(([path, bytes]) => [path, crc32c(bytes)]));
+    await expect(verifyDirectory(dir, listed, { written })).resolves.toBe(4);
+    written.set('global/pg_control', 1);
+    await expect(verifyDirectory(dir, listed, { written })).rejects.toMatchObject({
+      code: 'restoreMismatch',
+      message: expect.stringMatching(/global\/pg_control has CRC32C 01000000/),
+    });
+    written.set('global/pg_control', crc32c(content['global/pg_control']));
+    writeFileSync(join(dir, 'base/1/16384'), 'short');
+    await expect(verifyDirectory(dir, listed, { written })).rejects.toThrow(/16384 has 5 bytes/);
+  });
+
   test('B10 R5 finds a flipped bit, a missing, a longer and an extra file, in tablespaces too', async () => {
     for (const algorithm of ['CRC32C', 'SHA256']) {
       const dir = join(tempDir('verify').path, 'data');

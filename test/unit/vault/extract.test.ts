@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ExtractOptions } from '../../../domain/ports.ts';
 import { MemoryStore } from '../../../providers/repository/memory-store.ts';
+import { crc32c } from '../../../providers/vault/crc32c.ts';
 import { closeCryptoPool } from '../../../providers/vault/crypto-pool.ts';
 import { openBackup } from '../../../providers/vault/open.ts';
 import { sealTestBackup, tarOf, testBytes } from './sealed-backup.ts';
@@ -49,6 +50,15 @@ async function extract(
 }
 
 describe('R1 extraction', () => {
+  test('R1 R5 checksums of what was written, of files in one part, in many and of no bytes', async () => {
+    const contents = { small: testBytes(700), 'base/1/large': testBytes(50_001), empty: testBytes(0) };
+    const entries = Object.entries(contents).map(([path, content]) => ({ path, content }));
+    const map = (file: { path: string }): string => `in/${file.path}`;
+    const { crc32c: sums } = await extract(entries, { crc32c: true, map });
+    const expected = Object.entries(contents).map(([path, content]) => [`in/${path}`, crc32c(content)]);
+    expect(Object.fromEntries(sums ?? [])).toEqual(Object.fromEntries(expected));
+  });
+
   test('files of all sizes, directories, links, modes', async () => {
     const entries = [
       { path: 'PG_VERSION', content: Buffer.from('18\n'), mode: 0o640 },
