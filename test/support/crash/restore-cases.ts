@@ -1,5 +1,5 @@
 /** Restores whose worker dies: beside, scratch and in place, of databases and of clusters. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
@@ -9,7 +9,7 @@ import { onCluster } from '../physical-cluster.ts';
 import { startPostgres } from '../postgres.ts';
 import { copyShop, createShop, type Arena, type Lane, type LaneExtra } from './arena.ts';
 import { ended, throughCrash, type Crashed } from './cases.ts';
-import type { CrashPlan } from './plan.ts';
+import type { CrashPlan, Effect } from './plan.ts';
 import { TestService } from './service.ts';
 
 /** Targets besides the common ones: `own`, a database, and `cluster`, a server with a data directory; both with hooks. */
@@ -150,7 +150,6 @@ async function inPlaceCase(arena: Arena, lane: Lane, each: RestoreCase): Promise
 }
 
 async function leftInPlace(arena: Arena, lane: Lane): Promise<string[]> {
-  const { readdirSync } = await import('node:fs');
   const { cluster } = lane.extra ?? {};
   const beside = cluster === undefined ? [] : readdirSync(dirname(cluster.dataDir)).filter((name) => /resurgo|_old|_failed/.test(name));
   return [...(await arena.leftBehind(lane)), ...beside.map((name) => `beside the data directory: ${name}`)];
@@ -194,6 +193,33 @@ export async function finishCase(arena: Arena, lane: Lane, each: Omit<RestoreCas
   const again = lane.stack.run('finishRestore', { target, id, action });
   if (action === 'confirm') expect(await again).toMatchObject({ status: 'confirmed' });
   else await expect(again).rejects.toMatchObject({ code: 'inputInvalid' });
+}
+
+/** What a run does when nothing kills it: places of a plan are counted by this. */
+export async function effectsOf(arena: Arena, lane: Lane, target: RestoreCase['target'], what: Mode | 'undone' | FinishRestoreInput['action']): Promise<Effect[]> {
+  const { stack } = lane;
+  await ensureBackup(lane, target);
+  const mark = (): number => stack.effects().length;
+  if (what === 'beside' || what === 'scratch') {
+    const begun = mark();
+    await stack.run('restore', inputOf(lane, { target, mode: what }));
+    const effects = stack.effects().slice(begun);
+    if (what === 'beside') await besideDigest(arena, lane, target);
+    return effects;
+  }
+  await backedUpDigest(arena, lane, target);
+  await disturb(lane, target);
+  const service = lane.extra?.services?.[target];
+  if (what === 'undone') service?.failing.add('health');
+  const begun = mark();
+  const [outcome] = await Promise.allSettled([stack.run('restore', inputOf(lane, { target, mode: 'in-place' }))]);
+  service?.failing.delete('health');
+  if (what === 'undone') return stack.effects().slice(begun);
+  if (outcome.status === 'rejected') throw outcome.reason;
+  const restored = mark();
+  await stack.run('finishRestore', { target, id: outcome.value.id, action: what === 'rollback' ? 'rollback' : 'confirm' });
+  if (what === 'rollback') await dropFailed(lane, target);
+  return what === 'in-place' ? stack.effects().slice(begun, restored) : stack.effects().slice(restored);
 }
 
 /** A rollback keeps the restored copy. */
