@@ -93,7 +93,8 @@ interface Parent {
 
 /** Differential: the newest full. Incremental: the newest backup of any kind. None: a full is taken and the reason said. */
 async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, systemId: string, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
-  const all = (await listBackups(store, settings.name)).filter((ref) => ref.published);
+  // One in which a verification found damage carries nothing.
+  const all = (await listBackups(store, settings.name)).filter((ref) => ref.published && !ref.state.includes('damaged'));
   const here = all.filter((ref) => ref.systemId === systemId);
   const candidates: BackupRef[] = kind === 'differential' ? here.filter((ref) => ref.kind === 'full') : here;
   for (const ref of candidates) {

@@ -51,5 +51,5 @@ export async function publishBackup(deps: ActivityDeps, step: DeliverStep & { re
   // An attempt that was thought dead may have put a part since the sweep at the dump's start.
   await sweepOrphans(store, ref, dumped.attempt);
   await store.put(keysOf(ref).manifest, Buffer.from(run.manifest, 'utf8'));
-  await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: verified.depth, parts: verified.parts, bytes: verified.bytes });
+  await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: verified.depth, parts: verified.parts, bytes: verified.bytes, keyFiles: run.keyFiles ?? {} });
 }

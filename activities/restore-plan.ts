@@ -2,7 +2,7 @@ import type { BackupRef, Manifest, SignedManifest } from '../domain/backup.ts';
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { BackupReader, ObjectStore } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
-import { findBackup, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { findBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { openBackup, openKeys } from '../providers/vault/open.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -11,7 +11,7 @@ import { targetSettings } from './target-settings.ts';
 
 interface Candidate {
   readonly store: ObjectStore;
-  readonly ref: BackupRef;
+  readonly ref: ListedBackup;
   readonly manifest: SignedManifest;
   /** Oldest first, ending with `ref`. */
   readonly chain: readonly BackupRef[];
@@ -77,6 +77,9 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
   };
 }
 
+/** A verification found damage in this copy: others are read first, and it still serves where they fail. */
+const isDamaged = ({ ref }: Candidate): boolean => ref.state.includes('damaged');
+
 async function findCandidates(deps: ActivityDeps, repositories: readonly string[], target: string, which: string): Promise<{ candidates: Candidate[]; warnings: string[] }> {
   const candidates: Candidate[] = [];
   const warnings: string[] = [];
@@ -95,7 +98,7 @@ async function findCandidates(deps: ActivityDeps, repositories: readonly string[
     // Damage and lost connections say more than "not here".
     throw problems.find((problem) => !isResurgoError(problem, 'backupUnknown')) ?? problems[0] ?? new ResurgoError('configInvalid', `target ${target} has no repository`);
   }
-  candidates.sort((a, b) => (a.ref.name < b.ref.name ? 1 : a.ref.name > b.ref.name ? -1 : Number(b.store.kind === 'disk') - Number(a.store.kind === 'disk')));
+  candidates.sort((a, b) => (a.ref.name < b.ref.name ? 1 : a.ref.name > b.ref.name ? -1 : Number(isDamaged(a)) - Number(isDamaged(b)) || Number(b.store.kind === 'disk') - Number(a.store.kind === 'disk')));
   return { candidates, warnings };
 }
 

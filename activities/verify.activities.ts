@@ -1,7 +1,9 @@
-import type { BackupKind } from '../domain/backup.ts';
+import type { BackupKind, BackupRef, Manifest } from '../domain/backup.ts';
 import type { VerifiedCopy, VerifyInput } from '../domain/operations.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
-import { findBackup, listBackups, readManifestBytes, writeState } from '../providers/repository/catalogue.ts';
+import type { ObjectStore } from '../domain/ports.ts';
+import { findBackup, listBackups, readManifestBytes, readState, removeState, writeState } from '../providers/repository/catalogue.ts';
+import { keysOf } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { openKeys } from '../providers/vault/open.ts';
 import { verifyStored } from '../providers/vault/verify.ts';
@@ -19,6 +21,36 @@ export interface CopyRef {
   readonly repository: string;
 }
 
+/** A listed copy without its manifest is a damaged one. */
+async function manifestOf(store: ObjectStore, ref: BackupRef): Promise<Buffer> {
+  try {
+    return await readManifestBytes(store, ref);
+  } catch (error) {
+    if (!isResurgoError(error, 'backupUnknown')) throw error;
+    throw new ResurgoError('manifestInvalid', `the manifest of ${ref.name} is gone from ${store.name}`, { cause: error });
+  }
+}
+
+/** What a backup builds on must be there too, or nothing can be restored from this repository alone. @throws parentMissing */
+async function assertChain(store: ObjectStore, ref: BackupRef, manifest: Manifest, signal: AbortSignal): Promise<void> {
+  if (manifest.chain.length === 0) return;
+  const all = await listBackups(store, ref.target, signal);
+  for (const id of manifest.chain) {
+    const parent = all.find((other) => other.id === id && other.systemId === ref.systemId);
+    if (parent === undefined || (await store.head(keysOf(parent).manifest, signal)) === undefined) {
+      throw new ResurgoError('parentMissing', `backup ${ref.name} builds on ${id}, which ${store.name} does not hold`);
+    }
+  }
+}
+
+/** Digests of the wrapped keys as they were when the copy was published. */
+async function keyFilesOf(store: ObjectStore, ref: BackupRef): Promise<Record<string, string>> {
+  const state = (await readState(store, ref, 'verified').catch(() => undefined)) as { keyFiles?: unknown } | undefined;
+  const { keyFiles } = state ?? {};
+  if (typeof keyFiles !== 'object' || keyFiles === null) return {};
+  return Object.fromEntries(Object.entries(keyFiles).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+}
+
 export function verifyActivities(deps: ActivityDeps) {
   return {
     /** Which copies there are. Effect: none. @throws backupUnknown when one was named and no repository has it */
@@ -29,7 +61,9 @@ export function verifyActivities(deps: ActivityDeps) {
       for (const repository of input.repositories ?? settings.repositories) {
         try {
           const store = await deps.stores.open(repository);
-          const refs = input.backup === undefined ? await listBackups(store, input.target) : [await findBackup(store, input.backup, input.target)];
+          const all = await listBackups(store, input.target);
+          const named = all.filter((ref) => ref.id === input.backup || ref.name === input.backup);
+          const refs = input.backup === undefined ? all : named.length > 0 ? named : [await findBackup(store, input.backup, input.target)];
           for (const ref of refs) {
             // Published once and without a manifest now is damage; never published is an orphan of a running or dead run.
             if (ref.published || ref.state.length > 0) copies.push({ id: ref.id, name: ref.name, kind: ref.kind, systemId: ref.systemId, startedAt: ref.startedAt, repository });
@@ -51,12 +85,14 @@ export function verifyActivities(deps: ActivityDeps) {
       const ref = { target: copy.target, systemId: copy.systemId, name: copy.name, startedAt: copy.startedAt, kind: copy.kind, id: copy.id };
       try {
         const result = await withPulse(async ({ signal, report }) => {
-          const manifestBytes = await readManifestBytes(store, ref);
+          const manifestBytes = await manifestOf(store, ref);
           const manifest = parseManifest(manifestBytes, { ref, trusted: await deps.keys.trusted() });
+          await assertChain(store, ref, manifest, signal);
+          const keyFiles = await keyFilesOf(store, ref);
           const keys = copy.deep ? await openKeys({ stores: [store], backup: copy.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() }) : undefined;
           let doneBytes = 0;
           return verifyStored({
-            store, ref, manifestBytes, signal,
+            store, ref, manifestBytes, signal, keyFiles,
             ...(keys === undefined ? { depth: 'checksum' as const } : { depth: 'content' as const, keys, engineCheck: contentCheck }),
             onProgress: (bytes: number) => {
               doneBytes += bytes;
@@ -64,10 +100,14 @@ export function verifyActivities(deps: ActivityDeps) {
             },
           });
         }, deps);
-        await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes });
+        await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes, keyFiles: await keyFilesOf(store, ref) });
+        await removeState(store, ref, 'damaged');
         return { ...base, status: 'verified', depth: result.depth, bytes: result.bytes };
       } catch (error) {
         if (!isResurgoError(error) || error.definition.retryable || error.definition.kind === 'precondition') throw error;
+        // Whoever looks at the catalogue, prunes or restores sees it too. That it was published is still to be seen, by this.
+        await writeState(store, ref, 'damaged', { at: new Date().toISOString(), code: error.code, message: error.message });
+        for (const fact of ['verified', 'proven']) await removeState(store, ref, fact);
         return { ...base, status: 'damaged', error: { code: error.code, message: error.message } };
       }
     },

@@ -89,7 +89,7 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
       if (!ref.published) throw new Error(`its manifest is gone from ${repository}`);
       const bytes = await cache.read(store, ref);
       manifest ??= parseManifest(bytes, { ref, trusted });
-      repositories.push({ name: repository, status: ref.state.includes('verified') || ref.state.includes('proven') ? 'verified' : 'published' });
+      repositories.push({ name: repository, status: ref.state.includes('damaged') ? 'damaged' : ref.state.includes('verified') || ref.state.includes('proven') ? 'verified' : 'published' });
     } catch (error) {
       problem = { code: isResurgoError(error) ? error.code : 'manifestInvalid', message: error instanceof Error ? error.message : String(error) };
       repositories.push({ name: repository, status: 'damaged' });
@@ -104,7 +104,7 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
     target: ref.target,
     kind: ref.kind,
     parent: manifest?.parent ?? null,
-    status: manifest === undefined ? 'damaged' : copies.some((copy) => copy.ref.state.includes('proven')) ? 'proven' : repositories.some((repository) => repository.status === 'verified') ? 'verified' : 'published',
+    status: manifest === undefined || good.length === 0 ? 'damaged' : copies.some((copy) => copy.ref.state.includes('proven')) ? 'proven' : repositories.some((repository) => repository.status === 'verified') ? 'verified' : 'published',
     startedAt: manifest?.startedAt ?? ref.startedAt,
     endedAt: manifest?.endedAt ?? null,
     durationMs: manifest?.durationMs ?? null,
