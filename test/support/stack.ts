@@ -6,10 +6,11 @@ import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { loadConfig, type LoadedConfig } from '../../config/load.ts';
 import { connect, type Connected } from '../../client/connect.ts';
 import { startRun, type Runs, type StartedRun } from '../../client/operations.ts';
+import { fromWorkflowError } from '../../client/workflow-error.ts';
 import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
 import { searchAttributeNames } from '../../workers/search-attributes.ts';
 import type { CrashPlan, Effect } from './crash/plan.ts';
-import { ServerProcess, tail } from './server-process.ts';
+import { ServerProcess, sleep, tail } from './server-process.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
 import { tempDir, type TempDir } from './temp.ts';
 import { checkout, toolsEnv } from './tools-env.ts';
@@ -142,7 +143,20 @@ export class Stack {
   }
 
   async run<T extends keyof Runs>(type: T, input: Runs[T]['input']): Promise<Runs[T]['result']> {
-    return (await this.start(type, input)).follow(() => undefined);
+    return this.resultOf(await this.start(type, input));
+  }
+
+  /** Without asking the run how far it is meanwhile; across restarts of Temporal. */
+  async resultOf<R>({ handle, workflowId }: StartedRun<R>): Promise<R> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return (await handle.result()) as R;
+      } catch (error) {
+        const known = fromWorkflowError(error, workflowId);
+        if (known.code !== 'temporalUnreachable' || failures > 120) throw known;
+        await sleep(500);
+      }
+    }
   }
 
   async stop(): Promise<void> {

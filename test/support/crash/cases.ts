@@ -27,14 +27,15 @@ export async function throughCrash<T extends keyof Runs>({ stack }: Lane, plan: 
   const before = stack.effects().length;
   stack.arm(plan);
   const run = await stack.start(type, input);
-  const ended = run.follow(() => undefined).then(() => 'ended' as const, (error: unknown) => error as Error);
+  const result = stack.resultOf(run);
+  const ended = result.then(() => 'ended' as const, (error: unknown) => error as Error);
   const first = await Promise.race([ended, stack.workerDeath().then(() => 'dead' as const)]);
   if (first !== 'dead' || !stack.crashed) {
     stack.disarm();
     throw new Error(`the worker did not die ${describePlan(plan)}: ${first instanceof Error ? first.message : first}`);
   }
   await stack.startWorker();
-  const [outcome] = await Promise.allSettled([run.follow(() => undefined)]);
+  const [outcome] = await Promise.allSettled([result]);
   return { ...(outcome.status === 'fulfilled' ? { result: outcome.value, error: undefined } : { result: undefined, error: asResurgo(outcome.reason) }), effects: stack.effects().slice(before) };
 }
 

@@ -1,0 +1,72 @@
+/** Activities called as they are, without Temporal: what a command finds, in a fraction of its time. */
+import { toResurgoError } from '../../activities/failure-mapping.ts';
+import { KeyRing } from '../../activities/key-ring.ts';
+import { restoreActivities } from '../../activities/restore.activities.ts';
+import { Stores, type StorePool } from '../../activities/stores.ts';
+import { verifyActivities } from '../../activities/verify.activities.ts';
+import { rescueRestore, type RescueOptions } from '../../client/rescue.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { RestoreInput, RestoreResult, VerifiedCopy } from '../../domain/operations.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import { idFromUuid } from '../../domain/ids.ts';
+import { randomUUID } from 'node:crypto';
+import { createDeps } from '../../workers/deps.ts';
+import type { ActivityDeps } from '../../activities/deps.ts';
+import { RestoreFailed, restoreFlow, type FlowHost } from '../../workflows/restore-flow.ts';
+
+export function depsOf(configPath: string, stores?: (inner: Stores) => StorePool): ActivityDeps {
+  const loaded = loadConfig(configPath);
+  const deps = createDeps(loaded, { host: 'test-host', searchAttributes: false });
+  return stores === undefined ? deps : { ...deps, stores: stores(new Stores(loaded)), keys: new KeyRing(loaded) };
+}
+
+/** As the workflow `verify` decides: damage and what could not be looked at, by copy. */
+export async function verifyHere(deps: ActivityDeps, input: { target: string; backup?: string; deep?: boolean; repositories?: readonly string[] }): Promise<VerifiedCopy[]> {
+  const { listCopies, verifyCopy } = verifyActivities(deps);
+  const { copies, unreachable } = await listCopies(input);
+  const found = [...unreachable];
+  for (const copy of copies) {
+    try {
+      found.push(await verifyCopy({ ...copy, target: input.target, deep: input.deep ?? false }));
+    } catch (error) {
+      const { code, message } = toResurgoError(error);
+      found.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: 'unreachable', error: { code, message } });
+    }
+  }
+  return found;
+}
+
+const host: FlowHost = {
+  now: () => new Date().toISOString(),
+  show: () => undefined,
+  shielded: (work) => work(),
+  describe: (error) => {
+    const { code, message, hint } = toResurgoError(error);
+    return { code, message, hint };
+  },
+};
+
+/** The steps of a restore, each once. @throws ResurgoError with the result in its details */
+export async function restoreHere(deps: ActivityDeps, input: RestoreInput): Promise<RestoreResult> {
+  try {
+    return await restoreFlow({ ...input, id: idFromUuid(randomUUID()), startedAt: host.now() }, restoreActivities(deps), host);
+  } catch (error) {
+    throw failureOf(error);
+  }
+}
+
+function failureOf(error: unknown): Error {
+  if (!(error instanceof RestoreFailed)) return error as Error;
+  const { code, message } = error.result.error ?? { code: 'bug', message: error.message };
+  return new ResurgoError(code as 'bug', message, { cause: error.original, details: { result: error.result } });
+}
+
+/** Break glass from a repository alone. @throws like {@link restoreHere} */
+export async function rescueHere(options: Pick<RescueOptions, 'repository' | 'identity' | 'trust' | 'toolsDir' | 'connection' | 'target' | 'input'>): Promise<RestoreResult> {
+  const quiet = (): void => undefined;
+  try {
+    return await rescueRestore({ ...options, loadConfig: () => Promise.reject(new Error('none')), onProgress: quiet, onStep: quiet, onNote: quiet, signal: new AbortController().signal });
+  } catch (error) {
+    throw failureOf(error);
+  }
+}
