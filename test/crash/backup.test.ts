@@ -4,7 +4,7 @@ import { backupCase, forgetBackups } from '../support/crash/cases.ts';
 import { matrixCases, planOf } from '../support/crash/matrix.ts';
 import type { Effect } from '../support/crash/plan.ts';
 
-const lanes = 5;
+const lanes = 4;
 const places = { prepareBackup: 3, dumpBackup: 6, checkRun: 0, storeBackup: 5, verifyBackup: 3, publishBackup: 4, finishBackup: 2 };
 const variants = [
   { target: 'physical', kind: 'full' },
@@ -43,7 +43,7 @@ for (const variant of variants) {
         const effects = plain.get(nameOf(variant));
         if (effects === undefined) return skip('no S3 server here');
         await arena.inLane((lane) => backupCase(arena, lane, { ...variant, plan: planOf(each, effects) }, digest));
-      }, 400_000);
+      }, 900_000);
     }
   });
 }

@@ -24,7 +24,7 @@ const plain = new Map<string, Effect[]>();
 const effects = (name: string): Effect[] => plain.get(name) ?? [];
 
 beforeAll(async () => {
-  arena = await startArena({ lanes: 5, template: true, extend: restoreLane });
+  arena = await startArena({ lanes: 4, template: true, extend: restoreLane });
   digest = await arena.digest();
   await arena.inLane(async (lane) => {
     for (const { target, mode } of settledVariants) plain.set(`${target} ${mode}`, await effectsOf(arena, lane, target, mode));
@@ -38,7 +38,7 @@ afterAll(async () => arena.stop(), 60_000);
 for (const { target, mode } of settledVariants) {
   describe(`R2 restore of ${target}, ${mode}, its worker killed`, () => {
     for (const each of matrixCases(settled)) {
-      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode, plan: planOf(each, effects(`${target} ${mode}`)) }, digest)), 500_000);
+      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode, plan: planOf(each, effects(`${target} ${mode}`)) }, digest)), 900_000);
     }
   });
 }
@@ -46,14 +46,14 @@ for (const { target, mode } of settledVariants) {
 for (const target of replaced) {
   describe(`R2 R3 restore of ${target} in place, its worker killed`, () => {
     for (const each of matrixCases(inPlace)) {
-      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} in-place`)) }, digest)), 500_000);
+      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} in-place`)) }, digest)), 900_000);
     }
     for (const each of matrixCases(undoing)) {
-      test.concurrent(`undone: ${each.name}`, () => arena.inLane((lane) => undoneCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} undone`)) })), 500_000);
+      test.concurrent(`undone: ${each.name}`, () => arena.inLane((lane) => undoneCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} undone`)) })), 900_000);
     }
     for (const action of ['confirm', 'rollback'] as const) {
       for (const each of matrixCases(finishing)) {
-        test.concurrent(`${action}: ${each.name}`, () => arena.inLane((lane) => finishCase(arena, lane, { target, plan: planOf(each, effects(`${target} ${action}`)) }, action)), 500_000);
+        test.concurrent(`${action}: ${each.name}`, () => arena.inLane((lane) => finishCase(arena, lane, { target, plan: planOf(each, effects(`${target} ${action}`)) }, action)), 900_000);
       }
     }
   });
