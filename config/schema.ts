@@ -131,7 +131,7 @@ export const configSchema = mapping({
     .meta({ kind: 'mapping of name to target', description: 'What is backed up, by name.' }),
   policies: list(policy, 'Which target is backed up when, how and where to.').optional(),
   retention: list(retentionRule, 'Which backups are kept.').optional(),
-  objectives: objectives.default({ rto: 4 * 3_600_000, rpo: 3_600_000 }),
+  objectives: objectives.default({ rto: 4 * 3_600_000, rpo: 3_600_000, maxDuration: 600_000 }),
   drills: unbuilt('drills'),
   archives: unbuilt('archives'),
   replication: unbuilt('replication'),

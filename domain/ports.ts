@@ -31,6 +31,8 @@ export interface ObjectStore {
   head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
   /** All objects whose key starts with `prefix`, in key order. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>;
+  /** Only their keys, where that costs less. */
+  listKeys?(prefix: string, signal?: AbortSignal): AsyncIterable<string>;
   /** Immediate "directories" below `prefix` (which ends with `/` or is empty), without slashes, sorted. */
   listDirectories(prefix: string, signal?: AbortSignal): Promise<string[]>;
   /** Gone already is success. */

@@ -9,6 +9,7 @@ import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
 import { registerSchedules } from './schedules.ts';
+import { registerStatus } from './status.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
 import { registerWorker } from './worker.ts';
@@ -17,4 +18,4 @@ import { registerWorker } from './worker.ts';
 export type Register = (program: Command, cli: Cli) => void;
 
 /** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerSchedules, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerRescue, registerCompletion];
+export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerSchedules, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerStatus, registerRescue, registerCompletion];

@@ -14,6 +14,7 @@ export const isOurs = (memo: Record<string, unknown> | undefined): boolean => me
 
 /** A pause that the configuration asked for says so in its note; any other is a person's. */
 const pausedByConfig = 'configuration: ';
+export const pauseNote = (reason: string): string => pausedByConfig + reason;
 
 type State = ScheduleDescription['state'];
 
@@ -33,10 +34,14 @@ export function differences(desired: DesiredSchedule, actual: ScheduleDescriptio
 }
 
 /** Whether the list of schedules shows it as it should be. The list lags behind; policies and input are not in it, only the mark `apply` made of them. */
-export function listedSame(desired: DesiredSchedule, { spec, action, state, memo }: ScheduleSummary): boolean {
+export function listedSame(desired: DesiredSchedule, summary: ScheduleSummary): boolean {
+  return listedSameButState(desired, summary) && stateDifferences(desired, summary.state).length === 0;
+}
+
+export function listedSameButState(desired: DesiredSchedule, { spec, action, memo }: ScheduleSummary): boolean {
   return (
     isOurs(memo) && spec !== undefined && action?.workflowType === desired.workflow && specDifferences(desired, spec).length === 0 &&
-    spec.calendars?.every(({ comment }) => comment === commentOf(desired)) === true && stateDifferences(desired, state).length === 0
+    spec.calendars?.every(({ comment }) => comment === commentOf(desired)) === true
   );
 }
 

@@ -1,7 +1,7 @@
 import { ScheduleAlreadyRunning, ScheduleNotFoundError, type Client, type ScheduleDescription, type ScheduleSummary } from '@temporalio/client';
 import type { Config } from '../../config/schema.ts';
 import { mapBounded } from '../../providers/repository/bounded.ts';
-import { differences, isOurs, listedSame, optionsFor, ownerMemo } from './compare.ts';
+import { differences, isOurs, listedSame, listedSameButState, optionsFor, ownerMemo, pauseNote } from './compare.ts';
 import { desiredSchedules, schedulePrefix, type DesiredSchedule } from './desired.ts';
 
 export interface ScheduleChange {
@@ -29,7 +29,7 @@ export interface ScheduleReport {
 
 /** Requests to Temporal at once. */
 const atOnce = 32;
-/** Up to so many schedules a diff reads each one whole; with more it believes the list where that shows no difference. Apply believes nothing. */
+/** Up to so many schedules a diff reads each one whole; with more it believes the list where that shows no difference. Apply believes it only where that shows that many are to be paused. */
 const readWhole = 200;
 
 /**
@@ -42,16 +42,17 @@ export async function reconcileSchedules(client: Client, config: Config, options
   // A list lags behind: it says what is no longer wanted, and, as a guess that saves a request each, what is there.
   const gone: string[] = [];
   const listed = new Map<string, ScheduleSummary>();
-  const believe = !options.apply && desired.length > readWhole && options.deep !== true;
+  const many = desired.length > readWhole && options.deep !== true;
   for await (const summary of client.schedule.list({ pageSize: 1000 })) {
     listed.set(summary.scheduleId, summary);
     if (summary.scheduleId.startsWith(schedulePrefix) && !wanted.has(summary.scheduleId) && isOurs(summary.memo)) gone.push(summary.scheduleId);
   }
   const guarded = (id: string, work: () => Promise<ScheduleChange>): Promise<ScheduleChange> => {
     options.signal?.throwIfAborted();
-    return work().catch((error: unknown) => ({ id, action: 'none' as const, changes: [], paused: false, error: { message: error instanceof Error ? error.message : String(error) } }));
+    // A busy server refuses for a moment; everything here may be done again.
+    return work().catch(async () => work()).catch((error: unknown) => ({ id, action: 'none' as const, changes: [], paused: false, error: { message: error instanceof Error ? error.message : String(error) } }));
   };
-  const kept = await mapBounded(desired, atOnce, (one) => guarded(one.id, () => reconcileOne(client, one, { apply: options.apply, listed: listed.get(one.id), believe })));
+  const kept = await mapBounded(desired, atOnce, (one) => guarded(one.id, () => reconcileOne(client, one, { apply: options.apply, listed: listed.get(one.id), many })));
   const deleted = await mapBounded(gone, atOnce, (id) => guarded(id, () => remove(client, id, options.apply)));
   const schedules = [...kept, ...deleted].sort((a, b) => (a.id < b.id ? -1 : 1));
   const counts = { create: 0, update: 0, delete: 0, none: 0, foreign: 0 };
@@ -79,12 +80,17 @@ async function create(client: Client, desired: DesiredSchedule): Promise<boolean
   }
 }
 
-async function reconcileOne(client: Client, desired: DesiredSchedule, { apply, listed, believe }: { readonly apply: boolean; readonly listed: ScheduleSummary | undefined; readonly believe: boolean }): Promise<ScheduleChange> {
+async function reconcileOne(client: Client, desired: DesiredSchedule, { apply, listed, many }: { readonly apply: boolean; readonly listed: ScheduleSummary | undefined; readonly many: boolean }): Promise<ScheduleChange> {
   const { id, cron, timezone } = desired;
   const base = { id, cron, timezone };
   const created = { ...base, action: 'create' as const, changes: [], paused: desired.paused !== undefined, ...(desired.paused === undefined ? {} : { note: desired.paused }) };
   if (apply && listed === undefined && (await create(client, desired))) return created;
-  if (believe && listed !== undefined && listedSame(desired, listed)) return { ...base, ...shownState(listed), action: 'none', changes: [] };
+  if (!apply && many && listed !== undefined && listedSame(desired, listed)) return { ...base, ...shownState(listed), action: 'none', changes: [] };
+  if (apply && many && listed !== undefined && desired.paused !== undefined && !listedSame(desired, listed) && listedSameButState(desired, listed)) {
+    // The quick way to pause many: right whatever it was before.
+    await client.schedule.getHandle(id).pause(pauseNote(desired.paused));
+    return { ...base, paused: true, note: pauseNote(desired.paused), action: 'update', changes: [`is to be paused: ${desired.paused}`] };
+  }
   const compared = apply ? await update(client, desired) : await compare(client, desired);
   if (compared === undefined) {
     // Listed, and deleted just now.

@@ -77,7 +77,7 @@ async function listFacts(
 ): Promise<Map<string, string[]>> {
   const facts = new Map<string, string[]>();
   const prefix = statePrefix(target, systemId);
-  for await (const { key } of store.list(prefix, signal)) {
+  for await (const key of keysBelow(store, prefix, signal)) {
     const parsed = parseStateName(key.slice(prefix.length));
     if (parsed === undefined) continue;
     const known = facts.get(parsed.name);
@@ -85,6 +85,11 @@ async function listFacts(
     else known.push(parsed.fact);
   }
   return facts;
+}
+
+async function* keysBelow(store: ObjectStore, prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
+  if (store.listKeys !== undefined) yield* store.listKeys(prefix, signal);
+  else for await (const { key } of store.list(prefix, signal)) yield key;
 }
 
 export type BackupSelector = string;

@@ -7,7 +7,7 @@ import { throwIfAborted } from './abort.ts';
 import { mapBounded } from './bounded.ts';
 import { DiskDirectories } from './disk-directories.ts';
 import { diskError, errnoOf, undefinedIfMissing } from './disk-errors.ts';
-import { directoriesIn, temporaryPrefix, walk } from './disk-walk.ts';
+import { directoriesIn, temporaryPrefix, walk, walkKeys } from './disk-walk.ts';
 import { writeWhole } from './disk-write.ts';
 import { repositoryKey } from './layout.ts';
 import { safeKey, safePrefix } from './safe-key.ts';
@@ -113,6 +113,23 @@ export class DiskStore implements ObjectStore {
       for await (const { key, stats } of walk(start, prefix.slice(0, cut), { prefix })) {
         throwIfAborted(signal, what);
         yield infoOf(key, stats);
+      }
+    } catch (error) {
+      throw this.#explain(error, what);
+    }
+  }
+
+  async *listKeys(prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
+    safePrefix(prefix);
+    const what = `Listing ${prefix}`;
+    try {
+      await this.#checkMarker();
+      const cut = prefix.lastIndexOf('/') + 1;
+      const start = await this.#directories.find(prefix.slice(0, cut).split('/').filter(Boolean));
+      if (start === undefined) return;
+      for await (const key of walkKeys(start, prefix.slice(0, cut), prefix)) {
+        throwIfAborted(signal, what);
+        yield key;
       }
     } catch (error) {
       throw this.#explain(error, what);

@@ -27,25 +27,7 @@ const statsAtOnce = 16;
  * UTF-8 or not safe are passed over; so is what vanishes meanwhile.
  */
 export async function* walk(directory: string, keyPrefix: string, options: WalkOptions): AsyncGenerator<WalkedFile> {
-  const entries = await entriesOf(directory);
-  const wanted = entries
-    .map((entry) => ({
-      directory: entry.isDirectory(),
-      file: entry.isFile(),
-      name: entry.name,
-      sortKey: entry.isDirectory() ? `${entry.name}/` : entry.name,
-    }))
-    .filter(({ directory: isDirectory, file, name }) => {
-      if (!isDirectory && !(file && name.startsWith(temporaryPrefix) === (options.temporary === true))) return false;
-      const key = keyPrefix + name;
-      return (
-        isSafeKey(key) &&
-        (isDirectory
-          ? `${key}/`.startsWith(options.prefix) || options.prefix.startsWith(`${key}/`)
-          : key.startsWith(options.prefix))
-      );
-    })
-    .sort((a, b) => compareKeys(a.sortKey, b.sortKey));
+  const wanted = await wantedIn(directory, keyPrefix, options);
   for (let i = 0; i < wanted.length;) {
     const entry = wanted[i];
     if (entry === undefined) return;
@@ -68,6 +50,35 @@ export async function* walk(directory: string, keyPrefix: string, options: WalkO
     );
     for (const file of files) if (file !== undefined) yield file;
   }
+}
+
+/** The same, only the keys: nothing is asked about each file. */
+export async function* walkKeys(directory: string, keyPrefix: string, prefix: string): AsyncGenerator<string> {
+  for (const entry of await wantedIn(directory, keyPrefix, { prefix })) {
+    if (entry.directory) yield* walkKeys(join(directory, entry.name), `${keyPrefix}${entry.name}/`, prefix);
+    else yield keyPrefix + entry.name;
+  }
+}
+
+async function wantedIn(directory: string, keyPrefix: string, options: WalkOptions) {
+  return (await entriesOf(directory))
+    .map((entry) => ({
+      directory: entry.isDirectory(),
+      file: entry.isFile(),
+      name: entry.name,
+      sortKey: entry.isDirectory() ? `${entry.name}/` : entry.name,
+    }))
+    .filter(({ directory: isDirectory, file, name }) => {
+      if (!isDirectory && !(file && name.startsWith(temporaryPrefix) === (options.temporary === true))) return false;
+      const key = keyPrefix + name;
+      return (
+        isSafeKey(key) &&
+        (isDirectory
+          ? `${key}/`.startsWith(options.prefix) || options.prefix.startsWith(`${key}/`)
+          : key.startsWith(options.prefix))
+      );
+    })
+    .sort((a, b) => compareKeys(a.sortKey, b.sortKey));
 }
 
 /** Names of the real directories in one, sorted; those that hold nothing (left by a crash) too. */

@@ -25,13 +25,18 @@ export function toCompactTime(time: string): string {
   return `${date.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
 }
 
+const monthDays: readonly number[] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
 /** `YYYYMMDDTHHMMSSZ` to `YYYY-MM-DDTHH:MM:SSZ`; undefined when it is no real time. */
 function fromCompactTime(time: string): string | undefined {
   const [, y, mo, d, h, mi, s] = compactTime.exec(time) ?? [];
-  const iso = `${y ?? ''}-${mo ?? ''}-${d ?? ''}T${h ?? ''}:${mi ?? ''}:${s ?? ''}`;
-  const date = new Date(`${iso}Z`);
-  // 31 February rolls over instead of failing.
-  return Number.isNaN(date.getTime()) || date.toISOString().slice(0, 19) !== iso ? undefined : `${iso}Z`;
+  if (y === undefined || mo === undefined || d === undefined || h === undefined || mi === undefined || s === undefined)
+    return undefined;
+  // Without a Date: a listing asks this for every file of a repository.
+  const days = monthDays[Number(mo) - 1] ?? 0;
+  const leap = Number(y) % 4 === 0 && (Number(y) % 100 !== 0 || Number(y) % 400 === 0);
+  const valid = Number(d) >= 1 && Number(d) <= (mo === '02' && !leap ? 28 : days) && h < '24' && mi < '60' && s < '60';
+  return valid ? `${y}-${mo}-${d}T${h}:${mi}:${s}Z` : undefined;
 }
 
 /** `<YYYYMMDDTHHMMSSZ>-<kind>-<id>`; `startedAt` as ISO time or already compact. @throws inputInvalid */

@@ -125,7 +125,7 @@ const historyArb = fc
       const systemId = String(7000 + step.system);
       const here = built.filter((other) => other.systemId === systemId);
       const parent = step.kind === 'full' ? undefined : here.findLast((other) => step.kind === 'incremental' || other.kind === 'full');
-      const made = entry(`id${String(i)}`, time, { systemId, kind: parent === undefined ? 'full' : (step.kind as 'incremental'), chain: parent === undefined ? [] : [...(parent.chain ?? []), parent.id] });
+      const made = entry(`id${String(i)}`, time, { systemId, kind: parent === undefined ? 'full' : (step.kind), chain: parent === undefined ? [] : [...(parent.chain ?? []), parent.id] });
       built.push(made);
       if (step.fate !== 'gone') entries.push({ ...made, verified: step.fate !== 'unverified', held: step.fate === 'held', chain: step.fate === 'damaged' ? null : made.chain });
     }

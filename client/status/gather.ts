@@ -1,0 +1,147 @@
+/** Facts for `status`, from the repositories themselves: names answer most of it; of each target only a few manifests are read. */
+import { join } from 'node:path';
+import type { LoadedConfig } from '../../config/load.ts';
+import { objectivesOf, repositoriesFor } from '../../config/lookup.ts';
+import { isResurgoError } from '../../domain/errors.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { KeyRing } from '../../activities/key-ring.ts';
+import { Stores } from '../../activities/stores.ts';
+import { mapBounded } from '../../providers/repository/bounded.ts';
+import { listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
+import { ManifestCache } from '../../providers/repository/manifest-cache.ts';
+import { parseManifest } from '../../providers/vault/publish.ts';
+import { Remembered } from './remembered.ts';
+import type { KnownBackup, ScheduleFacts, TargetFacts } from './judge.ts';
+
+interface Copy {
+  readonly repository: string;
+  readonly store: ObjectStore;
+  readonly ref: ListedBackup;
+}
+
+export interface RepositoryStatus {
+  readonly name: string;
+  readonly status: 'ok' | 'unreachable';
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface Gathered {
+  readonly targets: readonly Omit<TargetFacts, 'schedules'>[];
+  readonly repositories: readonly RepositoryStatus[];
+}
+
+const isVerified = (ref: ListedBackup): boolean => ref.state.includes('verified') || ref.state.includes('proven');
+
+export async function gatherFacts(loaded: LoadedConfig, only?: readonly string[]): Promise<Gathered> {
+  const names = only ?? Object.keys(loaded.config.targets);
+  const stores = new Stores(loaded);
+  const trusted = await new KeyRing(loaded).trusted().catch(() => [] as string[]);
+  const cache = new ManifestCache(join(loaded.stateDir, 'cache', 'manifests'));
+  try {
+    const used = stores.names().filter((repository) => names.some((name) => repositoriesFor(loaded.config, name).includes(repository)));
+    const held = new Map<string, Copy[]>();
+    const open = new Map<string, ObjectStore>();
+    const repositories = await Promise.all(used.map(async (repository): Promise<RepositoryStatus> => {
+      try {
+        const store = await stores.open(repository);
+        const refs = only === undefined ? await listBackups(store) : (await Promise.all(only.map((name) => listBackups(store, name)))).flat();
+        for (const ref of refs) {
+          const list = held.get(ref.target);
+          if (list === undefined) held.set(ref.target, [{ repository, store, ref }]);
+          else list.push({ repository, store, ref });
+        }
+        open.set(repository, store);
+        return { name: repository, status: 'ok' };
+      } catch (error) {
+        if (!isResurgoError(error)) throw error;
+        return { name: repository, status: 'unreachable', error: { code: error.code, message: error.message } };
+      }
+    }));
+    const away = repositories.flatMap(({ name, error }) => (error === undefined ? [] : [{ name, message: error.message }]));
+    const remembered = await Remembered.open(join(loaded.stateDir, 'cache', 'status.json'), trusted);
+    const targets = await mapBounded(names, 16, async (name) => targetFacts({ loaded, name, copies: held.get(name) ?? [], away, open, cache, trusted, remembered }));
+    if (only === undefined) await remembered.keep();
+    return { targets, repositories };
+  } finally {
+    await stores.close();
+  }
+}
+
+interface Scope {
+  readonly loaded: LoadedConfig;
+  readonly name: string;
+  readonly copies: readonly Copy[];
+  readonly away: readonly { readonly name: string; readonly message: string }[];
+  readonly open: ReadonlyMap<string, ObjectStore>;
+  readonly cache: ManifestCache;
+  readonly trusted: readonly string[];
+  readonly remembered: Remembered;
+}
+
+async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>> {
+  const { loaded, name, copies } = scope;
+  const objectives = objectivesOf(loaded.config, name);
+  const own = repositoriesFor(loaded.config, name);
+  // By id, newest first; a copy that is not verified counts for nothing.
+  const verified = new Map<string, Copy[]>();
+  for (const copy of [...copies].sort((a, b) => (a.ref.name < b.ref.name ? 1 : -1))) {
+    if (!copy.ref.published || !isVerified(copy.ref)) continue;
+    const same = verified.get(copy.ref.id);
+    if (same === undefined) verified.set(copy.ref.id, [copy]);
+    else same.push(copy);
+  }
+  const newest = await firstReadable(scope, [...verified.values()]);
+  const fulls = [...verified.values()].filter(([copy]) => copy?.ref.kind === 'full').slice(0, 6);
+  const since = newest?.startedAt ?? '';
+  return {
+    name,
+    rpoMs: objectives.rpo,
+    maxDurationMs: objectives.maxDuration,
+    newest: newest ?? null,
+    fulls: (await Promise.all(fulls.map(async (same) => (same[0]?.ref.id === newest?.id ? newest : read(scope, same))))).flatMap((one) => one ?? []),
+    wanted: newest === undefined ? own : repositoriesFor(loaded.config, name, newest.kind),
+    unreachable: scope.away.filter((one) => own.includes(one.name)),
+    damaged: copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
+    failedRuns: await failedRuns(scope, own, since),
+  };
+}
+
+/** The newest backup whose manifest can be read; a verified one whose manifest was lost since is no backup. */
+async function firstReadable(scope: Scope, candidates: readonly (readonly Copy[])[]): Promise<KnownBackup | undefined> {
+  for (const same of candidates) {
+    const known = await read(scope, same);
+    if (known !== undefined) return known;
+  }
+  return undefined;
+}
+
+async function read(scope: Scope, same: readonly Copy[]): Promise<KnownBackup | undefined> {
+  const repositories = same.map(({ repository }) => repository);
+  for (const { store, ref, repository } of same) {
+    const key = `${repository}/${ref.target}/${ref.systemId}/${ref.name}`;
+    const before = scope.remembered.get(key);
+    if (before !== undefined) return { ...before, repositories };
+    try {
+      const manifest = parseManifest(await scope.cache.read(store, ref), { ref, trusted: scope.trusted });
+      const facts = { id: ref.id, kind: ref.kind, startedAt: manifest.startedAt, endedAt: manifest.endedAt, durationMs: manifest.durationMs, engine: manifest.engine, sourceBytes: manifest.bytes.source };
+      scope.remembered.set(key, facts);
+      return { ...facts, repositories };
+    } catch (error) {
+      if (!isResurgoError(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function failedRuns({ name, open }: Scope, own: readonly string[], since: string): Promise<TargetFacts['failedRuns']> {
+  const found = new Map<string, { startedAt: string; message: string }>();
+  for (const repository of own) {
+    const store = open.get(repository);
+    if (store === undefined) continue;
+    for (const record of await listRunRecords(store, name, 5)) if (record.startedAt > since) found.set(record.id, { startedAt: record.startedAt, message: record.error.message });
+  }
+  return [...found.values()].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+/** Joined with what Temporal knows, where it could be asked. */
+export const withSchedules = (facts: Omit<TargetFacts, 'schedules'>, schedules: ReadonlyMap<string, ScheduleFacts> | undefined): TargetFacts => ({ ...facts, schedules: schedules?.get(facts.name) ?? null });

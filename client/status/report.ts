@@ -1,0 +1,56 @@
+import type { LoadedConfig } from '../../config/load.ts';
+import { isResurgoError } from '../../domain/errors.ts';
+import { gatherFacts, withSchedules, type RepositoryStatus } from './gather.ts';
+import { judge, type ScheduleFacts, type TargetStatus } from './judge.ts';
+import { scheduleFacts } from './schedules.ts';
+
+export interface StatusReport {
+  readonly schemaVersion: 1;
+  readonly at: string;
+  readonly targets: readonly TargetStatus[];
+  readonly incidents: readonly never[];
+  readonly repositories: readonly RepositoryStatus[];
+  readonly temporal: { readonly reachable: boolean; readonly error?: string };
+}
+
+/** Backups are told without Temporal too; asking it is given up after this. */
+const patienceMs = 5000;
+
+/** Readiness of every target (or of those named). Reads only. */
+export async function statusReport(loaded: LoadedConfig, only?: readonly string[], now = Date.now()): Promise<StatusReport> {
+  const [gathered, asked] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now)]);
+  return {
+    schemaVersion: 1,
+    at: new Date(now).toISOString(),
+    targets: gathered.targets.map((facts) => judge(withSchedules(facts, asked.schedules), now)),
+    incidents: [],
+    repositories: gathered.repositories,
+    temporal: { reachable: asked.schedules !== undefined, ...(asked.error === undefined ? {} : { error: asked.error }) },
+  };
+}
+
+/** 6 when an objective of any target is missed. */
+export const statusExitCode = (report: StatusReport): number | undefined =>
+  report.targets.some(({ problems }) => problems.some(({ severity }) => severity === 'objective')) ? 6 : undefined;
+
+async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonly schedules?: Map<string, ScheduleFacts>; readonly error?: string }> {
+  const timer = Promise.withResolvers<{ error: string }>();
+  const timeout = setTimeout(() => { timer.resolve({ error: `no answer within ${String(patienceMs / 1000)} s` }); }, patienceMs);
+  try {
+    return await Promise.race([ask(loaded, now), timer.promise]);
+  } catch (error) {
+    return { error: isResurgoError(error) || error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timeout);
+  }
+}
+
+async function ask(loaded: LoadedConfig, now: number): Promise<{ schedules: Map<string, ScheduleFacts> }> {
+  const [{ resolveTemporal }, { connect }] = await Promise.all([import('../temporal-address.ts'), import('../connect.ts')]);
+  const connected = await connect(await resolveTemporal(loaded.stateDir, { waitMs: 0 }));
+  try {
+    return { schedules: await scheduleFacts(connected.client, loaded.config, now) };
+  } finally {
+    await connected.connection.close();
+  }
+}
