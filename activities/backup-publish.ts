@@ -1,5 +1,6 @@
 /** Per repository, once it holds every object: read back, then publish. */
 import type { BackupRef } from '../domain/backup.ts';
+import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { VerifyResult } from '../domain/ports.ts';
 import { sweepOrphans, writeState } from '../providers/repository/catalogue.ts';
 import { keysOf } from '../providers/repository/layout.ts';
@@ -41,7 +42,7 @@ export async function verifyBackup(deps: ActivityDeps, step: DeliverStep): Promi
   }, deps);
 }
 
-/** Effect: the signed manifest, then the state file. Idempotency: same bytes. @throws fenced when a newer run took the target over */
+/** Effect: the signed manifest, then the state file. Idempotency: same bytes. @throws fenced when a newer run took the target over, repositoryLost */
 export async function publishBackup(deps: ActivityDeps, step: DeliverStep & { readonly verified: VerifyResult }): Promise<void> {
   const { prepared, dumped, verified } = step;
   const run = await requireDumped(deps.loaded.stateDir, prepared.backup, dumped.attempt);
@@ -50,6 +51,14 @@ export async function publishBackup(deps: ActivityDeps, step: DeliverStep & { re
   const ref: BackupRef = refOf(prepared);
   // An attempt that was thought dead may have put a part since the sweep at the dump's start.
   await sweepOrphans(store, ref, dumped.attempt);
-  await store.put(keysOf(ref).manifest, Buffer.from(run.manifest, 'utf8'));
+  const key = keysOf(ref).manifest;
+  const manifest = Buffer.from(run.manifest, 'utf8');
+  await store.put(key, manifest);
+  // All else was read back before; this is what makes it a backup.
+  const held = await store.get(key).catch((error: unknown) => {
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    throw error;
+  });
+  if (held?.equals(manifest) !== true) throw new ResurgoError('repositoryLost', `repository ${store.name} acknowledged ${key} and ${held === undefined ? 'does not hold it' : 'holds something else'}`);
   await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: verified.depth, parts: verified.parts, bytes: verified.bytes, keyFiles: run.keyFiles ?? {} });
 }

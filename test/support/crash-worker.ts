@@ -2,18 +2,21 @@
  * A worker process that kills itself at a named place (see crash/plan.ts), once per plan. Environment: `CRASH_PLAN_FILE` (may come and change
  * while it runs), `CRASH_MARK` (what the plan becomes when it is carried out), `EFFECT_LOG` (the ledger tests count by).
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { currentContext } from '../../activities/failure-mapping.ts';
 import { Stores, type StorePool } from '../../activities/stores.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { ObjectInfo, ObjectStore, PutOptions } from '../../domain/ports.ts';
+import { FaultInjectingStore } from '../../providers/repository/decorators/fault-injecting.ts';
 import { ForwardingStore } from '../../providers/repository/decorators/forwarding.ts';
 import { createLogger, installRuntime } from '../../workers/telemetry.ts';
 import { runWorkerProcess } from '../../workers/main.ts';
 import { effect, inActivity } from './crash/effects.ts';
 import { patchEffects } from './crash/patches.ts';
+import type { StoreFault } from './crash/plan.ts';
 
-export type { CrashPlan, Effect } from './crash/plan.ts';
+export type { CrashPlan, Effect, StoreFault } from './crash/plan.ts';
 
 class NotedStore extends ForwardingStore {
   override put(key: string, body: Uint8Array, options?: PutOptions): Promise<void> {
@@ -35,6 +38,21 @@ class NotedStore extends ForwardingStore {
 
   override delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     return effect('delete', keys.join(','), () => super.delete(keys, signal), { store: this.name });
+  }
+}
+
+/** Rules of `STORE_FAULTS`, a file that may change while the worker runs. */
+let faultText = '';
+const faulty = new Map<string, FaultInjectingStore>();
+
+function applyFaults(): void {
+  const file = process.env['STORE_FAULTS'];
+  const text = file !== undefined && existsSync(file) ? readFileSync(file, 'utf8') : '';
+  if (text === faultText) return;
+  faultText = text;
+  for (const store of faulty.values()) store.clear();
+  for (const { store, key, ...rule } of text === '' ? [] : (JSON.parse(text) as StoreFault[])) {
+    faulty.get(store)?.add({ ...rule, ...(key === undefined ? {} : { key: new RegExp(key) }) });
   }
 }
 
@@ -64,8 +82,15 @@ class NotedStores implements StorePool {
 
   async open(name: string, options?: { create?: boolean }): Promise<ObjectStore> {
     const store = await this.inner.open(name, options);
-    const known = this.noted.get(store) ?? new NotedStore(store);
-    this.noted.set(store, known);
+    let known = this.noted.get(store);
+    if (known === undefined) {
+      const breakable = new FaultInjectingStore(store);
+      faulty.set(name, breakable);
+      faultText = '';
+      known = new NotedStore(breakable);
+      this.noted.set(store, known);
+    }
+    applyFaults();
     return known;
   }
 }

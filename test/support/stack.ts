@@ -9,7 +9,7 @@ import { startRun, type Runs, type StartedRun } from '../../client/operations.ts
 import { fromWorkflowError } from '../../client/workflow-error.ts';
 import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
 import { searchAttributeNames } from '../../workers/search-attributes.ts';
-import type { CrashPlan, Effect } from './crash/plan.ts';
+import type { CrashPlan, Effect, StoreFault } from './crash/plan.ts';
 import { ServerProcess, sleep, tail } from './server-process.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
 import { tempDir, type TempDir } from './temp.ts';
@@ -72,6 +72,11 @@ export class Stack {
     writeFileSync(join(this.dir, 'crash-plan.json'), JSON.stringify({ ...plan, nonce: this.starts + Math.random() }));
   }
 
+  /** From the next activity on the worker's stores break so; counted anew. Without rules they are whole. */
+  breakStores(...rules: StoreFault[]): void {
+    writeFileSync(join(this.dir, 'store-faults.json'), rules.length === 0 ? '' : JSON.stringify(rules.map((rule) => ({ ...rule, nonce: Math.random() }))));
+  }
+
   disarm(): void {
     rmSync(join(this.dir, 'crash-plan.json'), { force: true });
   }
@@ -87,7 +92,7 @@ export class Stack {
       args: ['--disable-warning=ExperimentalWarning', join(checkout, 'test/support/crash-worker.ts'), this.configPath],
       env: {
         ...process.env, ...this.env, TEMPORAL_ADDRESS: this.temporal.address, TEMPORAL_NAMESPACE: this.namespace, WORKER_HOST: 'test-host',
-        EFFECT_LOG: join(this.dir, 'effects.jsonl'), CRASH_MARK: join(this.dir, 'crashed.json'), CRASH_PLAN_FILE: join(this.dir, 'crash-plan.json'),
+        EFFECT_LOG: join(this.dir, 'effects.jsonl'), CRASH_MARK: join(this.dir, 'crashed.json'), CRASH_PLAN_FILE: join(this.dir, 'crash-plan.json'), STORE_FAULTS: join(this.dir, 'store-faults.json'),
       },
       logFile,
     });

@@ -1,3 +1,5 @@
+import type { FaultRule } from '../../../providers/repository/decorators/fault-injecting.ts';
+
 /** Where a worker process kills itself. Read from a file whenever something happens, so that a running worker can be given the next one. */
 export type CrashOperation = 'put' | 'get' | 'list' | 'head' | 'delete' | 'sql' | 'spawn' | 'rename' | 'rm' | 'mkdir' | 'symlink' | 'unlink' | 'rmdir' | 'open';
 
@@ -18,6 +20,13 @@ export interface CrashPlan {
   readonly delayMs?: number;
   /** Default SIGKILL. SIGSTOP makes a zombie. */
   readonly signal?: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
+}
+
+/** A rule for a store of the worker, as JSON takes it. */
+export interface StoreFault extends Omit<FaultRule, 'key'> {
+  readonly store: string;
+  /** Keys that fit this expression. */
+  readonly key?: string;
 }
 
 /** What the test's ledger holds, one JSON line each. */
