@@ -9,7 +9,6 @@ import type { BackupInput, BackupResult, RestoreInput, RestoreResult } from '../
 import {
   checkout,
   ServerProcess,
-  sleep,
   tempDir,
   toolsEnv,
   type Resource,
@@ -152,13 +151,14 @@ const nodeFlags = (): string[] => (process.env['RESURGO_BENCH_NODE'] ?? '').spli
 
 /** Nothing of the person's own settings for Temporal or PostgreSQL. */
 function cleanEnvironment(home: string): NodeJS.ProcessEnv {
+  const mark = process.env['RESURGO_TEST_RUN'];
   return {
     PATH: process.env['PATH'],
     HOME: home,
     TMPDIR: home,
     XDG_CONFIG_HOME: home,
     TEMPORAL_CLI_PATH: toolsEnv().temporal,
+    // Tests find by this what was left running.
+    ...(mark === undefined ? {} : { RESURGO_TEST_RUN: mark }),
   };
 }
-
-export { sleep };

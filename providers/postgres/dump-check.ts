@@ -5,7 +5,7 @@ import type { TableFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { runTool } from '../host/child.ts';
 import type { DumpPacker, PackedFile } from './dump-packer.ts';
-import { parseToc, type DumpToc, type TocEntry } from './dump-toc.ts';
+import { parseToc, TocIncomplete, type DumpToc, type TocEntry } from './dump-toc.ts';
 import type { DatabaseFacts } from './logical-facts.ts';
 import type { LogicalTools } from './logical-tools.ts';
 
@@ -74,6 +74,15 @@ export const tableFacts = (
   return tables.sort((a, b) => (a.schema < b.schema ? -1 : a.schema > b.schema ? 1 : a.name < b.name ? -1 : 1));
 };
 
+const readToc = (bytes: Buffer): DumpToc => {
+  try {
+    return parseToc(bytes);
+  } catch (error) {
+    if (!(error instanceof TocIncomplete)) throw error;
+    throw new ResurgoError('dumpFailed', `The table of contents of the dump is cut off after ${String(bytes.length)} bytes`, { cause: error });
+  }
+};
+
 /** Lines of the packed lists of large objects, which must all be there. */
 const largeObjectsOf = (lists: ReadonlyMap<string, string>, packer: DumpPacker): number => {
   let count = 0;
@@ -112,7 +121,7 @@ export const checkDump = async (options: {
   });
   if (bytes.length === 0)
     throw new ResurgoError('dumpEmpty', `pg_dump of ${options.database} left an empty table of contents`);
-  const toc = parseToc(bytes);
+  const toc = readToc(bytes);
   const listed = await listDump(options.directory, options.tools, options.env, options.signal);
   const known = new Set(toc.entries.map((entry) => entry.dumpId));
   const unread = [...listed].filter((id) => !known.has(id));

@@ -20,6 +20,8 @@ export interface LeftBehindOptions {
   readonly role?: string;
   /** Repositories that cannot be looked into. */
   readonly except?: readonly string[];
+  /** Whether Temporal is asked for runs too. Default true. */
+  readonly temporal?: boolean;
   /** How long things may take to vanish, milliseconds. Default 10 000. */
   readonly patienceMs?: number;
 }
@@ -129,7 +131,7 @@ export async function leftBehind(stack: Stack, options: LeftBehindOptions = {}):
       ...(await Promise.all((options.servers ?? []).map((server) => onServer(server, options)))).flat(),
       ...(options.places ?? []).flatMap((place) => names(place).filter((name) => name.includes('.resurgo-') || name.startsWith('resurgo-scratch')).map((name) => `directory ${join(place, name)}`)),
       ...processes(stack, options),
-      ...(await inTemporal(stack)),
+      ...(options.temporal === false ? [] : await inTemporal(stack)),
     ];
     if (left.length === 0 || Date.now() > deadline) return left;
     await sleep(200);

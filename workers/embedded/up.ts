@@ -78,7 +78,12 @@ export async function runUp(options: UpOptions): Promise<void> {
         name: 'worker',
         command: options.worker.command,
         args: options.worker.args,
-        env: { ...process.env, TEMPORAL_ADDRESS: state.address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '' },
+        env: {
+          // Compiled modules of the last start: half of the worker's time to start. Ours alone, unlike Node's default place.
+          NODE_COMPILE_CACHE: join(stateDir, 'cache', 'compiled'),
+          ...process.env,
+          TEMPORAL_ADDRESS: state.address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '',
+        },
         ...hooks,
         onMessage: (message) => {
           if ((message as { ready?: boolean }).ready === true) workerReady.resolve(undefined);

@@ -1,0 +1,237 @@
+/** Dumps that did not end well, whatever their tools say, and disks that become full: never a backup, always the reason. */
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { abandonBackup } from '../../activities/backup-end.ts';
+import { dumpBackup } from '../../activities/backup-dump.ts';
+import { prepareBackup } from '../../activities/backup-prepare.ts';
+import { publishBackup, verifyBackup } from '../../activities/backup-publish.ts';
+import { storeBackup } from '../../activities/backup-store.ts';
+import { finishBackup } from '../../activities/backup-end.ts';
+import type { ActivityDeps } from '../../activities/deps.ts';
+import type { DumpedBackup, PreparedBackup } from '../../domain/operations.ts';
+import { idFromUuid } from '../../domain/ids.ts';
+import { s3Missing, startPostgres, startS3, type PostgresServer, type S3Server } from '../support/index.ts';
+import { depsOf } from '../support/in-process.ts';
+import { leftBehind } from '../support/left-behind.ts';
+import { dumpLies, lyingTools, type DumpLie } from '../support/lying-tools.ts';
+import { sleep } from '../support/server-process.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+import { tempDir, type TempDir } from '../support/temp.ts';
+
+let server: PostgresServer;
+let s3: S3Server | undefined;
+let stack: Stack;
+let work: TempDir;
+const opened: ActivityDeps[] = [];
+const mounts: string[] = [];
+
+beforeAll(async () => {
+  server = await startPostgres({ dataChecksums: true });
+  await server.sql('postgres', 'create database shop');
+  await server.sql('shop', `create table orders (id int primary key, note text); insert into orders select i, md5(i::text) || md5((-i)::text) from generate_series(1, 150000) i;
+    create table small (id int); insert into small select generate_series(1, 100)`);
+  s3 = s3Missing() === undefined ? await startS3() : undefined;
+  if (s3 !== undefined) Object.assign(process.env, { S3_KEY: s3.accessKeyId, S3_SECRET: s3.secretAccessKey });
+  work = tempDir('lies');
+  stack = await startStack({
+    repositories: {
+      local: { type: 'disk', path: './repo' },
+      tiny: { type: 'disk', path: './tiny' },
+      ...(s3 === undefined ? {} : { cloud: { type: 's3', bucket: s3.bucket, endpoint: s3.endpoint, region: s3.region, forcePathStyle: true, accessKeyId: { env: 'S3_KEY' }, secretAccessKey: { env: 'S3_SECRET' } } }),
+    },
+    targets: { shop: { ...common(), engine: 'logical', connection: server.url('shop') }, whole: { ...common(), engine: 'physical', connection: server.url() } },
+  });
+});
+
+afterAll(async () => {
+  for (const deps of opened) await deps.stores.close();
+  for (const path of mounts) spawnSync('umount', [path]);
+  await stack.stop();
+  await work.stop();
+  await s3?.stop();
+  await server.stop();
+});
+
+const common = (): Record<string, unknown> => ({ type: 'postgres', toolsDir: server.pgBin, repositories: ['local'] });
+
+/** A configuration like the stack's with another word about one target. */
+function withTarget(name: string, more: Record<string, unknown>): ActivityDeps {
+  const config = JSON.parse(readFileSync(stack.configPath, 'utf8')) as { targets: Record<string, object> };
+  const path = join(stack.dir, `${randomUUID()}.yaml`);
+  writeFileSync(path, JSON.stringify({ ...config, targets: { ...config.targets, [name]: { ...config.targets[name], ...more } } }), { mode: 0o600 });
+  const deps = depsOf(path);
+  opened.push(deps);
+  return deps;
+}
+
+interface Run {
+  readonly id: string;
+  readonly prepared: PreparedBackup;
+  readonly code: string;
+}
+
+/** What the workflow does when a dump fails for good; `meanwhile` runs beside the dump. */
+async function failedDump(deps: ActivityDeps, target: string, meanwhile: (id: string) => Promise<void> = () => Promise.resolve()): Promise<Run> {
+  const id = idFromUuid(randomUUID());
+  const startedAt = new Date().toISOString();
+  const prepared = await prepareBackup(deps, { id, target, kind: 'full', startedBy: 'test', startedAt });
+  const [outcome] = await Promise.allSettled([dumpBackup(deps, prepared), meanwhile(id)]);
+  const code = outcome.status === 'fulfilled' ? 'no error' : ((outcome.reason as { code?: string }).code ?? String(outcome.reason));
+  await abandonBackup(deps, { id, target, kind: 'full', startedAt, startedBy: 'test', prepared, dumped: null, error: { code, message: 'test' } });
+  return { id, prepared, code };
+}
+
+const left = (options: { except?: readonly string[] } = {}): Promise<string[]> => leftBehind(stack, { servers: [server], databases: ['shop'], temporal: false, ...options });
+
+async function delivered(deps: ActivityDeps, prepared: PreparedBackup, dumped: DumpedBackup): Promise<void> {
+  for (const repository of prepared.repositories) {
+    const step = { prepared, dumped, repository };
+    if (repository !== prepared.primary) await storeBackup(deps, step);
+    await publishBackup(deps, { ...step, verified: await verifyBackup(deps, step) });
+  }
+  await finishBackup(deps, { prepared, dumped, outcomes: prepared.repositories.map((name) => ({ name, status: 'verified' })) });
+}
+
+describe('B1 B10 pg_dump', () => {
+  const codes: Record<DumpLie, string> = {
+    'writes nothing and says it went well': 'dumpEmpty',
+    'makes an empty directory and says it went well': 'dumpEmpty',
+    'leaves the largest table half and says it went well': 'dumpFailed',
+    'leaves out a table and says it went well': 'dumpFailed',
+    'makes a table empty and says it went well': 'dumpFailed',
+    'cuts its table of contents and says it went well': 'dumpFailed',
+    'writes all and ends with an error': 'dumpFailed',
+    'is killed half-way': 'dumpFailed',
+  };
+  test.each(Object.keys(dumpLies) as DumpLie[])('%s: no backup', async (lie) => {
+    const dir = join(work.path, randomUUID());
+    mkdirSync(dir);
+    const { code } = await failedDump(withTarget('shop', { toolsDir: lyingTools(dir, server.pgBin, lie), jobs: 1 }), 'shop');
+    expect(code).toBe(codes[lie]);
+    expect(await left()).toEqual([]);
+  });
+
+  test('the program is killed from outside while it dumps: no backup', async () => {
+    const { code } = await failedDump(withTarget('shop', {}), 'shop', async () => {
+      const pid = await dumpProcess();
+      process.kill(pid, 'SIGKILL');
+    });
+    expect(code).toBe('dumpFailed');
+    expect(await left()).toEqual([]);
+  });
+
+  test('its session is ended by the server: no backup', async () => {
+    const { code } = await failedDump(withTarget('shop', {}), 'shop', (id) => endSession(`application_name = 'resurgo ${id}' and query ilike 'copy %'`));
+    expect(code).toBe('dumpFailed');
+    expect(await left()).toEqual([]);
+  });
+});
+
+describe('B2 B10 a base backup', () => {
+  test('whose walsender is ended by the server: no backup', async () => {
+    const { code } = await failedDump(withTarget('whole', { maxRate: '20 MiB' }), 'whole', () => endSession(`backend_type = 'walsender'`, 300));
+    expect(['dumpFailed', 'sourceUnreachable']).toContain(code);
+    expect(await left()).toEqual([]);
+  });
+
+  test('whose server is shut down: no backup', async () => {
+    const { code } = await failedDump(withTarget('whole', { maxRate: '20 MiB' }), 'whole', async () => {
+      await session(`backend_type = 'walsender'`);
+      await sleep(300);
+      await server.shutdown('immediate');
+    });
+    expect(['dumpFailed', 'sourceUnreachable']).toContain(code);
+    await server.start();
+    expect(await left()).toEqual([]);
+  });
+});
+
+async function session(where: string): Promise<number> {
+  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(10)) {
+    const [row] = await server.sql<{ pid: number }>('postgres', `select pid from pg_stat_activity where ${where} limit 1`);
+    if (row !== undefined) return row.pid;
+  }
+  throw new Error(`no session ${where}`);
+}
+
+async function endSession(where: string, afterMs = 0): Promise<void> {
+  const pid = await session(where);
+  await sleep(afterMs);
+  await server.sql('postgres', 'select pg_terminate_backend($1)', [pid]);
+}
+
+async function dumpProcess(): Promise<number> {
+  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(5)) {
+    for (const pid of readdirSync('/proc')) {
+      if (!/^\d+$/.test(pid)) continue;
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        if (words[0]?.endsWith('/pg_dump') === true && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`PGPORT=${String(server.port)}`)) return Number(pid);
+      } catch {
+        // Gone meanwhile.
+      }
+    }
+  }
+  throw new Error('pg_dump was not seen');
+}
+
+/** A small disk, or why there is none. */
+function smallDisk(path: string, bytes: number): string | undefined {
+  if (process.getuid?.() !== 0) return 'only root can mount a small disk';
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${String(bytes)},mode=0700`, 'tmpfs', path], { encoding: 'utf8' });
+  if (status !== 0) return `a small disk cannot be mounted here: ${stderr.trim()}`;
+  mounts.push(path);
+  return undefined;
+}
+
+describe('B8 B10 a full disk', () => {
+  test('of the primary repository ends the dump, and nothing of it is left there', async ({ skip }) => {
+    const why = smallDisk(join(stack.dir, 'tiny'), 2 * 1024 * 1024);
+    if (why !== undefined) skip(why);
+    const { code } = await failedDump(withTarget('shop', { repositories: ['tiny'] }), 'shop');
+    expect(code).toBe('repositoryFull');
+    expect(await left()).toEqual([]);
+  });
+
+  test('of a further repository fails that one alone', async ({ skip }) => {
+    if (mounts.length === 0) skip('no small disk');
+    const deps = withTarget('shop', { repositories: ['local', 'tiny'] });
+    const id = idFromUuid(randomUUID());
+    const prepared = await prepareBackup(deps, { id, target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
+    expect(prepared.primary).toBe('local');
+    const dumped = await dumpBackup(deps, prepared);
+    await expect(storeBackup(deps, { prepared, dumped, repository: 'tiny' })).rejects.toMatchObject({ code: 'repositoryFull' });
+    await expect(verifyBackup(deps, { prepared, dumped, repository: 'tiny' })).rejects.toMatchObject({ code: 'partMissing' });
+    const step = { prepared, dumped, repository: 'local' };
+    await publishBackup(deps, { ...step, verified: await verifyBackup(deps, step) });
+    await finishBackup(deps, { prepared, dumped, outcomes: [{ name: 'local', status: 'verified' }, { name: 'tiny', status: 'failed' }] });
+    expect(await left()).toEqual([]);
+  });
+
+  test('of staging is said, and the dump goes through a pipe', async ({ skip }) => {
+    const staging = join(work.path, 'staging');
+    const why = smallDisk(staging, 1024 * 1024);
+    if (why !== undefined) skip(why);
+    const deps = withTarget('shop', { staging });
+    const prepared = await prepareBackup(deps, { id: idFromUuid(randomUUID()), target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
+    const dumped = await dumpBackup(deps, prepared);
+    expect(dumped.warnings.join()).toMatch(/through a pipe/);
+    expect(dumped.counts).toMatchObject({ tables: 2, rows: 150_100 });
+    await delivered(deps, prepared, dumped);
+    expect(await left()).toEqual([]);
+    expect(readdirSync(staging)).toEqual([]);
+  });
+
+  test('of the spool ends the dump', async ({ skip }) => {
+    if (s3 === undefined) skip('no S3 server here');
+    const why = smallDisk(join(stack.stateDir, 'spool'), 1024 * 1024);
+    if (why !== undefined) skip(why);
+    const { code } = await failedDump(withTarget('shop', { repositories: ['cloud'] }), 'shop');
+    expect(code).toBe('repositoryFull');
+    expect(await left()).toEqual([]);
+  });
+});
