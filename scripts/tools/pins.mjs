@@ -32,5 +32,12 @@ export const temporal = {
   sha256: '3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a',
 };
 
-/** An S3 server for tests and demo. Only its S3 part is installed. */
-export const moto = { version: '5.2.5', requirements: ['moto[s3]==5.2.5', 'flask>=3,<4', 'flask-cors>=5,<7'] };
+/** AWS by its wire protocol, for tests and demo. Only the services Resurgo speaks to are installed. */
+export const moto = {
+  version: '5.2.5',
+  requirements: [
+    'moto[cloudwatch,ec2,ecs,rds,route53,s3,secretsmanager,sns]==5.2.5',
+    'flask>=3,<4',
+    'flask-cors>=5,<7',
+  ],
+};
