@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run demo | test | test:crash | bench | setup: sets up what is missing, then runs it with the right Node.
+// npm run demo | test | test:crash | test:soak | bench | setup: sets up what is missing, then runs it with the right Node.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -32,6 +32,7 @@ const commands = {
   bench: { needs: ['node', 'temporal', 'postgres', 'moto'], main: 'bench/main.ts' },
   test: { needs: ['node', 'temporal', 'postgres', 'moto'], config: 'vitest.config.ts' },
   'test:crash': { needs: ['node', 'temporal', 'postgres', 'moto'], config: 'vitest.crash.config.ts' },
+  'test:soak': { needs: ['node', 'temporal', 'postgres', 'moto'], config: 'vitest.soak.config.ts' },
   build: { needs: ['node'], main: 'scripts/build.ts' },
   setup: { needs: ['node', 'temporal', 'postgres', 'moto'] },
 };
