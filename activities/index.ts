@@ -10,7 +10,14 @@ export type { ActivityDeps } from './deps.ts';
 
 /** All activities, each behind the boundary that turns errors into codes. */
 export function createActivities(deps: ActivityDeps) {
-  return atBoundary({ ...announceActivities(deps), ...backupActivities(deps), ...pruneActivities(deps), ...restoreActivities(deps), ...verifyActivities(deps) });
+  // prettier-ignore
+  return atBoundary({
+    ...announceActivities(deps),
+    ...backupActivities(deps),
+    ...pruneActivities(deps),
+    ...restoreActivities(deps),
+    ...verifyActivities(deps),
+  });
 }
 
 export type Activities = ReturnType<typeof createActivities>;

@@ -17,5 +17,20 @@ import { registerWorker } from './worker.ts';
 /** Declares one command: name, description, options. Its handler imports lazily. */
 export type Register = (program: Command, cli: Cli) => void;
 
-/** In the order of `resurgo help`. */
-export const commands: readonly Register[] = [registerInit, registerCheck, registerUp, registerWorker, registerSchedules, registerBackup, registerBackups, registerVerify, registerPrune, registerRestore, registerStatus, registerRescue, registerCompletion];
+/** In the order of `resurgo help`; a line each. */
+// prettier-ignore
+export const commands: readonly Register[] = [
+  registerInit,
+  registerCheck,
+  registerUp,
+  registerWorker,
+  registerSchedules,
+  registerBackup,
+  registerBackups,
+  registerVerify,
+  registerPrune,
+  registerRestore,
+  registerStatus,
+  registerRescue,
+  registerCompletion,
+];
