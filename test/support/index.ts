@@ -1,5 +1,6 @@
 /** Real servers for tests, demo and bench. Each has a `stop()` that leaves nothing behind. */
 export { leakCheck } from './leak-check.ts';
+export { type DebianTool, debianTool } from './debian.ts';
 export { freePort } from './ports.ts';
 export {
   type PostgresOptions,

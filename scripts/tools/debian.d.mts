@@ -1,0 +1,1 @@
+export function debianProgram(root: string, name: string): Promise<string>;
