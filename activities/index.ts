@@ -1,5 +1,6 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
+import { evidenceActivities } from './evidence.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
@@ -14,6 +15,7 @@ export function createActivities(deps: ActivityDeps) {
   return atBoundary({
     ...announceActivities(deps),
     ...backupActivities(deps),
+    ...evidenceActivities(deps),
     ...pruneActivities(deps),
     ...restoreActivities(deps),
     ...verifyActivities(deps),

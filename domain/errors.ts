@@ -72,6 +72,10 @@ export const errors = define({
   wrongKey: refused('None of the keys given opens this backup.', 'Use the identity whose recipient was configured when it was taken.'),
   keyMissing: refused('A key is needed and none is configured.', 'Set encryption.identity or encryption.passphrase, or give --identity.'),
 
+  evidenceUnknown: refused('There is no such evidence.', '`resurgo evidence list` shows what there is.'),
+  evidenceInvalid: failed('A document of evidence is damaged or was altered.', 'Look for the same document in another repository; `resurgo evidence verify` names what is wrong.'),
+  evidenceUntrusted: failed('A document of evidence is not signed by a trusted host.', 'Compare the key with encryption.trustedHosts.'),
+
   destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
   destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),
   extensionMissing: refused('The destination server lacks an extension the backup needs.', 'Install its package on the destination server.'),

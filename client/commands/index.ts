@@ -4,6 +4,7 @@ import { registerCheck } from './check.ts';
 import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
+import { registerEvidence } from './evidence.ts';
 import { registerInit } from './init.ts';
 import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
@@ -31,6 +32,7 @@ export const commands: readonly Register[] = [
   registerPrune,
   registerRestore,
   registerStatus,
+  registerEvidence,
   registerRescue,
   registerCompletion,
 ];
