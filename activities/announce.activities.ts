@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { BackupInput, FinishRestoreInput, OnBusy, PruneInput, RestoreInput, VerifyInput } from '../domain/operations.ts';
 import type { BackupKind, Engine } from '../domain/backup.ts';
+import { engineTraits } from '../domain/engines.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { namePattern } from '../domain/ids.ts';
 import { prunedRepositories } from '../config/lookup.ts';
@@ -42,8 +43,11 @@ export function announceActivities(deps: ActivityDeps) {
       const checked = parseInput(backupInput, input, 'backup');
       const settings = targetSettings(deps, checked.target);
       const kind = checked.kind ?? 'full';
-      if (settings.engine === 'logical' && kind !== 'full') {
-        throw new ResurgoError('unsupported', `target ${checked.target} is dumped logically (pg_dump), which knows full backups only, not ${kind}`, { details: { hint: 'Use `engine: physical` for differential and incremental backups.' } });
+      const traits = engineTraits[settings.engine];
+      if (!traits.kinds.includes(kind)) {
+        throw new ResurgoError('unsupported', `target ${checked.target} ${traits.whyOnlyThese ?? 'cannot be backed up so'}, not ${kind}`, {
+          details: { hint: settings.engine === 'logical' ? 'Use `engine: physical` for differential and incremental backups.' : `Use --kind ${traits.kinds.join(' or ')}.` },
+        });
       }
       return { input: { target: checked.target, kind, onBusy: checked.onBusy ?? 'wait', startedBy: checked.startedBy ?? 'temporal' }, engine: settings.engine, host: settings.host ?? null, searchAttributes: deps.searchAttributes, prune: prunedRepositories(deps.loaded.config, checked.target) };
     },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { BackupIndex, BackupRef, LogicalFacts, Manifest, PhysicalFacts } from '../domain/backup.ts';
+import type { BackupIndex, BackupRef, Manifest } from '../domain/backup.ts';
 import type { DumpedBackup, PreparedBackup } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { ResurgoError } from '../domain/errors.ts';
@@ -10,7 +10,7 @@ import { hostPublic } from '../providers/vault/host-key.ts';
 import { createBackupWriter } from '../providers/vault/seal.ts';
 import { formatManifest, sealIndex, sha256Hex, sha256Sums, signManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
-import { dumpEngine } from './engines/dump-engine.ts';
+import { engineDefinition } from './engines/index.ts';
 import { Feeder } from './feeder.ts';
 import { withPulse } from './heartbeat.ts';
 import { inParallel } from './in-parallel.ts';
@@ -79,7 +79,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       onProgress: () => { report({ phase: 'dump and seal', doneBytes: writer.sourceBytes, note: `${String(Math.round(writer.storedBytes / 1048576))} MiB sealed` }); },
     });
     try {
-      const engine = await dumpEngine(deps, plan, settings, { writer, signal: stop, report });
+      const engine = await engineDefinition(settings.engine).dump({ deps, plan, settings, writer, signal: stop, report });
       const sealed = await writer.finish();
       if (sealed.sourceBytes === 0) throw new ResurgoError('dumpEmpty', `the dump of ${plan.target} has no content`);
       engine.check(sealed.streams);
@@ -102,8 +102,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       await inParallel(small, small.length, ({ key, body }) => primary.put(key, body, { signal: stop }));
       const endedAt = new Date().toISOString();
       const files = sealed.streams.reduce((sum, stream) => sum + (stream.files?.filter((file) => file.type === 'file').length ?? 1), 0);
-      const tables = engine.facts.engine === 'logical' ? tableCounts(engine.facts) : {};
-      const counts = { parts: sealed.parts.length, files, ...tables };
+      const counts = { parts: sealed.parts.length, files, ...engine.counts };
       const manifest: Manifest = {
         schemaVersion: 1,
         format: 1,
@@ -121,12 +120,12 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
         durationMs: Date.parse(endedAt) - Date.parse(plan.startedAt),
         startedBy: plan.startedBy,
         bytes: { source: sealed.sourceBytes, stored: sealed.storedBytes },
-        counts: { ...counts, ...(engine.facts.engine === 'physical' ? { databases: engine.facts.databases.length } : {}) },
+        counts,
         compression: settings.compression,
         encryption: { cipher: 'aes-256-gcm', recipients: credentials.recipients ?? [] },
         digests: { sha256sums: sha256Hex(sums), index: sha256Hex(indexObject) },
         versions: { resurgo: deps.version, server: engine.serverVersion, ...(engine.toolVersion === undefined ? {} : { tool: engine.toolVersion }) },
-        ...(engine.facts.engine === 'physical' ? { wal: walOf(engine.facts) } : {}),
+        ...(engine.wal === undefined ? {} : { wal: engine.wal }),
         checks: engine.checks,
         warnings: [...plan.warnings, ...engine.warnings],
       };
@@ -151,7 +150,3 @@ async function openOthers(deps: ActivityDeps, plan: PreparedBackup): Promise<Obj
   const opened = await Promise.allSettled(plan.repositories.filter((name) => name !== plan.primary).map((name) => deps.stores.open(name, { create: true })));
   return opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
-
-const walOf = (facts: PhysicalFacts): NonNullable<Manifest['wal']> => ({ startLsn: facts.startLsn, stopLsn: facts.stopLsn, timeline: facts.timeline });
-
-const tableCounts = (facts: LogicalFacts): { tables: number; rows: number } => ({ tables: facts.tables.length, rows: facts.tables.reduce((sum, table) => sum + table.rows, 0) });

@@ -8,7 +8,8 @@ import { deleteBackup, listBackups, readManifestBytes } from '../providers/repos
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
-import { sourceServer } from './source-server.ts';
+import type { PreparedSource } from './engines/engine.ts';
+import { engineDefinition } from './engines/index.ts';
 import { targetSettings, type TargetSettings } from './target-settings.ts';
 
 /** Temporary objects of dead writers are swept at this age: nothing that old is still being written. */
@@ -30,11 +31,8 @@ export interface PrepareInput {
 export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Promise<PreparedBackup> {
   const settings = targetSettings(deps, input.target);
   const repositories = repositoriesFor(deps.loaded.config, input.target, input.kind);
-  const { connection, facts } = await sourceServer(settings);
-  if (input.kind !== 'full' && facts.major < 17) {
-    throw new ResurgoError('sourceVersion', `a ${input.kind} backup of ${input.target} needs PostgreSQL 17 or later; the server at ${connection.redacted} is ${facts.version}`);
-  }
-  const warnings: string[] = [];
+  const source = await engineDefinition(settings.engine).prepare({ deps, settings, kind: input.kind });
+  const warnings: string[] = [...source.warnings];
   const reachable: ObjectStore[] = [];
   const problems: string[] = [];
   let firstProblem: unknown;
@@ -60,16 +58,13 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     await store.sweepTemporary?.(dayMs);
   }
   const disk = reachable.find((store) => store.kind === 'disk');
-  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, facts.systemId, input.kind, warnings);
-  if (input.kind !== 'full' && !facts.summarizeWal) {
-    throw new ResurgoError('walSummaryMissing', `a ${input.kind} backup of ${input.target} needs WAL summaries, and summarize_wal is off on ${connection.redacted}`);
-  }
+  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, source, input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
   const primary = disk?.name ?? 'spool';
   return {
     backup: input.id,
     target: input.target,
-    systemId: facts.systemId,
+    systemId: source.systemId,
     name: backupName({ startedAt: input.startedAt, kind, id: input.id }),
     kind,
     engine: settings.engine,
@@ -92,7 +87,7 @@ interface Parent {
 }
 
 /** Differential: the newest full. Incremental: the newest backup of any kind. None: a full is taken and the reason said. */
-async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, systemId: string, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
+async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, { systemId, refusesParent }: PreparedSource, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
   // One in which a verification found damage carries nothing.
   const all = (await listBackups(store, settings.name)).filter((ref) => ref.published && !ref.state.includes('damaged'));
   const here = all.filter((ref) => ref.systemId === systemId);
@@ -100,10 +95,15 @@ async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: Ta
   for (const ref of candidates) {
     try {
       const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted: await deps.keys.trusted() });
-      if (manifest.engine !== 'physical') continue;
+      if (manifest.engine !== settings.engine) continue;
       const missing = manifest.chain.filter((id) => !here.some((other) => other.id === id));
       if (missing.length > 0) {
         warnings.push(`${ref.name} is not built on: ${missing.join(', ')} of its chain is gone from ${store.name}`);
+        continue;
+      }
+      const refusal = refusesParent?.(manifest);
+      if (refusal !== undefined) {
+        warnings.push(`${ref.name} is not built on: ${refusal}`);
         continue;
       }
       return { id: manifest.id, chain: [...manifest.chain, manifest.id] };
@@ -113,7 +113,7 @@ async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: Ta
       warnings.push(`${ref.name} is not built on: ${error.message}`);
     }
   }
-  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another database system (this one is ${systemId})` : 'none of its backups can be built on';
+  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another source (this one is ${systemId})` : 'none of its backups can be built on';
   warnings.push(`a full backup was taken instead of ${kind}: ${why}`);
   return undefined;
 }

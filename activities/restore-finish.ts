@@ -1,7 +1,7 @@
 import type { FinishRestoreInput, FinishRestoreResult, RestorePlan } from '../domain/operations.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { ActivityDeps } from './deps.ts';
-import { restoreEngine } from './engines/restore-engine.ts';
+import { engineDefinition } from './engines/index.ts';
 import { readMark, removeMark, writeMark } from './restore-marks.ts';
 import { readRestoreRecord } from './restore-record.ts';
 import { targetSettings } from './target-settings.ts';
@@ -20,7 +20,7 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   // The configuration may have changed since; what counts is where the data lies now.
   const plan = { ...(await planOf(deps, target, id)), configHash: settings.hash };
   if (plan.mode !== 'in-place') throw new ResurgoError('inputInvalid', `restore ${id} of ${target} was not in place (${plan.mode}): there is nothing to ${action}`);
-  const engine = restoreEngine(deps, settings);
+  const engine = engineDefinition(settings.engine).restore(deps, settings);
   const resumed = mark?.finishing === action;
   const status = action === 'confirm' ? 'confirmed' : 'rolled-back';
   const done = async (detail: string): Promise<FinishRestoreResult> => {

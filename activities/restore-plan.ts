@@ -1,12 +1,13 @@
 import type { BackupRef, Manifest, SignedManifest } from '../domain/backup.ts';
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { BackupReader, ObjectStore } from '../domain/ports.ts';
+import { engineTraits } from '../domain/engines.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { findBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { openBackup, openKeys } from '../providers/vault/open.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
-import { restoreEngine } from './engines/restore-engine.ts';
+import { engineDefinition } from './engines/index.ts';
 import { targetSettings } from './target-settings.ts';
 
 interface Candidate {
@@ -27,7 +28,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
   const mode = input.mode ?? 'beside';
   if (mode === 'beside' && input.to === undefined) {
     throw new ResurgoError('inputInvalid', `a restore of ${input.target} beside the original needs a destination (--to)`, {
-      details: { hint: settings.engine === 'physical' ? 'Give --to an empty data directory, or use --mode in-place or scratch.' : 'Give --to the name of a new database or a connection URL, or use --mode in-place or scratch.' },
+      details: { hint: `Give --to ${engineTraits[settings.engine].destination}, or use --mode in-place or scratch.` },
     });
   }
   if (mode !== 'beside' && input.to !== undefined) throw new ResurgoError('inputInvalid', `--to does not go with --mode ${mode}`);
@@ -43,7 +44,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
   for (const manifest of best.manifests) {
     await openKeys({ stores: sources.map((source) => source.store), backup: manifest.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() });
   }
-  const engine = restoreEngine(deps, settings);
+  const engine = engineDefinition(settings.engine).restore(deps, settings);
   const stores = sources.map((source) => source.store);
   const facts = await engine.inspect({ ...input, mode }, best.manifests, async () =>
     openBackup({ stores, ref: best.ref, credentials: await deps.keys.credentials(), trusted: await deps.keys.trusted() }),
@@ -96,7 +97,7 @@ async function findCandidates(deps: ActivityDeps, repositories: readonly string[
   }
   if (candidates.length === 0) {
     // Damage and lost connections say more than "not here".
-    throw problems.find((problem) => !isResurgoError(problem, 'backupUnknown')) ?? problems[0] ?? new ResurgoError('configInvalid', `target ${target} has no repository`);
+    throw (problems.find((problem) => !isResurgoError(problem, 'backupUnknown')) ?? problems[0] ?? new ResurgoError('configInvalid', `target ${target} has no repository`)) as Error;
   }
   candidates.sort((a, b) => (a.ref.name < b.ref.name ? 1 : a.ref.name > b.ref.name ? -1 : Number(isDamaged(a)) - Number(isDamaged(b)) || Number(b.store.kind === 'disk') - Number(a.store.kind === 'disk')));
   return { candidates, warnings };

@@ -3,7 +3,8 @@ import { checkHookProgram } from '../config/safe-file.ts';
 import { runHook } from '../providers/host/hooks.ts';
 import type { BuiltRestore } from '../workflows/restore-flow.ts';
 import type { ActivityDeps } from './deps.ts';
-import { restoreEngine, type RestoreEngine } from './engines/restore-engine.ts';
+import { engineDefinition } from './engines/index.ts';
+import type { RestoreEngine } from './engines/restore-engine.ts';
 import { withPulse } from './heartbeat.ts';
 import { finishInPlace } from './restore-finish.ts';
 import { marksOf, removeMark, writeMark } from './restore-marks.ts';
@@ -14,7 +15,10 @@ import { targetSettings } from './target-settings.ts';
 
 /** The steps of a restore. Each may be called again after a crash and converges. Effects are told by the engine that has them. */
 export function restoreActivities(deps: ActivityDeps) {
-  const engineOf = (plan: RestorePlan): RestoreEngine => restoreEngine(deps, targetSettings(deps, plan.target, plan.configHash));
+  const engineOf = (plan: RestorePlan): RestoreEngine => {
+    const settings = targetSettings(deps, plan.target, plan.configHash);
+    return engineDefinition(settings.engine).restore(deps, settings);
+  };
 
   const hook = async (plan: RestorePlan, name: 'stop' | 'start' | 'health'): Promise<string | undefined> => {
     const service = targetSettings(deps, plan.target, plan.configHash).service;
@@ -37,7 +41,7 @@ export function restoreActivities(deps: ActivityDeps) {
     // A rescue holds no lock.
     if (deps.host === 'rescue') return;
     const settings = targetSettings(deps, own.target, own.configHash);
-    const engine = restoreEngine(deps, settings);
+    const engine = engineDefinition(settings.engine).restore(deps, settings);
     for (const { plan } of await marksOf(stateDir, own.target)) {
       if (plan.id === own.id || plan.engine !== settings.engine || (plan.mode === 'in-place' && (await engine.keeps(plan)))) continue;
       await removeStaging(deps, plan.target, plan.id);

@@ -1,7 +1,7 @@
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { resolveConnection, type PostgresConnection } from '../providers/postgres/connection.ts';
 import { serverFacts, type ServerFacts } from '../providers/postgres/server-facts.ts';
-import type { TargetSettings } from './target-settings.ts';
+import type { PostgresSettings } from './target-settings.ts';
 
 export interface SourceServer {
   readonly connection: PostgresConnection;
@@ -14,7 +14,7 @@ export interface SourceServer {
  * @param applicationName how sessions made with the connection are known to the server
  * @throws what the last candidate failed with
  */
-export async function sourceServer(settings: TargetSettings, applicationName?: string): Promise<SourceServer> {
+export async function sourceServer(settings: PostgresSettings, applicationName?: string): Promise<SourceServer> {
   const preference = settings.config.backupFrom;
   const found: SourceServer[] = [];
   let problem: unknown;
@@ -34,5 +34,5 @@ export async function sourceServer(settings: TargetSettings, applicationName?: s
   if (other !== undefined && preference === 'prefer-standby') return other;
   if (other !== undefined && preference === 'primary' && settings.endpoints.length === 1) return other;
   if (other !== undefined) throw new ResurgoError('sourceUnreachable', `target ${settings.name} has no reachable ${preference === 'primary' ? 'primary' : 'standby'}; ${String(found.length)} other server(s) answered`, { cause: problem });
-  throw problem ?? new ResurgoError('configInvalid', `target ${settings.name} has no connection`);
+  throw (problem ?? new ResurgoError('configInvalid', `target ${settings.name} has no connection`)) as Error;
 }

@@ -3,7 +3,8 @@ import { ResurgoError } from '../domain/errors.ts';
 import { resolveSecret } from '../config/secret.ts';
 import { membersOf, repositoriesFor, targetOf } from '../config/lookup.ts';
 import { snapshotOf } from '../config/redact.ts';
-import type { ServiceConfig, TargetConfig } from '../config/schema.ts';
+import type { PostgresTargetConfig, ServiceConfig, TargetConfig } from '../config/schema.ts';
+import { engineOf } from '../domain/engines.ts';
 import type { ActivityDeps } from './deps.ts';
 
 /** One server of a target that may be dialled. */
@@ -14,10 +15,10 @@ export interface Endpoint {
 }
 
 /** What activities need to know of a target, with defaults applied. Secrets are resolved when asked for, never kept. */
-export interface TargetSettings {
+export interface TargetSettings<C extends TargetConfig = TargetConfig> {
   readonly name: string;
   readonly engine: Engine;
-  readonly config: TargetConfig;
+  readonly config: C;
   /** Of the redacted snapshot of this target; runs compare it. */
   readonly hash: string;
   readonly endpoints: readonly Endpoint[];
@@ -49,9 +50,10 @@ export function targetSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string,
   const members = membersOf(target);
   const repositories = repositoriesFor(config, name);
   const first = members[0];
+  const postgres = target.type === 'postgres' ? target : undefined;
   return {
     name,
-    engine: target.engine,
+    engine: engineOf(target),
     config: target,
     hash,
     endpoints: members.map((member) => ({
@@ -68,8 +70,19 @@ export function targetSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string,
     verify: target.verify,
     host: target.host,
     service: target.service ?? first?.service,
-    dataDir: target.dataDir ?? first?.dataDir,
-    toolsDirs: target.toolsDir === undefined ? [] : [target.toolsDir],
+    dataDir: postgres?.dataDir ?? first?.dataDir,
+    toolsDirs: postgres?.toolsDir === undefined ? [] : [postgres.toolsDir],
     spoolBytes,
   };
+}
+
+export type PostgresSettings = TargetSettings<PostgresTargetConfig>;
+
+/** For the engines of PostgreSQL. */
+export const postgresSettings = (settings: TargetSettings): PostgresSettings => settingsOf(settings, 'postgres');
+
+/** Settings of a target whose type is known by its engine. @throws bug */
+export function settingsOf<T extends TargetConfig['type']>(settings: TargetSettings, type: T): TargetSettings<Extract<TargetConfig, { readonly type: T }>> {
+  if (settings.config.type !== type) throw new ResurgoError('bug', `target ${settings.name} is ${settings.config.type}, not ${type}`);
+  return settings as TargetSettings<Extract<TargetConfig, { readonly type: T }>>;
 }

@@ -19,6 +19,7 @@ import { parseManifest } from '../providers/vault/publish.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { readTrustedFile } from '../config/safe-file.ts';
 import { restoreFlow, type FlowHost, type RestoreSteps } from '../workflows/restore-flow.ts';
+import { rescueTarget } from './rescue-target.ts';
 import { version } from './version.ts';
 
 export interface RescueOptions {
@@ -133,13 +134,7 @@ async function fromRepository(options: RescueOptions, address: string): Promise<
     encryption: { passphrase: 'unused-in-a-rescue' },
     repositories: { rescue: { type: 'disk', path: join(stateDir, 'none') } },
     targets: {
-      [target]: {
-        type: 'postgres',
-        engine: manifest.engine,
-        connection: options.connection ?? 'postgres://postgres@127.0.0.1:5432/postgres',
-        ...(options.dataDir === undefined ? {} : { dataDir: resolve(options.dataDir) }),
-        ...(options.toolsDir === undefined ? {} : { toolsDir: resolve(options.toolsDir) }),
-      },
+      [target]: rescueTarget(manifest.engine, options),
     },
   });
   const source = parseConfig(text, { shown: 'rescue', dir: process.cwd(), env: process.env });

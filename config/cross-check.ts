@@ -1,5 +1,6 @@
 /** What no single field shows: names that refer to each other, and fields that exclude or need each other. Works on unchecked data, so that all problems are reported at once. */
 import path from 'node:path';
+import { engineOf, engineTraits, type EngineTraits } from '../domain/engines.ts';
 import { namePattern } from '../domain/ids.ts';
 import { show } from './leaf-core.ts';
 import { nameRule } from './leaf.ts';
@@ -89,18 +90,25 @@ export function crossCheck(data: unknown): RawProblem[] {
           if (has(rule, key)) report([section, i, key], 'stands beside preset, which says it already; remove one', 'key');
       }
       if (section === 'policies' && (rule['kind'] === 'incremental' || rule['kind'] === 'differential')) {
-        const logical = listOf(rule['targets']).find(
-          (name) => typeof name === 'string' && has(targets, name) && mappingOf(targets[name])['engine'] === 'logical',
-        );
-        if (logical !== undefined)
+        const whole = listOf(rule['targets']).flatMap((name) => {
+          const traits = typeof name === 'string' && has(targets, name) ? traitsOf(mappingOf(targets[name])) : undefined;
+          return traits?.whyOnlyThese === undefined ? [] : [{ name, why: traits.whyOnlyThese }];
+        })[0];
+        if (whole !== undefined)
           report(
             [section, i, 'kind'],
-            `${show(rule['kind'])} is not possible for ${show(logical)}: a logical backup is always full. Use kind: full`,
+            `${show(rule['kind'])} is not possible for ${show(whole.name)}: it ${whole.why}. Use kind: full`,
           );
       }
     }
   }
   return problems;
+}
+
+/** Undefined for a target that is not valid. */
+function traitsOf(target: Raw): EngineTraits | undefined {
+  const engine = engineOf({ type: String(target['type']), engine: String(target['engine']) });
+  return Object.hasOwn(engineTraits, engine) ? engineTraits[engine] : undefined;
 }
 
 type Report = (at: ConfigPath, message: string, part?: 'key' | 'value') => void;
@@ -156,8 +164,19 @@ function checkRepositories(repositories: Raw, report: Report): void {
 
 const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner'];
 
+/** By `type`. */
+const targetChecks: Readonly<Record<string, (at: ConfigPath, target: Raw, report: Report) => void>> = {
+  postgres: checkPostgres,
+};
+
 function checkTarget(at: ConfigPath, target: Raw, report: Report): void {
-  if (target['type'] !== 'postgres') return;
+  if (target['compression'] === 'none' && has(target, 'compressionLevel'))
+    report([...at, 'compressionLevel'], 'has no effect with compression: none', 'key');
+  const type = String(target['type']);
+  if (Object.hasOwn(targetChecks, type)) targetChecks[type]?.(at, target, report);
+}
+
+function checkPostgres(at: ConfigPath, target: Raw, report: Report): void {
   const isSet = (field: string): boolean => has(target, field);
   if (!isSet('connection') && !isSet('members'))
     report(at, 'has no connection; write for example connection: { env: SHOP_URL }', 'key');
@@ -170,8 +189,6 @@ function checkTarget(at: ConfigPath, target: Raw, report: Report): void {
     for (const field of ['only'])
       if (isSet(field))
         report([...at, field], 'is only for engine: logical; a physical backup holds the whole cluster', 'key');
-  if (target['compression'] === 'none' && isSet('compressionLevel'))
-    report([...at, 'compressionLevel'], 'has no effect with compression: none', 'key');
   if (target['backupFrom'] === 'standby' && !isSet('standbys') && !isSet('members'))
     report([...at, 'backupFrom'], 'is standby, but no standbys are named');
   const only = target['only'];

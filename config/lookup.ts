@@ -53,10 +53,11 @@ export const objectivesOf = (config: Config, target: string): ObjectivesConfig =
   targetOf(config, target).objectives ?? config.objectives;
 
 /**
- * Every server of a target: its `members`, or `connection` (named `primary`, though which is primary is found out) and `standbys`.
+ * Every server of a PostgreSQL target: its `members`, or `connection` (named `primary`, though which is primary is found out) and `standbys`.
  * Passwords fall back to the target's.
  */
 export function membersOf(target: TargetConfig): MemberConfig[] {
+  if (target.type !== 'postgres') return [];
   const inherit = (member: MemberConfig): MemberConfig =>
     member.password === undefined && target.password !== undefined ? { ...member, password: target.password } : member;
   if (target.members) return target.members.map(inherit);

@@ -27,12 +27,16 @@ export function absolutePaths(config: Config, dir: string): Config {
       ? change(value, ['path'], at)
       : change(value, ['accessKeyId', 'secretAccessKey', 'sessionToken'], secret);
   const member = (value: MemberConfig): MemberConfig => change(value, ['connection', 'password'], secret);
-  const target = (value: TargetConfig): TargetConfig =>
-    change(
-      change(change(value, ['connection', 'password'], secret), ['toolsDir', 'staging'], at),
-      ['members', 'standbys'],
-      (members) => members.map(member),
-    );
+  const target = (value: TargetConfig): TargetConfig => {
+    const common = change(value, ['staging'], at);
+    return common.type === 'postgres'
+      ? change(
+          change(change(common, ['connection', 'password'], secret), ['toolsDir'], at),
+          ['members', 'standbys'],
+          (members) => members.map(member),
+        )
+      : common;
+  };
 
   return {
     ...config,

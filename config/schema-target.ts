@@ -1,31 +1,7 @@
 import { z } from 'zod';
 import { connection, secret } from './leaf-keys.ts';
-import { duration, filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
-
-const command = (what: string) =>
-  list(
-    text('One argument.'),
-    `Program and arguments that ${what}; no shell. The program by absolute path, or found on the PATH.`,
-  ).optional();
-
-export const service = mapping(
-  {
-    stop: command('stop what uses the database, before an in-place restore swaps the data'),
-    start: command('start it again'),
-    health: command('end with 0 when the service is well'),
-    timeout: duration('How long each may take.').default(120_000),
-  },
-  'Hooks around an in-place restore.',
-);
-
-export const objectives = mapping(
-  {
-    rto: duration('Recovery time objective: how long a recovery may take.').default(4 * 3_600_000),
-    rpo: duration('Recovery point objective: how much time of data may be lost.').default(3_600_000),
-    maxDuration: duration('A backup that takes longer is reported by `resurgo status`.').default(600_000),
-  },
-  'What is promised; measured against.',
-);
+import { filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
+import { commonTarget, service } from './schema-target-common.ts';
 
 const userName = (description: string) =>
   text(description, {
@@ -78,16 +54,6 @@ export const postgresTarget = mapping(
       1,
       64,
     ).optional(),
-    compression: oneOf(['zstd', 'none'], 'How parts are compressed.').default('zstd'),
-    compressionLevel: integer(
-      'zstd level. On table data 3 takes more than twice the time of 1 for next to no gain.',
-      1,
-      19,
-    ).default(1),
-    verify: oneOf(
-      ['checksum', 'authenticated', 'content'],
-      'How deep a backup is read back before it is called verified: `checksum` compares stored bytes, `authenticated` also decrypts every part, `content` also checks what is inside.',
-    ).default('authenticated'),
     only: mapping(
       {
         schemas: list(
@@ -110,10 +76,6 @@ export const postgresTarget = mapping(
       min: 32 * 1024,
     }).optional(),
     backupFrom: oneOf(['primary', 'prefer-standby', 'standby'], 'Which server is read.').default('primary'),
-    repositories: list(
-      name('Name of a repository.'),
-      'Where backups go when no policy says; default all repositories.',
-    ).optional(),
     tablespaceMap: z
       .record(z.string(), filePath('Where it goes.', { absolute: true }))
       .meta({
@@ -121,16 +83,11 @@ export const postgresTarget = mapping(
         description: 'Where tablespaces go in a restore: old directory → new directory (physical).',
       })
       .optional(),
-    service: service.optional(),
     owner: userName(
       'User who owns restored data directories (physical); default the owner of `dataDir`, else `runAs`.',
     ),
     runAs: userName("User under whom PostgreSQL's programs run when the worker is root."),
-    host: name("Worker host that backs it up and restores it: the worker's `--host`; default any worker.").optional(),
-    staging: filePath(
-      'Directory for what is unpacked and combined before it is swapped in; default beside the destination.',
-    ).optional(),
-    objectives: objectives.optional(),
+    ...commonTarget,
   },
   'A PostgreSQL server or database.',
 );

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
-import { objectives, postgresTarget, type member, type service } from './schema-target.ts';
+import type { member } from './schema-target.ts';
+import { objectives, type service } from './schema-target-common.ts';
+import { targetTypes, unbuiltTargetTypes } from './target-types.ts';
 
 const encryption = mapping(
   {
@@ -23,13 +25,13 @@ const encryption = mapping(
   'Keys. Everything is encrypted before it leaves the host.',
 );
 
+type Variant = ReturnType<typeof mapping>;
+const typeOf = (schema: z.ZodType): string => String(((schema as Variant).shape['type']?._zod.def as { values?: readonly unknown[] } | undefined)?.values?.[0]);
+
 /** One schema per value of `type`, each known value that is not built yet refused in words. */
-const byType = <A extends z.ZodType, B extends z.ZodType>(
-  known: readonly [A, B] | readonly [A],
-  words: readonly string[],
-  unbuilt: readonly string[],
-  description: string,
-) => {
+const byType = <const T extends readonly z.ZodType[]>(known: T, unbuilt: readonly string[], description: string) => {
+  const built = known.filter((schema) => !unbuilt.includes(typeOf(schema)));
+  const words = built.map(typeOf);
   const refused = unbuilt.map((type) =>
     z.looseObject({ type: z.literal(type) }).transform((_, ctx): never => {
       ctx.addIssue({
@@ -40,13 +42,14 @@ const byType = <A extends z.ZodType, B extends z.ZodType>(
       return z.NEVER;
     }),
   );
-  const options = [...known, ...refused] as unknown as readonly [
+  const options = [...built, ...refused] as unknown as readonly [
     z.core.$ZodTypeDiscriminable,
     ...z.core.$ZodTypeDiscriminable[],
   ];
-  return (
-    z.discriminatedUnion('type', options, { error: () => words.join(' ') }) as unknown as z.ZodUnion<readonly [A, B]>
-  ).meta({ kind: 'mapping', description });
+  return (z.discriminatedUnion('type', options, { error: () => words.join(' ') }) as unknown as z.ZodUnion<T>).meta({
+    kind: 'mapping',
+    description,
+  });
 };
 
 const policy = mapping(
@@ -116,17 +119,12 @@ export const configSchema = mapping({
     .meta({ kind: '`1`', description: 'Version of this format.' }),
   encryption,
   repositories: z
-    .record(z.string(), byType([diskRepository, s3Repository], ['disk', 's3'], [], 'A place for backups.'))
+    .record(z.string(), byType([diskRepository, s3Repository], [], 'A place for backups.'))
     .meta({ kind: 'mapping of name to repository', description: 'Where backups are kept, by name.' }),
   targets: z
     .record(
       z.string(),
-      byType<typeof postgresTarget, typeof postgresTarget>(
-        [postgresTarget],
-        ['postgres'],
-        ['files', 'config', 'group', 'dataset', 'rds'],
-        'Something to back up.',
-      ),
+      byType(targetTypes, unbuiltTargetTypes, 'Something to back up.'),
     )
     .meta({ kind: 'mapping of name to target', description: 'What is backed up, by name.' }),
   policies: list(policy, 'Which target is backed up when, how and where to.').optional(),
@@ -152,7 +150,7 @@ export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;
 export type RepositoryConfig = DiskRepositoryConfig | S3RepositoryConfig;
-export type TargetConfig = z.output<typeof postgresTarget>;
+export type { FilesTargetConfig, PostgresTargetConfig, TargetConfig } from './target-types.ts';
 export type MemberConfig = z.output<typeof member>;
 export type ServiceConfig = z.output<typeof service>;
 export type ObjectivesConfig = z.output<typeof objectives>;

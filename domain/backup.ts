@@ -1,7 +1,9 @@
 /** What a backup is: kinds, names, manifest, index. Frozen by docs/repository-format.md (format 1). */
 
 export type BackupKind = 'full' | 'differential' | 'incremental';
-export type Engine = 'physical' | 'logical';
+export const engineNames = ['physical', 'logical', 'files', 'config', 'group', 'dataset', 'rds'] as const;
+/** How a backup was taken. New values are additive: a reader that does not know one refuses that manifest, and only that. */
+export type Engine = (typeof engineNames)[number];
 export type Compression = 'zstd' | 'none';
 /** How deep a repository copy was read back; see docs/repository-format.md#verification. */
 export type VerifyDepth = 'checksum' | 'authenticated' | 'content';
@@ -67,8 +69,8 @@ export interface BackupIndex {
   readonly streams: readonly StreamRecord[];
   readonly parts: readonly PartRecord[];
   /** Engine facts too large or too telling for the clear-text manifest (table names, tablespace paths). */
-  readonly engine: PhysicalFacts | LogicalFacts;
-  /** PostgreSQL's own backup_manifest, verbatim: a host without the identity needs it for the next incremental. */
+  readonly engine: EngineFacts;
+  /** What the next incremental compares with, for a host without the identity: PostgreSQL's own backup_manifest, verbatim; of files, their list. */
   readonly engineManifest?: string;
 }
 
@@ -147,6 +149,18 @@ export interface PhysicalFacts {
   readonly databases: readonly { readonly name: string; readonly bytes: number }[];
 }
 
+/** What an engine notes about a backup of its own; a union, told apart by `engine`. */
+export type EngineFacts = PhysicalFacts | LogicalFacts;
+
+/** Counts of what is in a backup; which of them there are depends on its engine. */
+export interface BackupCounts {
+  readonly parts: number;
+  readonly files: number;
+  readonly tables?: number;
+  readonly rows?: number;
+  readonly databases?: number;
+}
+
 /** `manifest.json`: clear text, immutable, signed, written last. No manifest, no backup. */
 export interface Manifest {
   readonly schemaVersion: 1;
@@ -167,7 +181,7 @@ export interface Manifest {
   readonly durationMs: number;
   readonly startedBy: string;
   readonly bytes: { readonly source: number; readonly stored: number };
-  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number; readonly databases?: number };
+  readonly counts: BackupCounts;
   readonly compression: Compression;
   readonly encryption: { readonly cipher: 'aes-256-gcm'; readonly recipients: readonly string[] };
   /** SHA-256 of the `SHA256SUMS` and `index` objects, hex. */

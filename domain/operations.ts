@@ -1,5 +1,5 @@
 /** Inputs and results of the workflows people start, and what passes between a workflow and its activities. JSON-safe, additive. */
-import type { BackupKind, Engine, VerifyDepth } from './backup.ts';
+import type { BackupCounts, BackupKind, Engine, VerifyDepth } from './backup.ts';
 
 export type OnBusy = 'wait' | 'skip' | 'refuse';
 
@@ -34,7 +34,7 @@ export interface BackupResult {
   readonly repositories: readonly RepositoryOutcome[];
   /** False when a repository of the policy still lacks it (`degraded`). */
   readonly complete: boolean;
-  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number };
+  readonly counts: BackupCounts;
   readonly warnings: readonly string[];
   /** What retention removed after this backup, where a rule of the configuration applies. */
   readonly pruned?: { readonly status: PruneReport['status']; readonly removed: number; readonly freedBytes: number };
@@ -69,7 +69,7 @@ export interface DumpedBackup {
   /** Worker host that holds run file and spool; later steps go to its queue. */
   readonly host: string;
   readonly bytes: { readonly source: number; readonly stored: number };
-  readonly counts: { readonly parts: number; readonly files: number; readonly tables?: number; readonly rows?: number };
+  readonly counts: BackupCounts;
   readonly endedAt: string;
   readonly warnings: readonly string[];
 }

@@ -5,11 +5,13 @@ import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts
 import { endEarlierSessions, sessionsOf } from '../../providers/postgres/own-sessions.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { sourceServer } from '../source-server.ts';
+import { postgresSettings } from '../target-settings.ts';
 import { stagingPath } from '../staging.ts';
-import type { DumpContext, EngineDump } from './dump-engine.ts';
+import type { DumpContext, EngineDump } from './engine.ts';
 
 /** One database by pg_dump, with the cluster's globals. */
-export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, report }: DumpContext): Promise<EngineDump> {
+export async function dumpLogicalTarget({ deps, plan, settings: target, writer, signal, report }: DumpContext): Promise<EngineDump> {
+  const settings = postgresSettings(target);
   const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   await endEarlierSessions(connection, sessionsOf(plan.backup), signal);
   const staging = stagingPath(deps, plan.target, plan.backup);
@@ -30,6 +32,7 @@ export async function dumpLogicalTarget({ deps, plan, settings, writer, signal, 
     });
     return {
       facts: dump.facts,
+      counts: { tables: dump.facts.tables.length, rows: dump.facts.tables.reduce((sum, table) => sum + table.rows, 0) },
       serverVersion: facts.version,
       checks: dump.checks,
       warnings: dump.warnings,

@@ -5,10 +5,12 @@ import { endEarlierSessions, sessionsOf } from '../../providers/postgres/own-ses
 import { findBackup } from '../../providers/repository/catalogue.ts';
 import { openBackup } from '../../providers/vault/open.ts';
 import { sourceServer } from '../source-server.ts';
-import type { DumpContext, EngineDump } from './dump-engine.ts';
+import { postgresSettings } from '../target-settings.ts';
+import type { DumpContext, EngineDump } from './engine.ts';
 
 /** A base backup of the whole cluster, or what changed in it since the parent. */
-export async function dumpPhysicalTarget({ deps, plan, settings, writer, signal, report }: DumpContext): Promise<EngineDump> {
+export async function dumpPhysicalTarget({ deps, plan, settings: target, writer, signal, report }: DumpContext): Promise<EngineDump> {
+  const settings = postgresSettings(target);
   const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   if (facts.systemId !== plan.systemId) {
     throw new ResurgoError('sourceChanged', `the server at ${connection.redacted} is database system ${facts.systemId}; the run was prepared for ${plan.systemId}`);
@@ -28,6 +30,8 @@ export async function dumpPhysicalTarget({ deps, plan, settings, writer, signal,
   const manifest = parseBackupManifest(dump.backupManifest);
   return {
     facts: dump.facts,
+    counts: { databases: dump.facts.databases.length },
+    wal: { startLsn: dump.facts.startLsn, stopLsn: dump.facts.stopLsn, timeline: dump.facts.timeline },
     serverVersion: dump.serverVersion,
     engineManifest: dump.backupManifest.toString('utf8'),
     checks: dump.checks,

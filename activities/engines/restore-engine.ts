@@ -2,10 +2,6 @@ import type { Manifest } from '../../domain/backup.ts';
 import type { RestoreInput, RestorePlan, RestoreVerification } from '../../domain/operations.ts';
 import type { BackupReader, OnProgress } from '../../domain/ports.ts';
 import type { BuiltRestore } from '../../workflows/restore-flow.ts';
-import type { ActivityDeps } from '../deps.ts';
-import type { TargetSettings } from '../target-settings.ts';
-import { logicalRestoreEngine } from './restore-logical.ts';
-import { physicalRestoreEngine } from './restore-physical.ts';
 
 export interface DestinationFacts {
   /** For people and for later steps; without secrets. */
@@ -23,7 +19,7 @@ export interface Pulse {
   readonly report: OnProgress;
 }
 
-/** What differs between restoring a cluster and restoring a database. Every method may be called again after a crash. */
+/** What differs between restoring a cluster, a database, a tree of files … Every method may be called again after a crash. */
 export interface RestoreEngine {
   /** Refuses what cannot work, before anything is touched. @throws destinationNotEmpty, destinationSpace, destinationBusy, toolMissing */
   inspect(input: RestoreInput & { readonly id: string }, chain: readonly Manifest[], open: () => Promise<BackupReader>): Promise<DestinationFacts>;
@@ -42,6 +38,3 @@ export interface RestoreEngine {
   confirm(plan: RestorePlan): Promise<string>;
   rollback(plan: RestorePlan): Promise<string>;
 }
-
-export const restoreEngine = (deps: ActivityDeps, settings: TargetSettings): RestoreEngine =>
-  settings.engine === 'physical' ? physicalRestoreEngine(deps, settings) : logicalRestoreEngine(deps, settings);

@@ -15,11 +15,11 @@ import { freeBytes } from '../../providers/host/space.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { sourceServer } from '../source-server.ts';
 import { stagingPath } from '../staging.ts';
-import type { TargetSettings } from '../target-settings.ts';
+import type { PostgresSettings } from '../target-settings.ts';
 import type { RestoreEngine } from './restore-engine.ts';
 
 /** Restores one database: built under a working name or its new one, then settled or swapped in by rename. */
-export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSettings): RestoreEngine {
+export function logicalRestoreEngine(deps: ActivityDeps, settings: PostgresSettings): RestoreEngine {
   const jobs = settings.config.jobs ?? Math.min(4, availableParallelism());
   const stagingOf = (id: string): string => stagingPath(deps, settings.name, id);
 
@@ -152,7 +152,7 @@ export function logicalRestoreEngine(deps: ActivityDeps, settings: TargetSetting
 const isUrl = (text: string): boolean => /^postgres(ql)?:\/\//.test(text);
 
 /** The primary: a restore writes. The database itself may be gone, so only the server has to answer. */
-async function destinationServer(settings: TargetSettings): Promise<{ connection: PostgresConnection }> {
+async function destinationServer(settings: PostgresSettings): Promise<{ connection: PostgresConnection }> {
   const [first, ...others] = settings.endpoints;
   if (first === undefined) throw new ResurgoError('configInvalid', `target ${settings.name} has no connection`);
   if (others.length === 0) return { connection: resolveConnection(first.url(), first.overrides()) };

@@ -12,7 +12,7 @@ import { buildPhysical, discardBuild } from '../../providers/postgres/physical-r
 import { contentOf, planPlaces, type RestorePlaces } from '../../providers/postgres/restore-places.ts';
 import { serverFacts } from '../../providers/postgres/server-facts.ts';
 import type { ActivityDeps } from '../deps.ts';
-import type { TargetSettings } from '../target-settings.ts';
+import type { PostgresSettings } from '../target-settings.ts';
 import type { RestoreEngine } from './restore-engine.ts';
 import { checkScratchCluster } from './scratch-cluster.ts';
 
@@ -20,7 +20,7 @@ import { checkScratchCluster } from './scratch-cluster.ts';
 const answerWithinMs = 10 * 60_000;
 
 /** Restores a cluster: built beside its destination, then moved there, or swapped in by rename. */
-export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSettings): RestoreEngine {
+export function physicalRestoreEngine(_deps: ActivityDeps, settings: PostgresSettings): RestoreEngine {
   const placesOf = (plan: RestorePlan): RestorePlaces => plan.engineState as RestorePlaces;
 
   const destinationOf = (mode: RestorePlan['mode'], id: string, to: string | undefined): string => {
@@ -142,15 +142,15 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: TargetSetti
 }
 
 /** A directory the server's user can reach: not below our state directory, which is ours alone. */
-const scratchRoot = (settings: TargetSettings, id: string): string => join(settings.config.staging ?? (settings.dataDir === undefined ? tmpdir() : dirname(settings.dataDir)), `resurgo-scratch-${id}`);
+const scratchRoot = (settings: PostgresSettings, id: string): string => join(settings.config.staging ?? (settings.dataDir === undefined ? tmpdir() : dirname(settings.dataDir)), `resurgo-scratch-${id}`);
 
-async function removeScratch(settings: TargetSettings, id: string): Promise<void> {
+async function removeScratch(settings: PostgresSettings, id: string): Promise<void> {
   const { rm } = await import('node:fs/promises');
   await rm(scratchRoot(settings, id), { recursive: true, force: true });
 }
 
 /** Waits until the primary answers, out of recovery. @throws restoreMismatch when it does not in time */
-async function waitForServer(settings: TargetSettings, signal: AbortSignal): Promise<string> {
+async function waitForServer(settings: PostgresSettings, signal: AbortSignal): Promise<string> {
   const [endpoint] = settings.endpoints;
   if (endpoint === undefined) throw new ResurgoError('configInvalid', `target ${settings.name} has no connection`);
   const deadline = Date.now() + answerWithinMs;

@@ -2,10 +2,8 @@ import { hostname } from 'node:os';
 import { repositoriesFor } from '../../config/lookup.ts';
 import { errors } from '../../domain/errors.ts';
 import { formatBytes } from '../../config/units.ts';
-import type { ServerFacts } from '../../providers/postgres/server-facts.ts';
 import type { CheckScope, CheckStatus, Finding } from '../checks/finding.ts';
 import { Findings } from '../checks/finding.ts';
-import { checkPrograms } from '../checks/host-programs.ts';
 import { checkKeys } from '../checks/keys.ts';
 import { checkConfig } from '../checks/plain-secrets.ts';
 import { checkRepository } from '../checks/repositories.ts';
@@ -48,19 +46,16 @@ export async function runCheck(context: CliContext, options: CheckOptions): Prom
         say(checked.findings);
       },
     );
-    const facts = new Map<string, ServerFacts>();
+    const sizes = new Map<string, number>();
     await inOrder(
       targets,
-      async (name) => {
-        const checked = await checkTarget(scope, name);
-        return { ...checked, findings: [...checked.findings, ...(await checkPrograms(scope, name, checked.facts))] };
-      },
+      async (name) => checkTarget(scope, name),
       (name, checked) => {
-        if (checked.facts) facts.set(name, checked.facts);
+        if (checked.sourceBytes !== undefined) sizes.set(name, checked.sourceBytes);
         say(checked.findings);
       },
     );
-    for (const [name, bytes] of free) say(checkRoom(scope, name, bytes, facts));
+    for (const [name, bytes] of free) say(checkRoom(scope, name, bytes, sizes));
     say(await checkTemporal(scope));
   }
   signal.throwIfAborted();
@@ -82,15 +77,15 @@ function checkRoom(
   { loaded }: CheckScope,
   repository: string,
   free: number,
-  facts: ReadonlyMap<string, ServerFacts>,
+  sizes: ReadonlyMap<string, number>,
 ): Finding[] {
   const findings = new Findings('repository', repository);
-  const bytes = [...facts]
+  const bytes = [...sizes]
     .filter(([target]) => repositoriesFor(loaded.config, target).includes(repository))
-    .reduce((sum, [, { sourceBytes }]) => sum + sourceBytes, 0);
+    .reduce((sum, [, size]) => sum + size, 0);
   if (bytes > free) {
     findings.warn(
-      `${formatBytes(free)} are free, the databases that go there have ${formatBytes(bytes)} uncompressed`,
+      `${formatBytes(free)} are free, what goes there has ${formatBytes(bytes)} uncompressed`,
       'Enlarge it, or see what a first backup takes.',
     );
   }

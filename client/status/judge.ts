@@ -1,6 +1,7 @@
 /** What is good and what is not about the backups of one target. Pure. */
 import { formatBytes, formatDuration } from '../../config/units.ts';
 import type { BackupKind, Engine } from '../../domain/backup.ts';
+import { engineTraits } from '../../domain/engines.ts';
 
 export interface KnownBackup {
   readonly id: string;
@@ -63,7 +64,7 @@ export interface TargetStatus {
 }
 
 /** The moment a restore of a backup leads to: a dump shows the data of its beginning, a base backup that of its end. */
-export const recoversTo = (backup: KnownBackup): number => Date.parse(backup.engine === 'physical' ? backup.endedAt : backup.startedAt);
+export const recoversTo = (backup: KnownBackup): number => Date.parse(backup.engine !== null && engineTraits[backup.engine].pointInTime === 'end' ? backup.endedAt : backup.startedAt);
 
 export function judge(facts: TargetFacts, now: number): TargetStatus {
   const { newest } = facts;

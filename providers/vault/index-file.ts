@@ -1,6 +1,6 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { z } from 'zod';
-import type { AttemptKeys, BackupIndex } from '../../domain/backup.ts';
+import { engineNames, type AttemptKeys, type BackupIndex } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { cipherFor, decipherFor, tagBytes } from './part-cipher.ts';
 
@@ -92,7 +92,7 @@ const indexSchema = z.looseObject({
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
     }),
   ),
-  engine: z.looseObject({ engine: z.enum(['physical', 'logical']) }),
+  engine: z.looseObject({ engine: z.enum(engineNames) }),
 });
 
 /** The parts of every stream follow each other without gap and add up to its size. */

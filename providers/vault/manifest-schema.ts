@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { engineNames } from '../../domain/backup.ts';
 
 const count = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex');
@@ -15,7 +16,7 @@ export const manifestSchema = z.looseObject({
   systemId: segment,
   name: segment,
   kind: z.enum(['full', 'differential', 'incremental']),
-  engine: z.enum(['physical', 'logical']),
+  engine: z.enum(engineNames),
   parent: id.nullable(),
   chain: z.array(id),
   attempt: segment,

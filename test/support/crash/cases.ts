@@ -1,8 +1,10 @@
 /** One case of the matrix: start a run, let its worker die where the plan says, start a new one, and look at everything. */
 import { rm } from 'node:fs/promises';
 import { expect } from 'vitest';
+import { targetOf } from '../../../config/lookup.ts';
 import type { BackupKind } from '../../../domain/backup.ts';
 import { ResurgoError } from '../../../domain/errors.ts';
+import { engineOf } from '../../../domain/engines.ts';
 import type { BackupResult } from '../../../domain/operations.ts';
 import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
 import { deleteBackup, listBackups } from '../../../providers/repository/catalogue.ts';
@@ -81,7 +83,7 @@ function assertOnce({ effects }: Crashed<BackupResult>, plan: CrashPlan | undefi
 
 /** A digest of what a backup restores to. The copy is removed again. */
 export async function restoredDigest(arena: Arena, lane: Lane, target: string, name: string, backup = 'latest'): Promise<string> {
-  const engine = lane.stack.loaded.config.targets[target]?.engine;
+  const engine = engineOf(targetOf(lane.stack.loaded.config, target));
   if (engine === 'logical') {
     const to = `${lane.stack.namespace}_${name}`;
     const result = await lane.stack.run('restore', { target, backup, mode: 'beside', to });

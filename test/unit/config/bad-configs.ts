@@ -488,7 +488,7 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
     },
     '8:37',
     'policies[0].kind',
-    'a logical backup is always full',
+    'knows full backups only',
   ),
   'retention that keeps nothing': bad(
     { 8: 'retention: [{ repositories: [local] }]' },

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { inspect } from 'node:util';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../config/load.ts';
+import type { PostgresTargetConfig } from '../../../config/schema.ts';
 import { checkHookProgram, readPrivateFile } from '../../../config/safe-file.ts';
 import { type LiteralSecret, redactUrl, resolveSecret } from '../../../config/secret.ts';
 import { resolveRepository } from '../../../config/resolve.ts';
@@ -188,8 +189,8 @@ describe('O4 secrets', () => {
         }),
       ),
     );
-    const shop = loaded.config.targets['shop'];
-    const literal = shop?.password as LiteralSecret;
+    const shop = loaded.config.targets['shop'] as PostgresTargetConfig;
+    const literal = shop.password as LiteralSecret;
     expect(literal.reveal()).toBe('topsecret4');
     expect(resolveRepository(loaded, 'local')).toMatchObject({
       accessKeyId: 'topsecret1',

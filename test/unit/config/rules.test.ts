@@ -139,7 +139,7 @@ describe('O4 questions to a configuration', () => {
   });
 
   test('O4 names that every object has are targets only when they are configured', () => {
-    expect(targetOf(config, 'toString').engine).toBe('logical');
+    expect(targetOf(config, 'toString')).toMatchObject({ engine: 'logical' });
     for (const name of ['constructor', 'hasOwnProperty', '__proto__'])
       expect(() => targetOf(config, name)).toThrow(expect.objectContaining({ code: 'targetUnknown' }));
     expect(() => targetOf(config, 'shp')).toThrow('did you mean "shop"?');

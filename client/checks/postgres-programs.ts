@@ -1,20 +1,19 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { policiesOf, targetOf } from '../../config/lookup.ts';
-import { checkHookProgram } from '../../config/safe-file.ts';
-import { resolveTool } from '../../providers/host/tool-command.ts';
+import { policiesOf } from '../../config/lookup.ts';
+import type { PostgresTargetConfig } from '../../config/schema.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { findPgTool } from '../../providers/postgres/tools.ts';
 import type { ServerFacts } from '../../providers/postgres/server-facts.ts';
 import { Findings, type CheckScope, type Finding } from './finding.ts';
 
-/** Programs of PostgreSQL in the server's version, and the programs of service hooks, on the host that runs them. */
-export async function checkPrograms(
-  { loaded, host, env }: CheckScope,
+/** Programs of PostgreSQL in the server's version, on the host that runs them. */
+export async function checkPostgresPrograms(
+  { loaded, host }: CheckScope,
   name: string,
+  target: PostgresTargetConfig,
   facts: ServerFacts | undefined,
 ): Promise<Finding[]> {
-  const target = targetOf(loaded.config, name);
   const tools = new Findings('tools', name);
   if (target.host !== undefined && target.host !== host) {
     tools.note(
@@ -56,18 +55,5 @@ export async function checkPrograms(
       }
     }
   }
-  const service = new Findings('service', name);
-  for (const hook of ['stop', 'start', 'health'] as const) {
-    const program = target.service?.[hook]?.[0];
-    if (program === undefined) continue;
-    const what = `targets.${name}.service.${hook}`;
-    try {
-      const found = program.includes('/') ? path.resolve(loaded.dir, program) : resolveTool(program, env['PATH']);
-      checkHookProgram(found, what, loaded.owner);
-      service.ok(`${hook}: ${found}`);
-    } catch (error) {
-      service.error(error);
-    }
-  }
-  return [...tools.list, ...service.list];
+  return tools.list;
 }

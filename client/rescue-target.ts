@@ -1,0 +1,22 @@
+import { resolve } from 'node:path';
+import type { Engine } from '../domain/backup.ts';
+
+export interface RescuePlace {
+  readonly connection?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly toolsDir?: string | undefined;
+}
+
+/** The definition of a target that is known by its backups alone: enough to restore it. */
+export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: RescuePlace): Readonly<Record<string, unknown>> {
+  if (engine === 'physical' || engine === 'logical') {
+    return {
+      type: 'postgres',
+      engine,
+      connection: connection ?? 'postgres://postgres@127.0.0.1:5432/postgres',
+      ...(dataDir === undefined ? {} : { dataDir: resolve(dataDir) }),
+      ...(toolsDir === undefined ? {} : { toolsDir: resolve(toolsDir) }),
+    };
+  }
+  return { type: engine };
+}
