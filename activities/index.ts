@@ -2,6 +2,7 @@ import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
 import { evidenceActivities } from './evidence.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
+import { planActivities } from './plan.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
@@ -16,6 +17,7 @@ export function createActivities(deps: ActivityDeps) {
     ...announceActivities(deps),
     ...backupActivities(deps),
     ...evidenceActivities(deps),
+    ...planActivities(deps),
     ...pruneActivities(deps),
     ...restoreActivities(deps),
     ...verifyActivities(deps),

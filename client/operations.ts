@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ResurgoError } from '../domain/errors.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
+import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { requireWorker, type Connected } from './connect.ts';
 import { observe, type FollowState } from './follow.ts';
 import { fromWorkflowError } from './workflow-error.ts';
@@ -14,6 +15,7 @@ export interface Runs {
   restore: { input: RestoreInput; result: RestoreResult };
   verify: { input: VerifyInput; result: VerifyReport };
   prune: { input: PruneInput; result: PruneReport };
+  recover: { input: RecoverInput; result: PlanResult };
   finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };
 }
 
@@ -32,7 +34,7 @@ export async function startRun<T extends keyof Runs>(connected: Connected, type:
     taskQueue: taskQueues.main,
     workflowId: id,
     args: [{ schemaVersion: 1, ...input }],
-    staticSummary: `${type} ${(input as { target?: string }).target ?? ''}`.trim(),
+    staticSummary: `${type} ${'plan' in input ? input.plan : ''} ${(input as { target?: string }).target ?? ''}`.replaceAll(/ +/g, ' ').trim(),
   });
   return { workflowId: id, handle, follow: (onState, signal) => followRun(connected, id, onState, signal) };
 }

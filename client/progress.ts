@@ -6,7 +6,7 @@ import { cut, oneLine } from './text.ts';
 
 export interface ProgressStep {
   readonly name: string;
-  readonly state: 'pending' | 'in progress' | 'completed' | 'failed' | 'skipped' | 'compensated';
+  readonly state: 'pending' | 'in progress' | 'completed' | 'failed' | 'skipped' | 'compensated' | 'unknown';
   readonly detail?: string;
 }
 
@@ -31,6 +31,7 @@ const marks: Readonly<Record<ProgressStep['state'], string>> = {
   failed: '✗',
   skipped: '-',
   compensated: '↩',
+  unknown: '?',
 };
 const words: Readonly<Record<ProgressStep['state'], string>> = {
   pending: 'waits',
@@ -39,6 +40,7 @@ const words: Readonly<Record<ProgressStep['state'], string>> = {
   failed: 'failed',
   skipped: 'skipped',
   compensated: 'undone',
+  unknown: 'outcome unknown',
 };
 
 export interface ProgressOptions {

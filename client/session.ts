@@ -1,9 +1,14 @@
 /** What every command that starts a run does: find Temporal, start, show, follow. */
 import type { CliContext } from './cli-context.ts';
+import type { Connected } from './connect.ts';
 import type { Runs } from './operations.ts';
 
 export interface RunOptions {
   readonly detach: boolean;
+  /** Default: made of type, target and time. */
+  readonly workflowId?: string;
+  /** Looks on while the run is followed; when it rejects, following ends with that error and the run goes on. */
+  readonly watch?: (connected: Connected, signal: AbortSignal) => Promise<never>;
 }
 
 /** The run's result, or undefined with `--detach`. @throws what the run failed with */
@@ -16,7 +21,7 @@ export async function runAndFollow<T extends keyof Runs>(context: CliContext, ty
   let target = await resolveTemporal(loaded.stateDir);
   let connected = await connect(target);
   try {
-    const run = await startRun(connected, type, input);
+    const run = await startRun(connected, type, input, options.workflowId);
     const link = workflowLink(connected, run.workflowId);
     output.note(`run ${run.workflowId}`);
     if (link !== undefined) output.note(`see ${link}`);
@@ -37,14 +42,17 @@ export async function runAndFollow<T extends keyof Runs>(context: CliContext, ty
             }
           }, () => undefined);
         }, 2000);
+        const done = new AbortController();
         try {
-          return await followRun<Runs[T]['result']>(connected, run.workflowId, (state) => { progress.update(state); }, AbortSignal.any([signal, moved.signal]));
+          const followed = followRun<Runs[T]['result']>(connected, run.workflowId, (state) => { progress.update(state); }, AbortSignal.any([signal, moved.signal]));
+          return await (options.watch === undefined ? followed : Promise.race([followed, options.watch(connected, done.signal)]));
         } catch (error) {
           if (!moved.signal.aborted || signal.aborted) throw error;
           await connected.connection.close().catch(() => undefined);
           connected = await connect(target);
         } finally {
           clearInterval(timer);
+          done.abort();
         }
       }
     } finally {

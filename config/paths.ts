@@ -43,5 +43,7 @@ export function absolutePaths(config: Config, dir: string): Config {
     encryption: change(config.encryption, ['identity', 'passphrase', 'hostKey'], secret),
     repositories: mapValues(config.repositories, repository),
     targets: mapValues(config.targets, target),
+    ...(config.approvers === undefined ? {} : { approvers: mapValues(config.approvers, (value) => change(value, ['token'], secret)) }),
+    ...(config.actions === undefined ? {} : { actions: config.actions.map(at) }),
   };
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
+import { actionFiles, approvers, plans } from './schema-plan.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -134,7 +135,9 @@ export const configSchema = mapping({
   archives: unbuilt('archives'),
   replication: unbuilt('replication'),
   monitors: unbuilt('monitors'),
-  plans: unbuilt('plans'),
+  plans: plans.optional(),
+  approvers: approvers.optional(),
+  actions: actionFiles.optional(),
   webhooks: unbuilt('webhooks'),
   escalation: unbuilt('escalation'),
   notify: unbuilt('notify'),
@@ -144,7 +147,7 @@ type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
 export type Config = Omit<
   Parsed,
-  'drills' | 'archives' | 'replication' | 'monitors' | 'plans' | 'webhooks' | 'escalation' | 'notify'
+  'drills' | 'archives' | 'replication' | 'monitors' | 'webhooks' | 'escalation' | 'notify'
 >;
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;

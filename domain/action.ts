@@ -39,6 +39,33 @@ export interface ActionOutcome<Output> {
   readonly output: Output;
 }
 
+/** What one use of an action can do, where that depends on its input: `exec` can be undone only when its input says how. */
+export interface ActionAbilities {
+  readonly effect?: ActionEffect;
+  readonly probe?: boolean;
+  readonly verify?: boolean;
+  readonly compensate?: boolean;
+}
+
+/** A run of its own that does the work in place of `apply`: `backup` and `restore` are workflows already. */
+export interface ActionChild {
+  /** Type of the workflow. */
+  readonly workflow: string;
+  readonly input: Readonly<Record<string, unknown>>;
+  /** Fields of its result that become the step's output. */
+  readonly pick: readonly string[];
+  /** Undoes it; `{ "$output": "id" }` stands for a field of the output. */
+  readonly compensate?: { readonly workflow: string; readonly input: Readonly<Record<string, unknown>> };
+}
+
+/** One field of an action's input, for the reference and for checks before a run. */
+export interface ActionField {
+  readonly key: string;
+  readonly kind: string;
+  readonly required: boolean;
+  readonly description: string;
+}
+
 export interface Action<Input = unknown, Captured = unknown, Output = unknown> {
   /** `area.verb`, for example `dns.switch`; frozen once released. */
   readonly name: string;
@@ -50,6 +77,22 @@ export interface Action<Input = unknown, Captured = unknown, Output = unknown> {
   readonly pointOfNoReturn?: boolean;
   /** Parses `with:`. @throws ResurgoError inputInvalid naming the field, the value and the reason */
   readonly parse: (input: unknown) => Input;
+  /** Fields of the input; `inputOf(schema)` of activities/actions/input.ts makes `parse` and these from one zod schema. */
+  readonly fields?: readonly ActionField[];
+  /** Keys of the output, so that a plan which asks for another one is refused when it is loaded. Left out: not known. */
+  readonly outputs?: readonly string[];
+  /** What it works on, for the runbook: `api.example.test` in `dns.switch apply: api.example.test`. Without secrets. */
+  readonly subject?: (input: Input) => string;
+  /** How long a step may take that does not say; default 10 minutes. */
+  readonly defaultTimeoutMs?: number;
+  /** What is undone, in words, for the preview: `the record set as it was comes back`. */
+  readonly undo?: string;
+  /** Abilities of this use, where they depend on the input; default: by which phases the action has. */
+  readonly abilities?: (input: Input) => ActionAbilities;
+  /** Pure waiting, ms: the driver sets a durable timer in place of `apply`. */
+  readonly timer?: (input: Input) => number;
+  /** See {@link ActionChild}; `apply` is then only called where there is no Temporal. */
+  readonly child?: (input: Input, context: { readonly runId: string; readonly stepId: string }) => ActionChild;
   /** Worker host whose queue the phases go to; undefined: any worker. */
   readonly host?: (input: Input) => string | undefined;
   /** Preconditions, without any effect; also used by preview and plan evaluation. Returns remarks for people. @throws ResurgoError when it could not work */

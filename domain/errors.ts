@@ -85,6 +85,16 @@ export const errors = define({
   restoreMismatch: failed('The restored data is not what was backed up.', 'Nothing was swapped in; use another backup and report this.'),
   compensationFailed: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'A step failed and not everything could be undone.', hint: 'The message lists what is left for a person.' },
   outcomeUnknown: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'It is not known whether the step took effect.', hint: 'Look at the named thing before trying again.' },
+  planUnknown: invalid('The configuration has no such plan.', '`resurgo plan list` lists the plans.'),
+  planInvalid: invalid('A plan of the configuration is not valid.', 'Mend the named lines; `resurgo plan check` lists all of them at once.'),
+  controlRefused: conflict('A running plan cannot do what was asked of it now.', '`resurgo plan show RUN` says where it is.'),
+  approvalRefused: refused('A person refused an approval.', 'Talk to them; the plan was stopped as it says.'),
+  approvalExpired: refused('Nobody approved in time.', 'Run the plan again, or give the approval more time.'),
+  approvalInvalid: refused('An approval is not by whom it says, or for something else.', 'Give the token of that approver; approve what `resurgo plan show RUN` shows now.'),
+  serviceFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'A service did not get into the state asked for.', hint: 'The message has the words of the service manager.' },
+  httpFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'An HTTP request did not get the answer it should.', hint: 'The message has the status and the first words of the answer.' },
+  undoConflict: conflict('What a step set has been changed by somebody else since; it was not overwritten.', 'Look at the named thing and decide by hand.'),
+
   cancelled: { kind: 'cancelled', retryable: false, exitCode: 130, meaning: 'The run was cancelled.', hint: 'Nothing was published.' },
   bug: { kind: 'bug', retryable: false, exitCode: 1, meaning: 'Resurgo itself is wrong here.', hint: 'Please report it with the run id.' },
 });

@@ -22,4 +22,5 @@ export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export const lockIds = {
   operation: (target: string): string => `op/${target}`,
   restore: (target: string): string => `restore/${target}`,
+  plan: (plan: string, target?: string): string => `running/${plan}${target === undefined ? '' : `/${target}`}`,
 } as const;

@@ -33,7 +33,7 @@ async function sourceHash(): Promise<string> {
   const { version } = createRequire(import.meta.url)('@temporalio/workflow/package.json') as { version: string };
   hash.update(version);
   for (const folder of ['domain', 'workflows']) {
-    const names = (await readdir(join(root, folder))).sort();
+    const names = (await readdir(join(root, folder), { recursive: true })).sort();
     for (const name of names) {
       const path = join(root, folder, name);
       if ((await stat(path)).isFile()) hash.update(`\0${folder}/${name}\0`).update(await readFile(path));

@@ -1,7 +1,7 @@
 import type { Connection } from '@temporalio/client';
 
 /** Keyword search attributes Resurgo sets on its workflows. */
-export const searchAttributeNames = ['ResurgoTarget', 'ResurgoOperation', 'ResurgoBackup', 'ResurgoOutcome'] as const;
+export const searchAttributeNames = ['ResurgoTarget', 'ResurgoOperation', 'ResurgoBackup', 'ResurgoOutcome', 'ResurgoPlan'] as const;
 
 const keyword = 2;
 

@@ -5,3 +5,4 @@ export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun 
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
 export { verify } from './verify.workflow.ts';
+export { planRun, recover } from './recover.workflow.ts';

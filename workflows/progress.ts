@@ -1,7 +1,7 @@
 import { defineQuery, setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 
-export type CheckState = 'pending' | 'in progress' | 'completed' | 'failed' | 'skipped' | 'compensated';
+export type CheckState = 'pending' | 'in progress' | 'completed' | 'failed' | 'skipped' | 'compensated' | 'unknown';
 
 export interface CheckItem {
   readonly name: string;
@@ -17,10 +17,11 @@ export const searchAttributes = {
   operation: defineSearchAttributeKey('ResurgoOperation', 'KEYWORD'),
   backup: defineSearchAttributeKey('ResurgoBackup', 'KEYWORD'),
   outcome: defineSearchAttributeKey('ResurgoOutcome', 'KEYWORD'),
+  plan: defineSearchAttributeKey('ResurgoPlan', 'KEYWORD'),
 } as const;
 
 const marks: Record<CheckState, string> = {
-  pending: '⬜', 'in progress': '⏳', completed: '✅', failed: '❌', skipped: '➖', compensated: '↩️',
+  pending: '⬜', 'in progress': '⏳', completed: '✅', failed: '❌', skipped: '➖', compensated: '↩️', unknown: '❓',
 };
 
 /** A live checklist, shown as Markdown in the Temporal UI ("current details") and answered to `steps` queries. */
@@ -28,6 +29,7 @@ export class Checklist {
   private readonly title: string;
   private readonly items: CheckItem[] = [];
   private attributesEnabled = false;
+  private note: string | undefined;
 
   constructor(title: string, names: readonly string[]) {
     this.title = title;
@@ -53,6 +55,13 @@ export class Checklist {
     this.show();
   }
 
+  /** All items at once, and a line below the title. */
+  replace(items: readonly CheckItem[], note?: string): void {
+    this.items.splice(0, this.items.length, ...items);
+    this.note = note;
+    this.show();
+  }
+
   /** Runs one step: in progress → completed, or failed with the error's message. */
   async run<T>(name: string, work: () => Promise<T>, describe?: (value: T) => string | undefined): Promise<T> {
     this.set(name, 'in progress');
@@ -68,7 +77,7 @@ export class Checklist {
 
   private show(): void {
     const lines = this.items.map((item) => `- ${marks[item.state]} ${item.name}${item.detail === undefined ? '' : `: ${item.detail}`}`);
-    setCurrentDetails(`**${this.title}**\n\n${lines.join('\n')}`);
+    setCurrentDetails(`**${this.title}**${this.note === undefined ? '' : `\n\n${this.note}`}\n\n${lines.join('\n')}`);
   }
 }
 

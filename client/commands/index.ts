@@ -6,6 +6,7 @@ import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerEvidence } from './evidence.ts';
 import { registerInit } from './init.ts';
+import { registerPlan } from './plan.ts';
 import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
@@ -31,6 +32,7 @@ export const commands: readonly Register[] = [
   registerVerify,
   registerPrune,
   registerRestore,
+  registerPlan,
   registerStatus,
   registerEvidence,
   registerRescue,

@@ -1,0 +1,41 @@
+/** All actions; docs/reference/actions.md is made from them. A line each. */
+import type { Action } from '../../domain/action.ts';
+import type { ActivityDeps } from '../deps.ts';
+import { approve } from './generic/approve.ts';
+import { exec } from './generic/exec.ts';
+import { httpCall, httpOk } from './generic/http.ts';
+import { wait } from './generic/wait.ts';
+import { ActionRegistry } from './registry.ts';
+import { serviceRestart, serviceStart, serviceStop } from './service/actions.ts';
+
+/** An action, or what makes it where it needs configuration or stores. */
+type Entry = Action | ((deps: ActivityDeps) => Action);
+
+// prettier-ignore
+const builtIn: readonly Entry[] = [
+  approve,
+  exec,
+  httpCall,
+  httpOk,
+  serviceRestart,
+  serviceStart,
+  serviceStop,
+  wait,
+];
+
+const registries = new WeakMap<ActivityDeps, Promise<ActionRegistry>>();
+
+/** The actions a worker has: Resurgo's own and those of files named in the configuration. Made once. */
+export function actionsOf(deps: ActivityDeps): Promise<ActionRegistry> {
+  let registry = registries.get(deps);
+  if (registry === undefined) {
+    registry = makeRegistry(deps);
+    registries.set(deps, registry);
+  }
+  return registry;
+}
+
+async function makeRegistry(deps: ActivityDeps): Promise<ActionRegistry> {
+  const { loadUserActions } = await import('../plan/user-actions.ts');
+  return new ActionRegistry([...builtIn.map((entry) => (typeof entry === 'function' ? entry(deps) : entry)), ...(await loadUserActions(deps.loaded))]);
+}
