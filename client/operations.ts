@@ -34,7 +34,7 @@ export async function startRun<T extends keyof Runs>(connected: Connected, type:
     taskQueue: taskQueues.main,
     workflowId: id,
     args: [{ schemaVersion: 1, ...input }],
-    staticSummary: `${type} ${'plan' in input ? input.plan : ''} ${(input as { target?: string }).target ?? ''}`.replaceAll(/ +/g, ' ').trim(),
+    staticSummary: [type, (input as { plan?: string }).plan, (input as { target?: string }).target].filter((word) => word !== undefined).join(' '),
   });
   return { workflowId: id, handle, follow: (onState, signal) => followRun(connected, id, onState, signal) };
 }

@@ -12,7 +12,7 @@ const keyword = 2;
 export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<boolean> {
   try {
     const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-    const missing = searchAttributeNames.filter((name) => customAttributes?.[name] === undefined);
+    const missing = searchAttributeNames.filter((name) => customAttributes[name] === undefined);
     if (missing.length === 0) return true;
     await connection.operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing.map((name) => [name, keyword])) });
     return true;

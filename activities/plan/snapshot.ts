@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { Json, PlanSnapshot } from '../../domain/plan/model.ts';
+import type { PlanSnapshot } from '../../domain/plan/model.ts';
 import { canonicalJson } from '../../config/canonical.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import { actionsOf } from '../actions/index.ts';
