@@ -42,15 +42,15 @@ export async function startRun<T extends keyof Runs>(connected: Connected, type:
 /** Follows a run by its id; see {@link StartedRun.follow}. */
 export async function followRun<R>(connected: Connected, workflowId: string, onState: (state: FollowState) => void, signal?: AbortSignal): Promise<R> {
   const handle = connected.client.workflow.getHandle(workflowId);
-  let ended = false;
+  const run = { ended: false };
   const result = resultOf<R>(handle).finally(() => {
-    ended = true;
+    run.ended = true;
   });
   result.catch(() => undefined);
   const watch = async (): Promise<void> => {
-    while (!ended && signal?.aborted !== true) {
+    while (!run.ended && signal?.aborted !== true) {
       const state = await observe(connected.client, handle.workflowId);
-      if (state !== undefined && !ended) onState(state);
+      if (state !== undefined && !run.ended) onState(state);
       await Promise.race([sleep(500), result.catch(() => undefined)]);
     }
   };
