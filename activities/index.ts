@@ -6,6 +6,7 @@ import { planActivities } from './plan.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
+import { walActivities } from './wal.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 
 export type { ActivityDeps } from './deps.ts';
@@ -21,6 +22,7 @@ export function createActivities(deps: ActivityDeps) {
     ...pruneActivities(deps),
     ...restoreActivities(deps),
     ...verifyActivities(deps),
+    ...walActivities(deps),
   });
 }
 

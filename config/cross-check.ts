@@ -69,6 +69,7 @@ export function crossCheck(data: unknown): RawProblem[] {
     if (!isMapping(target)) continue;
     checkTarget(['targets', key], target, report);
     checkReferences(['targets', key, 'repositories'], target['repositories'], repositories, 'repository');
+    checkReferences(['targets', key, 'walRequired'], target['walRequired'], repositories, 'repository');
   }
   for (const section of ['policies', 'retention']) {
     for (const [i, value] of listOf(root[section]).entries()) {
@@ -162,7 +163,7 @@ function checkRepositories(repositories: Raw, report: Report): void {
   }
 }
 
-const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner'];
+const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner', 'walRequired', 'walFlush'];
 
 /** By `type`. */
 const targetChecks: Readonly<Record<string, (at: ConfigPath, target: Raw, report: Report) => void>> = {
@@ -185,6 +186,8 @@ function checkPostgres(at: ConfigPath, target: Raw, report: Report): void {
       if (isSet(field)) report([...at, field], 'stands beside members; list every server under members only', 'key');
   if (target['engine'] === 'logical')
     for (const field of physicalOnly) if (isSet(field)) report([...at, field], 'is only for engine: physical', 'key');
+  if (target['engine'] === 'logical' && (target['wal'] === true || target['wal'] === 'true'))
+    report([...at, 'wal'], 'is only for engine: physical: a dump cannot be rolled forward by WAL. Use engine: physical, or remove it', 'key');
   if (target['engine'] === 'physical')
     for (const field of ['only'])
       if (isSet(field))

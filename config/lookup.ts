@@ -97,3 +97,12 @@ const withoutUndefined = (rule: object): RetentionRule =>
 /** Where a target's backups may be pruned without being asked: a rule of the configuration applies to it there. */
 export const prunedRepositories = (config: Config, target: string): string[] =>
   repositoriesFor(config, target).filter((repository) => retentionOf(config, target, repository).configured);
+
+/** Where WAL of a target goes; the slot on the server moves only to what the required ones hold. */
+export function walRepositories(config: Config, target: string): { name: string; required: boolean }[] {
+  const names = repositoriesFor(config, target);
+  const { walRequired } = targetOf(config, target);
+  const first = names.find((name) => config.repositories[name]?.type === 'disk') ?? names[0];
+  const required = new Set(walRequired ?? (first === undefined ? [] : [first]));
+  return [...new Set([...names, ...required])].map((name) => ({ name, required: required.has(name) }));
+}

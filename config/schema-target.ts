@@ -41,10 +41,14 @@ export const postgresTarget = mapping(
       member,
       'All servers of a cluster; which is primary is found out. In place of `connection` and `standbys`.',
     ).optional(),
-    wal: flag('')
-      .refine((on) => !on, 'WAL archiving is not supported by this version. Remove the key, or set it to false.')
-      .meta({ kind: '`false`', description: 'Continuous WAL archiving; `true` is refused until it is built.' })
-      .optional(),
+    wal: flag('Continuous WAL archiving, for restores to a point in time (physical).').optional(),
+    walRequired: list(
+      name('Name of a repository.'),
+      'Repositories that must hold WAL before the server may remove it; default the first on disk, else the first. The others follow, and catch up by copy.',
+    ).optional(),
+    walFlush: duration('How often WAL that does not fill a segment yet is stored: what is lost with the server.', {
+      min: 500,
+    }).default(2000),
     dataDir: dataDir.optional(),
     toolsDir: filePath(
       "Directory of pg_dump, pg_combinebackup …; default: found by the server's major version.",

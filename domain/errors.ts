@@ -75,6 +75,10 @@ export const errors = define({
   evidenceUnknown: refused('There is no such evidence.', '`resurgo evidence list` shows what there is.'),
   evidenceInvalid: failed('A document of evidence is damaged or was altered.', 'Look for the same document in another repository; `resurgo evidence verify` names what is wrong.'),
   evidenceUntrusted: failed('A document of evidence is not signed by a trusted host.', 'Compare the key with encryption.trustedHosts.'),
+  recoveryTargetUnreachable: refused('The point in time cannot be reached from what is stored.', 'The message names the reachable window; `resurgo wal status TARGET` shows it too.'),
+  recoveryTargetAmbiguous: refused('More than one history of the database fits the point in time.', 'Name the one that is meant with --timeline, or give --backup.'),
+  walDamaged: failed('An object of the WAL archive is damaged or was altered.', 'Use another repository; take a full backup now.'),
+  walGap: failed('WAL that was not stored yet is gone from the server.', 'A full backup is started by itself; until it is done only points before the gap can be reached.'),
 
   destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
   destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),

@@ -21,6 +21,7 @@ export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Workflow ids that are locks: they exist once, and die with the run that holds them. */
 export const lockIds = {
   operation: (target: string): string => `op/${target}`,
+  wal: (target: string): string => `wal/${target}`,
   restore: (target: string): string => `restore/${target}`,
   plan: (plan: string, target?: string): string => `running/${plan}${target === undefined ? '' : `/${target}`}`,
 } as const;

@@ -268,3 +268,11 @@ export interface PrunePlan {
   readonly kept: number;
   readonly more: number;
 }
+
+export interface WalArchiveInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  readonly startedBy?: string;
+  /** Set by the workflow itself: base backups it has asked for. */
+  readonly asked?: readonly { readonly stretch: string; readonly at: number }[];
+}

@@ -22,8 +22,9 @@ export interface ResurgoWorker {
 }
 
 /**
- * One process, four task queues: `resurgo` (workflows, light activities), `resurgo.heavy` (bulk work anybody may do), and
- * `resurgo.host.<name>` and `resurgo.host.<name>.heavy` (what needs this host's run files or data directories). Tests use this same function.
+ * One process, six task queues: `resurgo` (workflows, light activities), `resurgo.heavy` (bulk work anybody may do), and
+ * `resurgo.host.<name>` and `resurgo.host.<name>.heavy` (what needs this host's run files or data directories), `resurgo.watch` and `resurgo.host.<name>.watch`
+ * (WAL archives and monitors, which run for ever). Tests use this same function.
  */
 export async function createResurgoWorker(options: ResurgoWorkerOptions): Promise<ResurgoWorker> {
   const { connection, namespace, deps } = options;
@@ -44,6 +45,9 @@ export async function createResurgoWorker(options: ResurgoWorkerOptions): Promis
     Worker.create({ ...common, taskQueue: taskQueues.heavy, maxConcurrentActivityTaskExecutions: heavySlots }),
     Worker.create({ ...common, taskQueue: taskQueues.host(deps.host), maxConcurrentActivityTaskExecutions: 100 }),
     Worker.create({ ...common, taskQueue: taskQueues.hostHeavy(deps.host), maxConcurrentActivityTaskExecutions: heavySlots }),
+    // Each waits for bytes most of the time; their heartbeats must not be late.
+    Worker.create({ ...common, taskQueue: taskQueues.watch, maxConcurrentActivityTaskExecutions: 400, maxHeartbeatThrottleInterval: 1500 }),
+    Worker.create({ ...common, taskQueue: taskQueues.hostWatch(deps.host), maxConcurrentActivityTaskExecutions: 400, maxHeartbeatThrottleInterval: 1500 }),
   ]);
   const stop = (): void => {
     for (const worker of workers) {

@@ -9,6 +9,7 @@ import { ResurgoError } from '../domain/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Activities, ActivityDeps } from '../activities/index.ts';
 import { resolveTemporal, type TemporalTarget } from '../client/temporal-address.ts';
+import { startWalArchives, walTargets } from '../client/wal.ts';
 import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
@@ -59,6 +60,9 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
     const running = worker.run();
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });
+    await startWalArchives(client, walTargets(loaded.config), `worker ${host}`).catch((error: unknown) => {
+      logger.warn(`the WAL archives were not started: ${error instanceof Error ? error.message : String(error)}; see resurgo wal start`);
+    });
     options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
     await running;
   } finally {

@@ -1,5 +1,4 @@
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
-import type { ActivityOptions } from '@temporalio/common';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities, type ActivityOptions } from '@temporalio/workflow';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { Activities } from '../activities/index.ts';
 
@@ -46,6 +45,17 @@ export const heavyOn = (host: string | null, summary: string): Activities => (ho
 /** Bulk work bound to one host. It may wait behind other bulk work there; a host that is gone is told by the quick step before it, or after an hour. */
 export const bulkOnHost = (host: string, summary: string, options: ActivityOptions = {}): Activities =>
   proxyActivities<Activities>({ ...long, taskQueue: taskQueues.hostHeavy(host), scheduleToStartTimeout: '1 hour', summary, ...options });
+
+/** Watching for ever: a dead worker is noticed in seconds, and whatever fails is tried again without end. */
+export const watchOn = (host: string | null, summary: string, forMs: number): Activities =>
+  proxyActivities<Activities>({
+    taskQueue: host === null ? taskQueues.watch : taskQueues.hostWatch(host),
+    summary,
+    heartbeatTimeout: '5 seconds',
+    startToCloseTimeout: forMs + 10 * 60_000,
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: { initialInterval: '1 second', backoffCoefficient: 1.5, maximumInterval: '5 seconds' },
+  });
 
 /** Waiting for another run: takes no slot of the bulk work it waits for. */
 export const waiting = (summary: string): Activities => proxyActivities<Activities>({ ...long, taskQueue: taskQueues.main, summary });

@@ -6,3 +6,4 @@ export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
 export { verify } from './verify.workflow.ts';
 export { planRun, recover } from './recover.workflow.ts';
+export { walArchive } from './wal-archive.workflow.ts';

@@ -14,6 +14,7 @@ import { registerSchedules } from './schedules.ts';
 import { registerStatus } from './status.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
+import { registerWal } from './wal.ts';
 import { registerWorker } from './worker.ts';
 
 /** Declares one command: name, description, options. Its handler imports lazily. */
@@ -33,6 +34,7 @@ export const commands: readonly Register[] = [
   registerPrune,
   registerRestore,
   registerPlan,
+  registerWal,
   registerStatus,
   registerEvidence,
   registerRescue,

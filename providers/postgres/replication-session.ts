@@ -20,6 +20,8 @@ export interface CommandHandlers {
   readonly onNotice?: (fields: WireFields) => void;
   /** Sent when the server asks for it (`UPLOAD_MANIFEST`). */
   readonly copyIn?: Buffer;
+  /** The server streams and listens (`START_REPLICATION`): messages may be sent from now on, until it ends the stream. */
+  readonly onCopyBoth?: (send: (body: Buffer) => void) => void;
   /** Fails when nothing at all has come for so long after COPY began. Milliseconds. */
   readonly idleTimeoutMs?: number;
 }
@@ -124,18 +126,18 @@ export class ReplicationSession {
               case 'G':
                 this.#sendCopyIn(handlers.copyIn).catch(reject);
                 return;
+              case 'W':
+                handlers.onCopyBoth?.((body) => {
+                  if (!this.#socket.destroyed) this.#socket.write(copyDataMessage(body));
+                });
+                if (handlers.idleTimeoutMs !== undefined) idle = this.#idleTimer(handlers.idleTimeoutMs);
+                return;
+              case 'c':
+                // The end of a timeline: the server goes on when we have said the same.
+                if (handlers.onCopyBoth) this.#socket.write(copyDone);
+                return;
               case 'H':
-                if (handlers.idleTimeoutMs !== undefined) {
-                  idle = setTimeout(
-                    () =>
-                      this.#socket.destroy(
-                        Object.assign(new Error(`The server sent nothing for ${handlers.idleTimeoutMs} ms`), {
-                          code: 'ETIMEDOUT',
-                        }),
-                      ),
-                    handlers.idleTimeoutMs,
-                  );
-                }
+                if (handlers.idleTimeoutMs !== undefined) idle = this.#idleTimer(handlers.idleTimeoutMs);
                 return;
               // The backend says why it goes and then goes: an error that no ReadyForQuery follows is settled by `close`.
               case 'Z':
@@ -157,6 +159,13 @@ export class ReplicationSession {
       this.#framer = undefined;
       this.#fail = undefined;
     }
+  }
+
+  #idleTimer(afterMs: number): NodeJS.Timeout {
+    return setTimeout(
+      () => this.#socket.destroy(Object.assign(new Error(`The server sent nothing for ${afterMs} ms`), { code: 'ETIMEDOUT' })),
+      afterMs,
+    );
   }
 
   #receive(chunk: Buffer): void {

@@ -1,0 +1,37 @@
+import type { ObjectStore } from '../../domain/ports.ts';
+import { isResurgoError } from '../../domain/errors.ts';
+import { parsePieceName } from '../../domain/wal.ts';
+import { keyFile } from '../repository/layout.ts';
+import { parseWalHeader, parseWalObject } from './wal-object.ts';
+import { lineageFile, walPrefix } from './layout.ts';
+
+/** Brings what one repository has of the WAL archive to another that lacks it. @returns how many objects went over */
+export async function copyArchive(from: ObjectStore, to: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal: AbortSignal): Promise<number> {
+  const prefix = walPrefix(target, systemId);
+  const there = new Set<string>();
+  for await (const { key } of to.list(prefix, signal)) there.add(key);
+  const keys = new Set<string>();
+  let copied = 0;
+  for await (const { key } of from.list(prefix, signal)) {
+    if (there.has(key)) continue;
+    const name = key.slice(key.lastIndexOf('/') + 1);
+    let bytes: Buffer;
+    try {
+      bytes = await from.get(key, { signal });
+    } catch (error) {
+      // Replaced by a larger one since it was listed.
+      if (isResurgoError(error, 'objectMissing')) continue;
+      throw error;
+    }
+    if (name !== lineageFile) {
+      const { header } = parsePieceName(name)?.key === undefined ? parseWalHeader(bytes, `${key} in ${from.name}`, trusted) : parseWalObject(bytes, `${key} in ${from.name}`, trusted);
+      if (header.key !== undefined && !keys.has(header.key)) {
+        await to.put(keyFile(header.key, 1), await from.get(keyFile(header.key, 1), { signal }), { signal });
+        keys.add(header.key);
+      }
+    }
+    await to.put(key, bytes, { signal });
+    copied++;
+  }
+  return copied;
+}
