@@ -8,7 +8,8 @@ import { openBackup, openKeys } from '../providers/vault/open.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
-import { targetSettings } from './target-settings.ts';
+import { newestArchived, planPoint, wantsPoint } from './restore-recovery.ts';
+import { targetSettings, type TargetSettings } from './target-settings.ts';
 
 interface Candidate {
   readonly store: ObjectStore;
@@ -32,7 +33,9 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     });
   }
   if (mode !== 'beside' && input.to !== undefined) throw new ResurgoError('inputInvalid', `--to does not go with --mode ${mode}`);
-  const { candidates, warnings } = await findCandidates(deps, settings.repositories, input.target, input.backup ?? 'latest');
+  const recovery = wantsPoint(input) ? await planPoint(deps, settings, input) : undefined;
+  if (recovery === undefined && input.timeline !== undefined) throw new ResurgoError('inputInvalid', '--timeline goes with --time, --lsn or --point');
+  const { candidates, warnings } = await findCandidates(deps, settings.repositories, input.target, recovery?.backup ?? input.backup ?? 'latest');
   const [best] = candidates;
   if (best === undefined) throw new ResurgoError('bug', 'no candidate');
   // The newest of all repositories; further repositories that hold the very same chain are fallbacks for damaged parts.
@@ -52,8 +55,10 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
   if (input.noDowntime === true && facts.stopsServices) {
     throw new ResurgoError('destinationBusy', `restoring ${input.target} in place stops its services, and --no-downtime was asked for`, { details: { hint: 'Restore beside and switch over yourself, or leave --no-downtime out.' } });
   }
-  if (facts.freeBytes !== null && facts.freeBytes < facts.requiredBytes) {
-    throw new ResurgoError('destinationSpace', `restoring ${best.ref.name} needs about ${mebibytes(facts.requiredBytes)} at ${facts.destination}; ${mebibytes(facts.freeBytes)} are free`);
+  // WAL is fetched ahead of its replay and kept no longer; the server keeps some of it too.
+  const requiredBytes = facts.requiredBytes + (recovery === undefined ? 0 : Math.min(recovery.segments, 96) * recovery.segmentBytes);
+  if (facts.freeBytes !== null && facts.freeBytes < requiredBytes) {
+    throw new ResurgoError('destinationSpace', `restoring ${best.ref.name} needs about ${mebibytes(requiredBytes)} at ${facts.destination}; ${mebibytes(facts.freeBytes)} are free`);
   }
   return {
     id: input.id,
@@ -64,7 +69,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     chain: best.chain.map(({ id, name, systemId }) => ({ id, name, systemId })),
     repositories: sources.map((source) => source.store.name),
     destination: facts.destination,
-    requiredBytes: facts.requiredBytes,
+    requiredBytes,
     freeBytes: facts.freeBytes,
     stopsServices: facts.stopsServices,
     replaces: facts.replaces,
@@ -72,8 +77,9 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     digest: input.digest ?? false,
     only: input.only ?? [],
     ...(facts.engineState === undefined ? {} : { engineState: facts.engineState }),
-    recoversTo: { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) },
-    warnings: [...warnings, ...facts.warnings],
+    recoversTo: recovery === undefined ? { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) } : { time: recovery.endTime ?? best.manifest.endedAt, lsn: recovery.endLsn },
+    ...(recovery === undefined ? {} : { recovery }),
+    warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best.manifest) : [])],
     startedAt: input.startedAt,
   };
 }
@@ -138,3 +144,15 @@ export async function openChain(deps: ActivityDeps, plan: RestorePlan): Promise<
 }
 
 const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 1048576))} MiB`;
+
+/** Newer data than the backup's that a point in time would bring back: nobody should find that out afterwards. */
+async function leftOut(deps: ActivityDeps, settings: TargetSettings, manifest: Manifest): Promise<string[]> {
+  try {
+    const newest = await newestArchived(deps, settings);
+    if (newest === undefined || newest <= manifest.endedAt) return [];
+    return [`this restores the backup alone, as of ${manifest.endedAt}; WAL is archived up to ${newest}: --time latest restores that too`];
+  } catch (error) {
+    if (!isResurgoError(error)) throw error;
+    return [`whether WAL is archived behind the backup could not be seen: ${error.message}`];
+  }
+}

@@ -26,7 +26,7 @@ import { streamWal } from '../providers/wal/wal-stream.ts';
 import type { ActivityDeps } from './deps.ts';
 import type { Pulse } from './heartbeat.ts';
 import { sourceServer } from './source-server.ts';
-import { targetSettings, type TargetSettings } from './target-settings.ts';
+import { postgresSettings, targetSettings, type PostgresSettings } from './target-settings.ts';
 
 export interface ArchiveInput {
   readonly target: string;
@@ -73,8 +73,9 @@ export interface WalHealth {
 export const walHealthPath = (stateDir: string, target: string): string => join(stateDir, 'wal', `${target}.json`);
 
 export async function archiveWal(deps: ActivityDeps, input: ArchiveInput, { signal, report }: Pulse): Promise<ArchiveOutcome> {
-  const settings = targetSettings(deps, input.target);
-  if (settings.engine !== 'physical' || settings.config.wal !== true) throw new ResurgoError('configInvalid', `target ${input.target} has no WAL archive (wal: true with engine: physical)`);
+  const any = targetSettings(deps, input.target);
+  if (any.config.type !== 'postgres' || any.engine !== 'physical' || any.config.wal !== true) throw new ResurgoError('configInvalid', `target ${input.target} has no WAL archive (wal: true with engine: physical)`);
+  const settings = postgresSettings(any);
   const until = Date.now() + input.forMs;
   report({ phase: 'connect' });
   const run = await WalRun.open(deps, settings, signal, report);
@@ -97,7 +98,7 @@ interface Opened {
 
 class WalRun {
   private readonly deps: ActivityDeps;
-  private readonly settings: TargetSettings;
+  private readonly settings: PostgresSettings;
   private readonly source: Opened;
   private readonly client: PgClient;
   private readonly sealer: WalSealer;
@@ -114,7 +115,7 @@ class WalRun {
   private problems: string[] = [];
   private archiver: Archiver | undefined;
 
-  private constructor(deps: ActivityDeps, settings: TargetSettings, source: Opened, client: PgClient, sealer: WalSealer, trusted: readonly string[], signal: AbortSignal, report: Pulse['report']) {
+  private constructor(deps: ActivityDeps, settings: PostgresSettings, source: Opened, client: PgClient, sealer: WalSealer, trusted: readonly string[], signal: AbortSignal, report: Pulse['report']) {
     this.deps = deps;
     this.settings = settings;
     this.source = source;
@@ -128,7 +129,7 @@ class WalRun {
   }
 
   /** @throws sourceUnreachable when no primary answers, repositoryUnreachable when a required repository does not */
-  static async open(deps: ActivityDeps, settings: TargetSettings, signal: AbortSignal, report: Pulse['report']): Promise<WalRun> {
+  static async open(deps: ActivityDeps, settings: PostgresSettings, signal: AbortSignal, report: Pulse['report']): Promise<WalRun> {
     const { connection, facts } = await sourceServer({ ...settings, config: { ...settings.config, backupFrom: 'primary' } }, 'resurgo-wal');
     if (facts.inRecovery) throw new ResurgoError('sourceUnreachable', `the only server of ${settings.name} that answers (${connection.redacted}) is a standby; WAL is archived from the primary`);
     if (!facts.canReplicate) throw new ResurgoError('sourceDenied', `The role ${facts.role} at ${connection.redacted} may not replicate.`, { details: { hint: `ALTER ROLE "${facts.role}" REPLICATION; and allow it for database "replication" in pg_hba.conf.` } });

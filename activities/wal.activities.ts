@@ -15,7 +15,7 @@ export function walActivities(deps: ActivityDeps) {
     async announceWal(input: WalArchiveInput): Promise<{ target: string; enabled: boolean; host: string | null; searchAttributes: boolean }> {
       const { target } = parseInput(walInput, input, 'walArchive');
       const settings = targetSettings(deps, target);
-      return { target, enabled: settings.config.wal === true && settings.engine === 'physical', host: settings.host ?? null, searchAttributes: deps.searchAttributes };
+      return { target, enabled: settings.config.type === 'postgres' && settings.config.wal === true && settings.engine === 'physical', host: settings.host ?? null, searchAttributes: deps.searchAttributes };
     },
 
     /**

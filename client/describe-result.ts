@@ -1,6 +1,7 @@
 /** Results as a person reads them. */
 import type { BackupResult, RestoreResult, VerifyReport } from '../domain/operations.ts';
 import { formatBytes, formatDuration } from '../config/units.ts';
+import { describeWindow } from '../domain/recovery.ts';
 
 export function describeBackup(result: BackupResult): string {
   if (result.status === 'skipped') return `skipped: another operation on ${result.target} was running`;
@@ -27,6 +28,10 @@ export function describeRestore(result: RestoreResult): string {
   const lines = [head, `  destination  ${result.destination} (${result.mode})`];
   if (plan !== undefined) {
     lines.push(`  chain        ${plan.chain.map((link) => link.id).join(' → ')}`, `  from         ${plan.repositories.join(', ')}`, `  recovers to  ${plan.recoversTo.time}${plan.recoversTo.lsn === undefined ? '' : ` (LSN ${plan.recoversTo.lsn})`}`);
+    if (plan.recovery !== undefined) {
+      const { recovery } = plan;
+      lines.push(`  point        ${recovery.target.kind} ${recovery.target.value}, timeline ${String(recovery.timeline)}`, `  replays      ${String(recovery.segments)} WAL segments (${formatBytes(recovery.storedBytes)} stored), ${recovery.steps.map((step) => `${step.from} … ${step.to} of timeline ${String(step.timeline)}`).join(', then ')}`, `  window       ${describeWindow(recovery.window)}`);
+    }
     if (result.status === 'preview') {
       lines.push(`  needs        ${formatBytes(plan.requiredBytes)}${plan.freeBytes === null ? '' : `, ${formatBytes(plan.freeBytes)} are free`}`, `  services     ${plan.stopsServices ? 'are stopped for the swap' : 'are not stopped'}`);
       return lines.join('\n');

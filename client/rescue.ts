@@ -48,7 +48,7 @@ export async function rescueRestore(options: RescueOptions): Promise<RestoreResu
   try {
     const input = { ...options.input, target };
     // The same rescue, started again after it died, finds and sweeps what it left.
-    const id = rescueId([target, input.mode ?? '', input.to ?? options.dataDir ?? '', input.backup ?? 'latest']);
+    const id = rescueId([target, input.mode ?? '', input.to ?? options.dataDir ?? '', input.backup ?? 'latest', input.time ?? '', input.lsn ?? '', input.point ?? '', String(input.timeline ?? '')]);
     if (input.mode === 'in-place' && input.preview !== true) await fence(deps, target, options.onNote);
     const host: FlowHost = {
       now: () => new Date().toISOString(),

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { lockIds } from '../domain/ids.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
-export const walTargets = (config: Config): string[] => Object.entries(config.targets).filter(([, target]) => target.wal === true && target.engine === 'physical').map(([name]) => name);
+export const walTargets = (config: Config): string[] => Object.entries(config.targets).filter(([, target]) => target.type === 'postgres' && target.wal === true && target.engine === 'physical').map(([name]) => name);
 
 /** Starts what does not run yet; what runs is left alone. */
 export async function startWalArchives(client: Client, targets: readonly string[], startedBy: string): Promise<void> {

@@ -101,8 +101,9 @@ export const prunedRepositories = (config: Config, target: string): string[] =>
 /** Where WAL of a target goes; the slot on the server moves only to what the required ones hold. */
 export function walRepositories(config: Config, target: string): { name: string; required: boolean }[] {
   const names = repositoriesFor(config, target);
-  const { walRequired } = targetOf(config, target);
+  const own = targetOf(config, target);
+  const walRequired = own.type === 'postgres' ? own.walRequired : undefined;
   const first = names.find((name) => config.repositories[name]?.type === 'disk') ?? names[0];
-  const required = new Set(walRequired ?? (first === undefined ? [] : [first]));
+  const required = new Set<string>(walRequired ?? (first === undefined ? [] : [first]));
   return [...new Set([...names, ...required])].map((name) => ({ name, required: required.has(name) }));
 }

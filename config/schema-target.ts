@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { connection, secret } from './leaf-keys.ts';
-import { filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
+import { duration, filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
 import { commonTarget, service } from './schema-target-common.ts';
 
 const userName = (description: string) =>

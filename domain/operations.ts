@@ -1,4 +1,5 @@
 /** Inputs and results of the workflows people start, and what passes between a workflow and its activities. JSON-safe, additive. */
+import type { RecoveryPlan } from './recovery.ts';
 import type { BackupCounts, BackupKind, Engine, VerifyDepth } from './backup.ts';
 
 export type OnBusy = 'wait' | 'skip' | 'refuse';
@@ -109,6 +110,12 @@ export interface RestoreInput {
   /** Backup id, `latest` (default), or a date: the newest of that day or before. */
   readonly backup?: string;
   readonly mode?: RestoreMode;
+  /** Point in time (physical with a WAL archive): ISO time or `latest`, LSN, or name of a restore point; one of them. */
+  readonly time?: string;
+  readonly lsn?: string;
+  readonly point?: string;
+  /** Where more than one history fits. */
+  readonly timeline?: number;
   /** Database name or URL (logical), data directory (physical). */
   readonly to?: string;
   readonly only?: readonly string[];
@@ -155,6 +162,8 @@ export interface RestorePlan {
   readonly engineState?: unknown;
   /** Point the data will stand at: time of the backup's end, and LSN for physical. */
   readonly recoversTo: { readonly time: string; readonly lsn?: string };
+  /** To a point in time: the WAL that is replayed on top of the backup. */
+  readonly recovery?: RecoveryPlan;
   readonly warnings: readonly string[];
   readonly startedAt: string;
 }

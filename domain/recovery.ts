@@ -151,7 +151,8 @@ interface Goal {
   readonly branch: Branch;
   readonly end: bigint;
   readonly endTime: number | undefined;
-  readonly stopTime?: number;
+  /** As it was asked for: it may have more digits than `endTime`. */
+  readonly stopTime?: string;
   /** A backup must have ended by here. */
   readonly backupBy: bigint;
 }
@@ -214,8 +215,8 @@ function byTime(all: readonly Branch[], text: string, window: RecoveryWindow): G
   const later = all.filter((branch) => (branch.newest ?? 0) >= time);
   const chosen = live.length > 0 ? live : later.slice(-1);
   const goals = chosen.flatMap((branch): Goal[] => {
-    const all_ = holdsAll(branch, time);
-    return all_ === undefined ? [] : [{ branch, end: all_.lsn, endTime: time, stopTime: time, backupBy: writtenBy(branch, time) ?? 0n }];
+    const all_ = holdsAll(branch, /\.\d{3}\d*[1-9]/.test(text) ? time + 1 : time);
+    return all_ === undefined ? [] : [{ branch, end: all_.lsn, endTime: time, stopTime: text, backupBy: writtenBy(branch, time) ?? 0n }];
   });
   if (goals.length === 0) {
     const newest = Math.max(...all.map((branch) => branch.newest ?? 0));
@@ -234,7 +235,7 @@ const firstMoment = (branch: Branch): number => {
 function choose(goal: Goal, backups: readonly RecoveryBackup[], what: string, window: RecoveryWindow): Omit<RecoveryPlan, 'target' | 'window'> {
   const on = backups.filter((backup) => liesOn(goal.branch, backup)).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? 1 : -1));
   if (on.length === 0) throw unreachable(`${what} cannot be reached: no backup belongs to timeline ${String(goal.branch.timeline.timeline)} of lineage ${goal.branch.lineage.id.slice(0, 8)}`);
-  const before = on.filter((backup) => parseLsn(backup.stopLsn) <= goal.backupBy || (goal.stopTime !== undefined && parseLsn(backup.stopLsn) <= goal.end && Date.parse(backup.endedAt) + clockSlackMs <= goal.stopTime));
+  const before = on.filter((backup) => parseLsn(backup.stopLsn) <= goal.backupBy || (goal.stopTime !== undefined && parseLsn(backup.stopLsn) <= goal.end && Date.parse(backup.endedAt) + clockSlackMs <= Date.parse(goal.stopTime)));
   if (before.length === 0) throw unreachable(`${what} lies before the end of the first backup (${on.at(-1)?.id ?? ''}, LSN ${on.at(-1)?.stopLsn ?? ''}, ${on.at(-1)?.endedAt ?? ''}); ${describeWindow(window)}`);
   let hole = '';
   for (const backup of before) {
@@ -250,7 +251,7 @@ function choose(goal: Goal, backups: readonly RecoveryBackup[], what: string, wi
       backup: backup.id, systemId, lineage: goal.branch.lineage.id, timeline: goal.branch.timeline.timeline, segmentBytes, endLsn: formatLsn(goal.end), steps: found.steps, segments,
       storedBytes: found.pieces.reduce((sum, piece) => sum + piece.bytes, 0),
       ...(goal.endTime === undefined ? {} : { endTime: new Date(goal.endTime).toISOString() }),
-      ...(goal.stopTime === undefined ? {} : { stopTime: new Date(goal.stopTime).toISOString() }),
+      ...(goal.stopTime === undefined ? {} : { stopTime: goal.stopTime }),
     };
   }
   throw unreachable(`${what} cannot be reached from ${String(before.length)} backup(s) before it: ${hole}; ${describeWindow(window)}`);

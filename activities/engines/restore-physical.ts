@@ -12,6 +12,7 @@ import { buildPhysical, discardBuild } from '../../providers/postgres/physical-r
 import { contentOf, planPlaces, type RestorePlaces } from '../../providers/postgres/restore-places.ts';
 import { serverFacts } from '../../providers/postgres/server-facts.ts';
 import type { ActivityDeps } from '../deps.ts';
+import { replayTo } from '../restore-recovery.ts';
 import type { PostgresSettings } from '../target-settings.ts';
 import type { RestoreEngine } from './restore-engine.ts';
 import { checkScratchCluster } from './scratch-cluster.ts';
@@ -20,7 +21,7 @@ import { checkScratchCluster } from './scratch-cluster.ts';
 const answerWithinMs = 10 * 60_000;
 
 /** Restores a cluster: built beside its destination, then moved there, or swapped in by rename. */
-export function physicalRestoreEngine(_deps: ActivityDeps, settings: PostgresSettings): RestoreEngine {
+export function physicalRestoreEngine(deps: ActivityDeps, settings: PostgresSettings): RestoreEngine {
   const placesOf = (plan: RestorePlan): RestorePlaces => plan.engineState as RestorePlaces;
 
   const destinationOf = (mode: RestorePlan['mode'], id: string, to: string | undefined): string => {
@@ -66,8 +67,11 @@ export function physicalRestoreEngine(_deps: ActivityDeps, settings: PostgresSet
     },
 
     async build(plan, chain, { signal, report }) {
-      const built = await buildPhysical({ chain, places: placesOf(plan), toolDirs: settings.toolsDirs, signal, onProgress: report });
-      return { bytes: built.bytes, files: built.files, records: null, checks: built.checks, warnings: built.warnings };
+      const places = placesOf(plan);
+      const built = await buildPhysical({ chain, places, toolDirs: settings.toolsDirs, signal, onProgress: report });
+      const url = plan.recovery === undefined ? undefined : settings.endpoints[0]?.url();
+      const replayed = await replayTo(deps, settings, plan, { dataDir: places.work, spool: `${places.staging}.wal`, ...(url === undefined ? {} : { knownRole: resolveConnection(url).user }) }, { signal, report });
+      return { bytes: built.bytes, files: built.files, records: null, checks: [...built.checks, ...replayed.checks], warnings: built.warnings };
     },
 
     async verify(plan, _chain, pulse) {

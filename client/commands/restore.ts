@@ -17,6 +17,7 @@ export interface RestoreFlags {
   readonly time?: string;
   readonly lsn?: string;
   readonly point?: string;
+  readonly timeline?: string;
 }
 
 const modes: readonly string[] = ['in-place', 'beside', 'scratch'];
@@ -30,18 +31,14 @@ export const restoreOptions = (command: Command): Command =>
     .option('--only <part...>', 'logical: only these schemas or schema.table')
     .option('--no-downtime', 'refuse instead of stopping services')
     .option('--digest', 'per-table digests of the restored data in the result (logical; physical with --mode scratch)')
-    .option('--time <time>', 'point in time (needs WAL archiving, not in this version)')
-    .option('--lsn <lsn>', 'point in time by LSN (needs WAL archiving, not in this version)')
-    .option('--point <name>', 'named restore point (needs WAL archiving, not in this version)')
+    .option('--time <time>', 'point in time: what was committed by then (local time without a zone), or latest: the end of the WAL archive')
+    .option('--lsn <lsn>', 'point in time by LSN: everything written before it')
+    .option('--point <name>', 'named restore point (pg_create_restore_point)')
+    .option('--timeline <n>', 'with a point in time: the timeline that is meant, where several fit')
     .option('--preview', 'decide and show everything, touch nothing');
 
 /** @throws usage, unsupported */
 export function restoreInput(target: string, flags: RestoreFlags): RestoreInput {
-  for (const name of ['time', 'lsn', 'point'] as const) {
-    if (flags[name] !== undefined) {
-      throw new ResurgoError('unsupported', `--${name}: recovery to a point in time needs the WAL archive, which this version does not have yet`, { details: { hint: 'Without it, a restore ends where the backup ended: choose one with --backup.' } });
-    }
-  }
   if (flags.mode === undefined && flags.to === undefined) throw new ResurgoError('usage', 'where to? Give --to DESTINATION, --mode in-place or --mode scratch');
   if (flags.to !== undefined && /^postgres(ql)?:\/\/[^/@]*:[^/@]+@/.test(flags.to)) {
     throw new ResurgoError('usage', '--to holds a password, which would stay in the run\'s history', { details: { hint: 'Leave it out of the URL; the worker takes it from PGPASSWORD or its ~/.pgpass.' } });
@@ -50,12 +47,29 @@ export function restoreInput(target: string, flags: RestoreFlags): RestoreInput 
     target,
     backup: flags.backup,
     mode: (flags.mode ?? 'beside') as RestoreMode,
+    ...pointOf(flags),
     ...(flags.to === undefined ? {} : { to: flags.to }),
     ...(flags.only === undefined ? {} : { only: flags.only }),
     ...(flags.downtime ? {} : { noDowntime: true }),
     ...(flags.digest === true ? { digest: true } : {}),
     ...(flags.preview === true ? { preview: true } : {}),
   };
+}
+
+/** @throws usage */
+function pointOf(flags: RestoreFlags): Pick<RestoreInput, 'time' | 'lsn' | 'point' | 'timeline'> {
+  const said = (['time', 'lsn', 'point'] as const).filter((name) => flags[name] !== undefined);
+  if (said.length > 1) throw new ResurgoError('usage', `--${said.join(' and --')} exclude each other: one point in time`);
+  if (flags.timeline !== undefined && said.length === 0) throw new ResurgoError('usage', '--timeline goes with --time, --lsn or --point');
+  if (flags.timeline !== undefined && !/^[1-9]\d{0,9}$/.test(flags.timeline)) throw new ResurgoError('usage', `--timeline ${flags.timeline} is not a timeline (1, 2 …)`);
+  let time = flags.time;
+  if (time !== undefined && time !== 'latest') {
+    const at = Date.parse(time);
+    if (Number.isNaN(at)) throw new ResurgoError('usage', `--time ${time} is neither a time (2026-11-25T14:03:00Z, or local "2026-11-25 14:03:00") nor latest`);
+    // With what stands behind the milliseconds: two commits may lie in one.
+    time = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+Z$/.test(time) ? time : new Date(at).toISOString();
+  }
+  return { ...(time === undefined ? {} : { time }), ...(flags.lsn === undefined ? {} : { lsn: flags.lsn }), ...(flags.point === undefined ? {} : { point: flags.point }), ...(flags.timeline === undefined ? {} : { timeline: Number(flags.timeline) }) };
 }
 
 /** Prints a restore's result, also of one that failed. @returns the exit code */

@@ -47,6 +47,7 @@ export async function discardBuild(places: RestorePlaces): Promise<void> {
     rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   await remove(places.work);
   await remove(places.staging);
+  await remove(`${places.staging}.wal`);
   for (const place of places.tablespaces) if (!withinDataDirectory(place)) await remove(dirname(place.build));
 }
 
