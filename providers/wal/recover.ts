@@ -73,13 +73,20 @@ async function startRecovery(options: RecoverOptions, spool: WalSpool, owner: { 
     });
   if (plan.stopTime === undefined) return start({});
   try {
-    return await start({ recovery_target_time: plan.stopTime });
+    return await start({ recovery_target_time: serverTime(plan.stopTime) });
   } catch (error) {
     // Nothing was committed after that time in what is archived up to it: then its end is the point.
     const log = isResurgoError(error) ? (error.details['log'] as readonly string[] | undefined) : undefined;
     if (log?.some((line) => line.includes('recovery ended before configured recovery target was reached')) !== true) throw error;
     return start({});
   }
+}
+
+/** With an offset in digits: the server does not know the word `Z` yet when it reads its settings. All digits behind the second are kept. */
+function serverTime(text: string): string {
+  const utc = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)\d*Z$/.exec(text);
+  const [date, time] = utc === null ? new Date(text).toISOString().slice(0, -1).split('T') : [utc[1], utc[2]];
+  return `${date ?? ''} ${time ?? ''}+00`;
 }
 
 async function readEnd(server: LocalServer): Promise<Recovered> {

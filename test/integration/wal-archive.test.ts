@@ -90,7 +90,7 @@ describe('WAL archive', () => {
     const status = await until('an idle server is marked', () => walStatus(stack.loaded, 'shop'), ({ rpoMs }) => rpoMs !== null && rpoMs < 12_000);
     expect(status.health).toMatchObject({ target: 'shop', timeline: 1, problems: [], lagBytes: 0 });
     expect(await compareWithServer('local')).toBeGreaterThan(10_000);
-  });
+  }, 600_000);
 
   test('B3 a worker that is killed again and again leaves neither gap nor duplicate, and the slot follows what is stored', async () => {
     for (let round = 0; round < 3; round++) {
@@ -106,5 +106,5 @@ describe('WAL archive', () => {
     expect(await compareWithServer('local')).toBeGreaterThan(3 * 16 * 1024 * 1024);
     expect(await compareWithServer('second')).toBeGreaterThan(3 * 16 * 1024 * 1024);
     await until('the slot follows', () => server.sql<{ behind: string }>('postgres', `select ($1::pg_lsn - restart_lsn)::text as behind from pg_replication_slots where slot_name = 'resurgo_shop'`, [lsn]), ([row]) => row !== undefined && Number(row.behind) <= 0);
-  });
+  }, 600_000);
 });

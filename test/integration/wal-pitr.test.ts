@@ -95,7 +95,7 @@ describe('point in time', () => {
     expect(await restoredTo({ point: 'before the accident' })).toEqual({ rows: atPoint.rows, sum: atPoint.sum });
     expect(await restoredTo({ time: 'latest' })).toEqual({ rows: last.rows, sum: last.sum });
     moments.push(last);
-  });
+  }, 900_000);
 
   test('R4 a time after the last commit of an idle database is reached', async () => {
     const last = moments.at(-1) as Moment;
@@ -108,7 +108,7 @@ describe('point in time', () => {
       await sleep(500);
     }
     expect(await restoredTo({ time })).toEqual({ rows: last.rows, sum: last.sum });
-  });
+  }, 600_000);
 
   test('R4 what cannot be reached is refused before anything is touched, with the reason and the window', async () => {
     const refused = async (point: { time?: string; lsn?: string; point?: string; timeline?: number }): Promise<unknown> => stack.run('restore', { target: 'shop', mode: 'beside', to: join(server.socketDir, 'never'), ...point }).then(() => 'restored', (error: unknown) => error);
@@ -117,7 +117,7 @@ describe('point in time', () => {
     expect(await refused({ lsn: 'FF/0' })).toMatchObject({ code: 'recoveryTargetUnreachable', message: expect.stringContaining('reachable:') as string });
     expect(await refused({ point: 'nowhere' })).toMatchObject({ code: 'recoveryTargetUnreachable', message: expect.stringContaining('before the accident') as string });
     expect(await refused({ time: 'latest', timeline: 7 })).toMatchObject({ code: 'recoveryTargetUnreachable' });
-  });
+  }, 600_000);
 
   test('O6 R4 rescue restores to a point in time from repository and identity alone', async () => {
     const moment = moments[3] as Moment;
@@ -125,5 +125,5 @@ describe('point in time', () => {
     const result = await rescueHere({ repository: join(stack.dir, 'repo'), identity: join(stack.dir, 'resurgo.key'), toolsDir: server.pgBin, input: { mode: 'beside', to, time: moment.time } });
     expect(result.status).toBe('restored');
     expect(await contentOf(to)).toEqual({ rows: moment.rows, sum: moment.sum });
-  });
+  }, 600_000);
 });
