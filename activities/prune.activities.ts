@@ -1,5 +1,5 @@
 import type { BackupKind, BackupRef } from '../domain/backup.ts';
-import type { PruneEntry, PrunePlan } from '../domain/operations.ts';
+import type { PrunedWal, PruneEntry, PrunePlan } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { isResurgoError } from '../domain/errors.ts';
 import { lockIds } from '../domain/ids.ts';
@@ -11,6 +11,7 @@ import { keysOf } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 import { targetSettings } from './target-settings.ts';
+import { planWalPrune, removeWal } from './wal-prune.ts';
 
 /** A run removes at most so many from one repository, and names at most so many that stay: inputs and results of Temporal are bounded. */
 const mostRemoved = 500;
@@ -51,7 +52,9 @@ export function pruneActivities(deps: ActivityDeps) {
       };
       const order = removalOrder(decisions);
       const keep = decisions.filter(({ action }) => action === 'keep');
+      const wal = await planWalPrune(deps, store, target, now, new Set(order.map(({ entry }) => entry.name)));
       return {
+        ...(wal === undefined ? {} : { wal }),
         repository, configured, kept: keep.length, more: Math.max(0, order.length - mostRemoved),
         remove: order.slice(0, mostRemoved).map((decision) => ({ ...shown(decision), chain: decision.entry.chain ?? [] })),
         keep: keep.slice(0, mostKept).map(shown),
@@ -71,6 +74,9 @@ export function pruneActivities(deps: ActivityDeps) {
       await deleteBackup(store, ref);
       return { outcome: 'removed' };
     },
+
+    /** Removes WAL that nothing in the window of the repository needs. Caller: holds the target's lock, and has removed the backups that go. */
+    removeWal: (input: { readonly target: string; readonly repository: string; readonly now: number }): Promise<PrunedWal | undefined> => removeWal(deps, input),
 
     /** Removes what a run that died half-way left of a backup: no manifest, no state. Caller: holds the target's lock. */
     async sweepPruned({ target, repository }: { readonly target: string; readonly repository: string }): Promise<void> {

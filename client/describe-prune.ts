@@ -21,7 +21,7 @@ export function describePrune(report: PruneReport): string {
       .sort((a, b) => (a.name < b.name ? 1 : -1))
       .map((entry) => [mark(entry, preview), entry.startedAt.slice(0, 19).replace('T', ' '), entry.kind, entry.id, entry.bytes === null ? '?' : formatBytes(entry.bytes), entry.detail ?? entry.reasons.join('; ')]);
     const table = rows.length === 0 ? '' : `\n${formatTable([{ title: '' }, { title: 'started' }, { title: 'kind' }, { title: 'id' }, { title: 'stored', right: true }, { title: 'why' }], rows).replaceAll(/^/gm, '  ')}`;
-    return `${counts}${one.configured ? '' : ' (no rule is configured here: 7 daily, 4 weekly, 12 monthly)'}${table}`;
+    return `${counts}${one.configured ? '' : ' (no rule is configured here: 7 daily, 4 weekly, 12 monthly)'}${one.wal === undefined ? '' : `\n  WAL: ${String(one.wal.objects)} objects (${formatBytes(one.wal.bytes)}) ${preview ? 'would go' : 'removed'}, ${String(one.wal.kept)} kept; any moment from ${one.wal.windowFrom} on stays reachable${one.wal.reasons.length === 0 ? '' : `; ${one.wal.reasons.join('; ')}`}`}${table}`;
   });
   return [preview ? `preview of ${report.target}: nothing was touched` : `${report.target} is pruned${report.status === 'incomplete' ? ', but not all of it' : ''}`, ...parts].join('\n');
 }

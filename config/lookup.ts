@@ -3,6 +3,7 @@ import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
 import type { Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
+import { defaultPitrMs } from '../domain/wal-retention.ts';
 import { didYouMean } from './suggest.ts';
 
 const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
@@ -88,7 +89,7 @@ export function retentionOf(config: Config, target: string, repository: string):
     (rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true),
   );
   if (rules.length === 0) return { rules: defaultRetention, configured: false };
-  return { rules: rules.map(({ targets: _, repositories: __, pitr: ___, ...rule }) => withoutUndefined(rule)), configured: true };
+  return { rules: rules.map(({ targets: _, repositories: __, pitr, ...rule }) => withoutUndefined(hasWal(config, target) ? { ...rule, pitr } : rule)), configured: true };
 }
 
 const withoutUndefined = (rule: object): RetentionRule =>
@@ -106,4 +107,17 @@ export function walRepositories(config: Config, target: string): { name: string;
   const first = names.find((name) => config.repositories[name]?.type === 'disk') ?? names[0];
   const required = new Set<string>(walRequired ?? (first === undefined ? [] : [first]));
   return [...new Set([...names, ...required])].map((name) => ({ name, required: required.has(name) }));
+}
+
+export function hasWal(config: Config, target: string): boolean {
+  const own = targetOf(config, target);
+  return own.type === 'postgres' && own.engine === 'physical' && own.wal === true;
+}
+
+/** How far back points in time stay reachable in a repository, ms. */
+export function pitrOf(config: Config, target: string, repository: string): number {
+  const windows = (config.retention ?? [])
+    .filter((rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true))
+    .flatMap(({ pitr }) => (pitr === undefined ? [] : [pitr]));
+  return windows.length === 0 ? defaultPitrMs : Math.max(...windows);
 }

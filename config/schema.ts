@@ -96,7 +96,7 @@ const retentionRule = mapping(
     yearly: count('years'),
     age: duration('Keep what is younger.').optional(),
     timezone: timezone('Whose days, weeks, months and years are counted.').optional(),
-    pitr: notYet('A point-in-time window needs WAL archiving, which is', 'Remove pitr').optional(),
+    pitr: duration('With a WAL archive: any moment of this long a time back can be restored; default 7d.').optional(),
   },
   'A backup stays if any rule keeps it.',
 );

@@ -244,6 +244,16 @@ export interface PruneEntry {
   readonly detail?: string;
 }
 
+/** WAL of one repository that nothing in its window needs. */
+export interface PrunedWal {
+  readonly objects: number;
+  readonly bytes: number;
+  readonly kept: number;
+  /** Points in time from here on stay reachable. */
+  readonly windowFrom: string;
+  readonly reasons: readonly string[];
+}
+
 export interface PrunedRepository {
   readonly name: string;
   readonly status: 'pruned' | 'planned' | 'failed';
@@ -256,6 +266,8 @@ export interface PrunedRepository {
   /** Removals left for the next run. */
   readonly more: number;
   readonly freedBytes: number;
+  /** Where WAL is archived: what of it goes, or went. */
+  readonly wal?: PrunedWal;
   readonly error?: { readonly code: string; readonly message: string };
 }
 
@@ -276,6 +288,7 @@ export interface PrunePlan {
   readonly keep: readonly PruneEntry[];
   readonly kept: number;
   readonly more: number;
+  readonly wal?: PrunedWal;
 }
 
 export interface WalArchiveInput {

@@ -12,6 +12,8 @@ export interface RetentionRule {
   readonly yearly?: number;
   /** Keep what began less than this long ago, ms. */
   readonly age?: number;
+  /** Keep what points in time less than this long ago may begin with, ms: all that is younger, and the last two before. */
+  readonly pitr?: number;
   /** IANA name; whose days, weeks, months and years are counted. Default UTC. */
   readonly timezone?: string;
 }
@@ -81,6 +83,15 @@ export function keptByRule(times: readonly number[], rule: RetentionRule, now: n
   const { age } = rule;
   if (age !== undefined) {
     for (const [i, time] of times.entries()) if (now - time < age) reasons[i]?.push(`younger than ${words(age)}`);
+  }
+  const { pitr } = rule;
+  if (pitr !== undefined) {
+    // Times are those of the beginning; the last that began before the window may have ended inside it, so one more is kept.
+    const before = times.findIndex((time) => now - time >= pitr);
+    for (let i = 0; i < times.length; i++) {
+      if (before < 0 || i < before) reasons[i]?.push(`inside the point-in-time window of ${words(pitr)}`);
+      else if (i <= before + 1) reasons[i]?.push(`the point-in-time window of ${words(pitr)} begins with it`);
+    }
   }
   return reasons;
 }

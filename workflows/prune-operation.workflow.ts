@@ -1,5 +1,5 @@
 import { isCancellation } from '@temporalio/workflow';
-import type { PruneEntry, PrunedRepository, PrunePlan, PruneReport } from '../domain/operations.ts';
+import type { PrunedWal, PruneEntry, PrunedRepository, PrunePlan, PruneReport } from '../domain/operations.ts';
 import { lightOn } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { Checklist, searchAttributes } from './progress.ts';
@@ -54,7 +54,7 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
     const { code, message } = factsOf(error);
     return { name: repository, status: 'failed', configured: true, backups: [], removed: 0, kept: 0, more: 0, freedBytes: 0, error: { code, message } };
   }
-  const shared = { name: repository, configured: plan.configured, more: plan.more };
+  const shared = { name: repository, configured: plan.configured, more: plan.more, ...(plan.wal === undefined ? {} : { wal: plan.wal }) };
   const planned: PruneEntry[] = plan.remove.map(({ chain: _, ...entry }) => entry);
   if (input.preview) return { ...shared, status: 'planned', backups: [...planned, ...plan.keep], removed: planned.length, kept: plan.kept, freedBytes: sum(planned) };
   const done: PruneEntry[] = [];
@@ -68,8 +68,18 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
     if (result.outcome !== 'removed') for (const link of chain) needed.set(`${systemId}/${link}`, id);
     done.push({ ...entry, ...result });
   }
+  let wal: PrunedWal | undefined = plan.wal;
+  if (wal !== undefined && wal.objects > 0) {
+    show('WAL');
+    try {
+      wal = await quick(`remove WAL from ${repository}`).removeWal({ target, repository, now });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      wal = { ...(plan.wal as PrunedWal), objects: 0, bytes: 0, reasons: [`no WAL was removed: ${factsOf(error).message}`] };
+    }
+  }
   const removed = done.filter((entry) => entry.outcome === 'removed');
-  return { ...shared, status: 'pruned', backups: [...done, ...plan.keep], removed: removed.length, kept: plan.kept + done.length - removed.length, freedBytes: sum(removed) };
+  return { ...shared, ...(wal === undefined ? {} : { wal }), status: 'pruned', backups: [...done, ...plan.keep], removed: removed.length, kept: plan.kept + done.length - removed.length, freedBytes: sum(removed) + (wal?.bytes ?? 0) };
 }
 
 type Quick = (summary: string) => ReturnType<typeof lightOn>;

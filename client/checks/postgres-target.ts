@@ -1,9 +1,10 @@
-import { membersOf, policiesOf } from '../../config/lookup.ts';
+import { hasWal, membersOf, policiesOf } from '../../config/lookup.ts';
 import type { MemberConfig, PostgresTargetConfig } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
 import { formatBytes, formatDuration } from '../../config/units.ts';
-import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
+import { resolveConnection, withClient, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { serverFacts, type ServerFacts } from '../../providers/postgres/server-facts.ts';
+import { readSlot, slotName } from '../../providers/wal/slots.ts';
 import { Findings, type CheckScope } from './finding.ts';
 import { checkPostgresPrograms } from './postgres-programs.ts';
 import { longestWait } from './schedules.ts';
@@ -90,6 +91,9 @@ async function reach(
   }
 }
 
+const slotExists = (connection: PostgresConnection, name: string, signal: AbortSignal): Promise<boolean> =>
+  withClient(connection, async (client) => (await readSlot(client, slotName(name))).exists, { signal });
+
 async function checkPhysical(
   { loaded, signal }: CheckScope,
   name: string,
@@ -116,7 +120,17 @@ async function checkPhysical(
     );
   if (facts.walLevel === 'minimal')
     findings.fail(`${at}wal_level is minimal`, 'Set wal_level = replica and restart the server.', 'sourceDenied');
-  const { maxWalSenders, walSendersUsed, walSummaryKeepMs } = await replicationFacts(connection, signal);
+  const { maxWalSenders, walSendersUsed, walSummaryKeepMs, freeSlots, slotKeepMb } = await replicationFacts(connection, signal);
+  if (hasWal(loaded.config, name)) {
+    if (slotKeepMb < 0)
+      findings.warn(
+        `${at}max_slot_wal_keep_size is not set: while no repository can be reached, WAL fills the disk of the server`,
+        "alter system set max_slot_wal_keep_size = '20GB'; select pg_reload_conf();  (what the disk can spare)",
+      );
+    else findings.ok(`${at}WAL archive: the slot may hold ${formatBytes(slotKeepMb * 1024 * 1024)} of WAL`);
+    if (freeSlots < 1 && !(await slotExists(connection, name, signal)))
+      findings.fail(`${at}no replication slot is free for the WAL archive`, 'Raise max_replication_slots and restart the server.', 'sourceDenied');
+  }
   if (walSendersUsed + 1 > maxWalSenders) {
     findings.fail(
       `${at}max_wal_senders is ${maxWalSenders}, and ${walSendersUsed} are used: a backup needs one`,

@@ -6,17 +6,24 @@ export interface ReplicationFacts {
   readonly maxWalSenders: number;
   readonly walSendersUsed: number;
   readonly walSummaryKeepMs: number | undefined;
+  readonly freeSlots: number;
+  /** MB; -1: without limit. */
+  readonly slotKeepMb: number;
 }
 
 export async function replicationFacts(connection: PostgresConnection, signal: AbortSignal): Promise<ReplicationFacts> {
   return query(connection, signal, async (run) => {
     const [row] = await run(`select current_setting('max_wal_senders')::int as max,
       (select count(*)::int from pg_stat_activity where backend_type = 'walsender') as used,
-      (extract(epoch from current_setting('wal_summary_keep_time', true)::interval) * 1000)::float8 as keep`);
+      (extract(epoch from current_setting('wal_summary_keep_time', true)::interval) * 1000)::float8 as keep,
+      current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as slots,
+      (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as slot_keep`);
     const keep = row?.['keep'];
     return {
       maxWalSenders: Number(row?.['max'] ?? 0),
       walSendersUsed: Number(row?.['used'] ?? 0),
+      freeSlots: Number(row?.['slots'] ?? 0),
+      slotKeepMb: Number(row?.['slot_keep'] ?? -1),
       walSummaryKeepMs: typeof keep === 'number' ? keep : undefined,
     };
   });

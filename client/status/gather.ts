@@ -10,6 +10,9 @@ import { mapBounded } from '../../providers/repository/bounded.ts';
 import { listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
 import { ManifestCache } from '../../providers/repository/manifest-cache.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
+import { windowOf } from '../../domain/recovery.ts';
+import { readArchive } from '../../providers/wal/archive-read.ts';
+import { walFacts } from './wal.ts';
 import { Remembered } from './remembered.ts';
 import type { KnownBackup, ScheduleFacts, TargetFacts } from './judge.ts';
 
@@ -93,6 +96,8 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
   const newest = await firstReadable(scope, [...verified.values()]);
   const fulls = [...verified.values()].filter(([copy]) => copy?.ref.kind === 'full').slice(0, 6);
   const since = newest?.startedAt ?? '';
+  const wal = await walFacts(loaded, name, Date.now());
+  const lead = newest === undefined ? undefined : verified.get(newest.id)?.[0];
   return {
     name,
     rpoMs: objectives.rpo,
@@ -103,7 +108,23 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
     unreachable: scope.away.filter((one) => own.includes(one.name)),
     damaged: copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
     failedRuns: await failedRuns(scope, own, since),
+    ...(wal === undefined ? {} : { wal, walReachable: lead !== undefined && (await walReaches(scope, lead)) }),
   };
+}
+
+/** Whether the archive of any repository goes on from the backup to its own end, without a hole. */
+async function walReaches(scope: Scope, { store, ref }: Copy): Promise<boolean> {
+  try {
+    const { wal, endedAt } = parseManifest(await scope.cache.read(store, ref), { ref, trusted: scope.trusted });
+    if (wal === undefined) return false;
+    for (const other of scope.open.values()) {
+      const lineages = await readArchive(other, ref.target, ref.systemId, scope.trusted);
+      if (windowOf(lineages, [{ id: ref.id, name: ref.name, ...wal, endedAt }]).fromLsn !== null) return true;
+    }
+  } catch (error) {
+    if (!isResurgoError(error)) throw error;
+  }
+  return false;
 }
 
 /** The newest backup whose manifest can be read; a verified one whose manifest was lost since is no backup. */

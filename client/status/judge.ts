@@ -30,6 +30,22 @@ export interface TargetFacts {
   /** Of runs that failed since the newest verified backup began, newest first. */
   readonly failedRuns: readonly { readonly startedAt: string; readonly message: string }[];
   readonly schedules: ScheduleFacts | null;
+  /** Absent: no WAL archive. */
+  readonly wal?: WalFacts;
+  /** The newest backup leads to the end of the archived WAL without a hole. */
+  readonly walReachable?: boolean;
+}
+
+export interface WalFacts {
+  /** The moment up to which WAL is archived; null: none is. */
+  readonly newest: string | null;
+  /** The present history is archived since then: a backup before may not lead to its end. */
+  readonly lineageSince: string | null;
+  readonly gaps: readonly string[];
+  /** Told by the archive itself, where it runs on this host. */
+  readonly problems: readonly string[];
+  /** Null: not known on this host. */
+  readonly running: boolean | null;
 }
 
 export interface ScheduleFacts {
@@ -42,7 +58,7 @@ export interface ScheduleFacts {
   readonly missed: readonly { readonly id: string; readonly due: string }[];
 }
 
-export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed';
+export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed' | 'wal' | 'walGap';
 
 export interface Problem {
   readonly code: ProblemCode;
@@ -60,6 +76,7 @@ export interface TargetStatus {
   readonly newest: KnownBackup | null;
   readonly lastDrill: null;
   readonly schedules: ScheduleFacts | null;
+  readonly wal?: WalFacts;
   readonly problems: readonly Problem[];
 }
 
@@ -68,7 +85,9 @@ export const recoversTo = (backup: KnownBackup): number => Date.parse(backup.eng
 
 export function judge(facts: TargetFacts, now: number): TargetStatus {
   const { newest } = facts;
-  const rpoMs = newest === null ? null : Math.max(0, now - recoversTo(newest));
+  const { wal } = facts;
+  const archived = newest !== null && facts.walReachable === true && wal?.newest != null ? Date.parse(wal.newest) : 0;
+  const rpoMs = newest === null ? null : Math.max(0, now - Math.max(archived, recoversTo(newest)));
   const problems: Problem[] = [];
   const objective = (code: ProblemCode, message: string): void => void problems.push({ code, severity: 'objective', message });
   const warn = (code: ProblemCode, message: string): void => void problems.push({ code, severity: 'warning', message });
@@ -85,13 +104,20 @@ export function judge(facts: TargetFacts, now: number): TargetStatus {
     if (newest.sourceBytes === 0) warn('empty', `the newest backup ${newest.id} is empty`);
     if (newest.durationMs > facts.maxDurationMs) warn('slow', `the newest backup took ${formatDuration(newest.durationMs)}, more than ${formatDuration(facts.maxDurationMs)}`);
   }
+  if (wal !== undefined) {
+    if (wal.newest === null) warn('wal', 'no WAL is archived yet: resurgo wal start');
+    else if (newest !== null && facts.walReachable !== true) warn('wal', 'the archived WAL does not go on from the newest backup: take a full one');
+    if (wal.running === false && (wal.newest === null || now - Date.parse(wal.newest) > 120_000)) warn('wal', `the WAL archive does not run${wal.newest === null ? '' : `; it ends at ${wal.newest}`}`);
+    for (const problem of wal.problems) warn('wal', problem);
+    for (const gap of wal.gaps.slice(0, 3)) warn('walGap', gap);
+  }
   const shrunk = shrinkage(facts.fulls);
   if (shrunk !== undefined) warn('shrunk', shrunk);
   if (facts.damaged > 0) warn('damaged', `${String(facts.damaged)} ${facts.damaged === 1 ? 'backup has' : 'backups have'} lost the manifest`);
   const [failed] = facts.failedRuns;
   if (failed !== undefined) warn('failedRuns', `${String(facts.failedRuns.length)} failed since the newest verified backup, last ${failed.startedAt}: ${failed.message}`);
   if (facts.schedules !== null) judgeSchedules(facts.schedules, warn);
-  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, problems };
+  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, ...(wal === undefined ? {} : { wal }), problems };
 }
 
 /** A full that is less than half of what the five before it were (their median). Incrementals are as small as the day was quiet. */

@@ -9,12 +9,23 @@ import { lineageFile, walPrefix } from './layout.ts';
 export async function copyArchive(from: ObjectStore, to: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal: AbortSignal): Promise<number> {
   const prefix = walPrefix(target, systemId);
   const there = new Set<string>();
-  for await (const { key } of to.list(prefix, signal)) there.add(key);
+  // What lies before its first piece of a timeline its own retention has let go.
+  const first = new Map<string, bigint>();
+  for await (const { key } of to.list(prefix, signal)) {
+    there.add(key);
+    const at = key.lastIndexOf('/');
+    const piece = parsePieceName(key.slice(at + 1));
+    const known = first.get(key.slice(0, at));
+    if (piece !== undefined && (known === undefined || piece.start < known)) first.set(key.slice(0, at), piece.start);
+  }
   const keys = new Set<string>();
   let copied = 0;
   for await (const { key } of from.list(prefix, signal)) {
     if (there.has(key)) continue;
     const name = key.slice(key.lastIndexOf('/') + 1);
+    const begins = first.get(key.slice(0, key.lastIndexOf('/')));
+    const listed = parsePieceName(name);
+    if (begins !== undefined && listed !== undefined && listed.end <= begins) continue;
     let bytes: Buffer;
     try {
       bytes = await from.get(key, { signal });
