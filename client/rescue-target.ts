@@ -18,5 +18,6 @@ export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: 
       ...(toolsDir === undefined ? {} : { toolsDir: resolve(toolsDir) }),
     };
   }
+  if (engine === 'files') return { type: 'files', paths: ['/'] };
   return { type: engine };
 }

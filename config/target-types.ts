@@ -6,7 +6,7 @@ import { postgresTarget } from './schema-target.ts';
 export const targetTypes = [postgresTarget, filesTarget] as const;
 
 /** Known words that this version still refuses. */
-export const unbuiltTargetTypes: readonly string[] = ['files', 'config', 'group', 'dataset', 'rds'];
+export const unbuiltTargetTypes: readonly string[] = ['config', 'group', 'dataset', 'rds'];
 
 export type PostgresTargetConfig = z.output<typeof postgresTarget>;
 export type FilesTargetConfig = z.output<typeof filesTarget>;

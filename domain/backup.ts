@@ -149,8 +149,30 @@ export interface PhysicalFacts {
   readonly databases: readonly { readonly name: string; readonly bytes: number }[];
 }
 
+/** Of a tree of files as a whole, unchanged ones included. */
+export interface FilesFacts {
+  readonly engine: 'files';
+  /** Absolute. */
+  readonly paths: readonly string[];
+  readonly exclude: readonly string[];
+  readonly entries: number;
+  readonly files: number;
+  readonly directories: number;
+  readonly links: number;
+  /** Named pipes and devices. */
+  readonly others: number;
+  /** Content of all files; holes of sparse ones not counted. */
+  readonly bytes: number;
+  /** Entries packed in this backup; the others lie in its parents. */
+  readonly changed: number;
+  readonly sockets: number;
+  /** Files that changed every time they were read. */
+  readonly changing: number;
+  readonly unread: number;
+}
+
 /** What an engine notes about a backup of its own; a union, told apart by `engine`. */
-export type EngineFacts = PhysicalFacts | LogicalFacts;
+export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts;
 
 /** Counts of what is in a backup; which of them there are depends on its engine. */
 export interface BackupCounts {
@@ -159,6 +181,12 @@ export interface BackupCounts {
   readonly tables?: number;
   readonly rows?: number;
   readonly databases?: number;
+  /** Files of a configuration bundle. */
+  readonly configFiles?: number;
+  /** Members of a group that are in it. */
+  readonly members?: number;
+  /** What is missing or not as it should be (unreadable, changed each time it was read, members that failed): `backup` ends with exit code 7. */
+  readonly problems?: number;
 }
 
 /** `manifest.json`: clear text, immutable, signed, written last. No manifest, no backup. */

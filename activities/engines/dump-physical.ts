@@ -2,11 +2,10 @@ import { ResurgoError } from '../../domain/errors.ts';
 import { dumpPhysical } from '../../providers/postgres/physical-dump.ts';
 import { parseBackupManifest, checkManifestAgainstStreams } from '../../providers/postgres/backup-manifest.ts';
 import { endEarlierSessions, sessionsOf } from '../../providers/postgres/own-sessions.ts';
-import { findBackup } from '../../providers/repository/catalogue.ts';
-import { openBackup } from '../../providers/vault/open.ts';
 import { sourceServer } from '../source-server.ts';
 import { postgresSettings } from '../target-settings.ts';
 import type { DumpContext, EngineDump } from './engine.ts';
+import { parentIndex } from './parent-index.ts';
 
 /** A base backup of the whole cluster, or what changed in it since the parent. */
 export async function dumpPhysicalTarget({ deps, plan, settings: target, writer, signal, report }: DumpContext): Promise<EngineDump> {
@@ -40,21 +39,8 @@ export async function dumpPhysicalTarget({ deps, plan, settings: target, writer,
   };
 }
 
-/** The parent's backup_manifest, from its index: the host's metadata key is enough. @throws parentMissing, wrongKey */
-async function parentOf({ deps, plan }: Pick<DumpContext, 'deps' | 'plan'>): Promise<{ parentManifest: Buffer; parentChecksums?: boolean }> {
-  const parent = plan.parent as string;
-  let problem: unknown;
-  for (const name of plan.repositories) {
-    try {
-      const store = await deps.stores.open(name);
-      const ref = await findBackup(store, parent, plan.target);
-      const reader = await openBackup({ stores: [store], ref, credentials: await deps.keys.hostCredentials(), trusted: await deps.keys.trusted() });
-      if (reader.index.engineManifest === undefined) throw new ResurgoError('parentMissing', `backup ${parent} holds no backup_manifest`);
-      const { engine, engineManifest } = reader.index;
-      return { parentManifest: Buffer.from(engineManifest, 'utf8'), ...(engine.engine === 'physical' ? { parentChecksums: engine.dataChecksums } : {}) };
-    } catch (error) {
-      problem ??= error;
-    }
-  }
-  throw problem;
+/** The parent's backup_manifest, from its index. @throws parentMissing, wrongKey */
+async function parentOf(context: Pick<DumpContext, 'deps' | 'plan'>): Promise<{ parentManifest: Buffer; parentChecksums?: boolean }> {
+  const { engine, engineManifest } = await parentIndex(context, context.plan.parent as string);
+  return { parentManifest: Buffer.from(engineManifest, 'utf8'), ...(engine.engine === 'physical' ? { parentChecksums: engine.dataChecksums } : {}) };
 }

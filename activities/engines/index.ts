@@ -2,12 +2,14 @@
 import type { Engine } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { EngineDefinition } from './engine.ts';
+import { filesEngine } from './files.ts';
 import { logicalEngine } from './logical.ts';
 import { physicalEngine } from './physical.ts';
 
 const engines: readonly EngineDefinition[] = [
   physicalEngine,
   logicalEngine,
+  filesEngine,
 ];
 
 /** @throws unsupported for an engine of a newer version */

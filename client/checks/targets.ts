@@ -1,6 +1,7 @@
 import { targetOf } from '../../config/lookup.ts';
 import type { TargetConfig } from '../../config/schema.ts';
 import { ResurgoError } from '../../domain/errors.ts';
+import { checkFiles } from './files-target.ts';
 import type { CheckScope, Finding } from './finding.ts';
 import { checkHooks } from './hooks.ts';
 import { checkPostgres } from './postgres-target.ts';
@@ -17,6 +18,7 @@ export type TargetCheck<T extends TargetConfig['type']> = (scope: CheckScope, na
 /** By `type`, a line each. */
 const checks: { readonly [T in TargetConfig['type']]?: TargetCheck<T> } = {
   postgres: checkPostgres,
+  files: checkFiles,
 };
 
 export async function checkTarget(scope: CheckScope, name: string): Promise<CheckedTarget> {

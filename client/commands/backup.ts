@@ -25,7 +25,8 @@ export const registerBackup: Register = (program, cli) => {
         const { describeBackup } = await import('../describe-result.ts');
         context.output.result(result, () => describeBackup(result));
         for (const warning of result.warnings) context.output.note(`warning: ${warning}`);
-        return result.complete || result.status === 'skipped' ? undefined : 7;
+        const whole = result.complete && (result.counts.problems ?? 0) === 0;
+        return whole || result.status === 'skipped' ? undefined : 7;
       }),
     );
 };

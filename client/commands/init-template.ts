@@ -53,6 +53,11 @@ targets:
   #     health: [curl, --fail, --silent, http://127.0.0.1:8080/health]
   #     timeout: 2m
 
+  # media:
+  #   type: files
+  #   paths: [/srv/media]
+  #   exclude: ['**/cache/**']
+
 # When, and into which repositories.
 policies:
   - { targets: [main], kind: full, schedule: '0 2 * * *', timezone: UTC, repositories: [local] }

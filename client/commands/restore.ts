@@ -27,8 +27,8 @@ export const restoreOptions = (command: Command): Command =>
   command
     .option('--backup <which>', 'backup id, date, or latest', 'latest')
     .addOption(new Option('--mode <mode>', 'where the data goes (default: beside when --to is given)').choices(modes))
-    .option('--to <destination>', 'logical: a new database name or a connection URL; physical: an empty data directory')
-    .option('--only <part...>', 'logical: only these schemas or schema.table')
+    .option('--to <destination>', 'logical: a new database name or a connection URL; physical, files: an empty directory')
+    .option('--only <part...>', 'only these parts: schemas or schema.table (logical), whole paths (files)')
     .option('--no-downtime', 'refuse instead of stopping services')
     .option('--digest', 'per-table digests of the restored data in the result (logical; physical with --mode scratch)')
     .option('--time <time>', 'point in time: what was committed by then (local time without a zone), or latest: the end of the WAL archive')

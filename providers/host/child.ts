@@ -16,6 +16,8 @@ export interface StartOptions {
   readonly gid?: number;
   /** Written to standard input, which is then closed. Without it standard input is empty. */
   readonly input?: string | Uint8Array;
+  /** Standard input as a stream, {@link RunningTool.stdin}, which the caller ends; in place of `input`. */
+  readonly pipeInput?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Ends the program when it runs longer. Milliseconds. */
   readonly timeoutMs?: number;
@@ -51,6 +53,8 @@ export interface RunningTool {
   readonly pid: number;
   /** Must be read to its end (or destroyed), or the program waits for ever. */
   readonly stdout: Readable;
+  /** With `pipeInput`. A program that ended early is no error of the stream: `done` tells why. */
+  readonly stdin?: Writable;
   /** @throws toolFailed, cancelled */
   readonly done: Promise<ToolEnd>;
   /** Holds or releases the whole process group (SIGSTOP, SIGCONT): back-pressure on a program that writes files. */
@@ -102,7 +106,7 @@ export const startTool = (options: StartOptions): RunningTool => {
   const child = spawn(words[0] as string, words.slice(1), {
     env,
     detached: true,
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.input === undefined && options.pipeInput !== true ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.uid === undefined ? {} : { uid: options.uid }),
     ...(options.gid === undefined ? {} : { gid: options.gid }),
@@ -207,11 +211,9 @@ export const startTool = (options: StartOptions): RunningTool => {
   });
   done.catch(() => undefined); // A caller that only reads stdout learns it when it awaits `done`.
   stdout.on('error', () => undefined);
-  if (options.input !== undefined) {
-    const stdin = child.stdin as Writable;
-    stdin.on('error', () => undefined); // EPIPE: the exit code tells why.
-    stdin.end(options.input);
-  }
+  const { stdin } = child;
+  stdin?.on('error', () => undefined); // EPIPE: the exit code tells why.
+  if (options.input !== undefined) stdin?.end(options.input);
   stdout.prependListener('data', () => {
     lastOutput = performance.now();
   });
@@ -220,7 +222,7 @@ export const startTool = (options: StartOptions): RunningTool => {
     if (reason === undefined && child.pid !== undefined && child.exitCode === null && child.signalCode === null)
       signalGroup(child.pid, held ? 'SIGSTOP' : 'SIGCONT');
   };
-  return { pid: child.pid ?? 0, stdout, done, stop, hold };
+  return { pid: child.pid ?? 0, stdout, done, stop, hold, ...(options.pipeInput === true && stdin !== null ? { stdin } : {}) };
 };
 
 /**

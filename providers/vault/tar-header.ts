@@ -10,6 +10,9 @@ export interface TarHeader {
   readonly mode: number;
   readonly mtime: number;
   readonly linkTarget: string;
+  /** Undefined where the field cannot be read; a pax record may say it. */
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
 }
 
 /** Fields of a pax extended header that matter here. */
@@ -40,6 +43,8 @@ export function parseTarHeader(block: Buffer): TarHeader | string {
     mode,
     mtime: mtime ?? 0,
     linkTarget: textOfBytes(field(block, 157, 100)),
+    uid: number(block, 108, 8),
+    gid: number(block, 116, 8),
   };
 }
 

@@ -1,4 +1,10 @@
 /** Activities called as they are, without Temporal: what a command finds, in a fraction of its time. */
+import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { backupActivities } from '../../activities/backup.activities.ts';
+import type { BackupKind } from '../../domain/backup.ts';
+import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
 import { toResurgoError } from '../../activities/failure-mapping.ts';
 import { KeyRing } from '../../activities/key-ring.ts';
 import { restoreActivities } from '../../activities/restore.activities.ts';
@@ -6,7 +12,7 @@ import { Stores, type StorePool } from '../../activities/stores.ts';
 import { verifyActivities } from '../../activities/verify.activities.ts';
 import { rescueRestore, type RescueOptions } from '../../client/rescue.ts';
 import { loadConfig } from '../../config/load.ts';
-import type { RestoreInput, RestoreResult, VerifiedCopy } from '../../domain/operations.ts';
+import type { DumpedBackup, PreparedBackup, RepositoryOutcome, RestoreInput, RestoreResult, VerifiedCopy } from '../../domain/operations.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { idFromUuid } from '../../domain/ids.ts';
 import { randomUUID } from 'node:crypto';
@@ -69,4 +75,39 @@ export async function rescueHere(options: Pick<RescueOptions, 'repository' | 'id
   } catch (error) {
     throw failureOf(error);
   }
+}
+
+/** The steps of a backup, each once. @throws what a step throws */
+export async function backupHere(deps: ActivityDeps, input: { target: string; kind?: BackupKind }): Promise<DumpedBackup & { readonly prepared: PreparedBackup }> {
+  const steps = backupActivities(deps);
+  const prepared = await steps.prepareBackup({ id: idFromUuid(randomUUID()), target: input.target, kind: input.kind ?? 'full', startedBy: 'test', startedAt: host.now() });
+  const dumped = await steps.dumpBackup(prepared);
+  const outcomes: RepositoryOutcome[] = [];
+  for (const repository of prepared.repositories) {
+    const step = { prepared, dumped, repository };
+    if (repository !== prepared.primary) await steps.storeBackup(step);
+    const verified = await steps.verifyBackup(step);
+    await steps.publishBackup({ ...step, verified });
+    outcomes.push({ name: repository, status: 'verified', depth: verified.depth });
+  }
+  await steps.finishBackup({ prepared, dumped, outcomes });
+  // The next one is later by its name.
+  await new Promise((resolve) => setTimeout(resolve, 1000 - (Date.now() % 1000)));
+  return { ...dumped, prepared };
+}
+
+/** Keys and a configuration with a disk repository `local` in a directory; no Temporal. @returns its path */
+export async function configHere(dir: string, targets: Readonly<Record<string, unknown>>, more: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  const identity = await generateIdentity();
+  writeFileSync(join(dir, 'resurgo.key'), `${identity}\n`, { mode: 0o600 });
+  writeFileSync(join(dir, 'resurgo-host.key'), formatHostKey(await generateHostKey()), { mode: 0o600 });
+  const path = join(dir, 'resurgo.yaml');
+  writeFileSync(path, JSON.stringify({
+    version: 1,
+    encryption: { recipients: [await identityToRecipient(identity)], identity: { file: './resurgo.key' } },
+    repositories: { local: { type: 'disk', path: './repo' } },
+    targets,
+    ...more,
+  }), { mode: 0o600 });
+  return path;
 }

@@ -241,10 +241,10 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   // Targets
   'target without type': bad({ 7: '  shop: { engine: physical }' }, '7:3', 'targets.shop.type', 'use one of: postgres'),
   'target type not built': bad(
-    { 7: '  shop: { type: files, paths: [/srv] }' },
+    { 7: '  shop: { type: rds, instance: x }' },
     '7:17',
     'targets.shop.type',
-    '"files" is not supported by this version',
+    '"rds" is not supported by this version',
   ),
   'target type unknown': bad({ 7: '  shop: { type: mysql }' }, '7:17', 'targets.shop.type', 'use one of: postgres'),
   'target without engine': bad(

@@ -1,0 +1,320 @@
+import { accessSync, constants } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FilesFacts } from '../../domain/backup.ts';
+import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
+import { ResurgoError } from '../../domain/errors.ts';
+import { pathBytes } from '../vault/tar-path.ts';
+import { LineWriter, readLines } from './line-file.ts';
+import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readListing, type Entry, type EntryStat } from './listing.ts';
+import { packFiles } from './pack.ts';
+import { leavesOut, type Selection } from './selection.ts';
+import type { MemberContent, TarMember } from './tar-members.ts';
+import { absolute, statOf, walk } from './walk.ts';
+
+export interface FilesDumpOptions {
+  readonly selection: Selection;
+  readonly oneFileSystem: boolean;
+  /** Position of this backup in its chain; 0 is a full. */
+  readonly link: number;
+  /** List of the parent. */
+  readonly parent?: string | undefined;
+  readonly writer: BackupWriter;
+  /** Empty directory of our own; removed by the caller. */
+  readonly staging: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+}
+
+export interface FilesDump {
+  readonly facts: FilesFacts;
+  readonly listing: string;
+  readonly checks: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** How often a file that changes while it is read is read again. */
+const rounds = 4;
+/** Times of files have the grain of the kernel's clock tick; what is younger than this when it is read may change once more unseen. */
+const freshNs = 50_000_000n;
+/** Names in a warning. */
+const shown = 5;
+
+export const streamName = (n: number): string => `files-${String(n)}.tar`;
+
+/**
+ * Reads what changed since the parent, and lists everything. What changed while it was read is read again; what still changes, cannot be read or
+ * vanished is told. Effect: streams `files-<n>.tar`, `files.json` in the writer.
+ * @throws sourceUnreachable when none of the paths is there, dumpFailed
+ */
+export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
+  const { writer, staging, link, signal, onProgress } = options;
+  await rm(staging, { recursive: true, force: true });
+  await mkdir(staging, { recursive: true, mode: 0o700 });
+  const problems = new Problems();
+  const draft = join(staging, 'draft');
+  const listed = join(staging, 'list');
+  const walked = await survey(options, { draft, list: listed }, problems);
+  let sealedBytes = 0;
+  let phase = '';
+  const onBytes = (bytes: number): void => {
+    sealedBytes += bytes;
+    onProgress({ phase, doneBytes: sealedBytes });
+  };
+  const round = async (stream: number, list: string, onMember: (member: TarMember, content: MemberContent) => void): Promise<Map<string, string>> => {
+    phase = stream === 1 ? `pack ${String(walked.changed)} of ${String(walked.entries)} files` : `read again what changed, round ${String(stream)}`;
+    const sink = writer.openStream(streamName(stream), 'blob');
+    const said = await packFiles({ list, stream: streamName(stream), sink, onMember, onBytes, signal });
+    await sink.end();
+    return said;
+  };
+
+  // First round: everything that changed, in the order of the draft; the results go to a second file beside it.
+  const results = join(staging, 'results');
+  const again = new Map<string, string>();
+  const packed = new LineWriter(results);
+  if (walked.changed > 0) {
+    const startedAt = nowNs();
+    const wanted = changedIn(draft);
+    let next = wanted.next();
+    const miss = (entry: Entry): void => void again.set(entry.path, 'it was not read');
+    const said = await round(1, listed, (member, content) => {
+      while (next.done !== true && next.value.path !== member.path) {
+        miss(next.value);
+        next = wanted.next();
+      }
+      if (next.done === true) throw new ResurgoError('dumpFailed', `tar packed ${member.path}, which it was not told to`);
+      const { entry, whole } = settle(next.value, member, content, { link, stream: 1, startedAt });
+      if (!whole) again.set(entry.path, 'it changed while it was read');
+      packed.add(lineOf(entry));
+      next = wanted.next();
+    });
+    for (; next.done !== true; next = wanted.next()) miss(next.value);
+    for (const [path, message] of said) if (/^(Read error|File shrank)/.test(message)) again.set(path, message);
+  }
+  packed.close();
+  for (const path of walked.mixed) if (!again.has(path)) again.set(path, 'another name of it changed');
+
+  const mended = new Map<string, Entry>();
+  for (let n = 2; again.size > 0 && n <= rounds; n++) {
+    if (n > 2) await sleep(100 * n, undefined, { signal });
+    const list = join(staging, `list-${String(n)}`);
+    const stats = listAgain(list, withOtherNames([...again.keys()], walked.names), again, problems);
+    again.clear();
+    if (stats.size === 0) break;
+    const startedAt = nowNs();
+    const pending = new Map(stats);
+    const said = await round(n, list, (member, content) => {
+      const stat = stats.get(member.path);
+      if (stat === undefined) throw new ResurgoError('dumpFailed', `tar packed ${member.path}, which it was not told to`);
+      pending.delete(member.path);
+      const { entry, whole } = settle({ ...stat, link, stream: n }, member, content, { link, stream: n, startedAt });
+      mended.set(entry.path, whole ? entry : { ...entry, torn: true });
+      if (!whole) again.set(entry.path, 'it changed while it was read');
+    });
+    for (const path of pending.keys()) again.set(path, said.get(path) ?? 'it was not read');
+    for (const [path, message] of said) if (/^(Read error|File shrank)/.test(message)) again.set(path, message);
+  }
+  // What could not be read as a whole is in no backup; what changed each time is, and is told.
+  const lost = new Set<string>();
+  for (const [path, why] of again) {
+    if (why !== 'it changed while it was read') {
+      lost.add(path);
+      problems.report(path, why);
+    } else if (mended.get(path)?.type === 'f') problems.changing.push(path);
+  }
+
+  const facts = { engine: 'files' as const, paths: options.selection.paths, exclude: options.selection.exclude, entries: 0, files: 0, directories: 0, links: 0, others: 0, bytes: 0, changed: walked.changed, sockets: problems.sockets, changing: problems.changing.length, unread: 0 };
+  const listing = new ListingWriter();
+  for (const entry of finalEntries(draft, results, mended)) {
+    if (lost.has(entry.path) || problems.gone.has(entry.path)) continue;
+    facts.entries++;
+    if (entry.type === 'f') facts.files++;
+    else if (entry.type === 'd') facts.directories++;
+    else if (entry.type === 'l') facts.links++;
+    else facts.others++;
+    if (entry.type === 'f' && entry.hardlink === undefined) facts.bytes += entry.extents?.reduce((sum, [, length]) => sum + length, 0) ?? entry.size;
+    listing.add(lineOf(entry));
+  }
+  facts.unread = problems.unread.size;
+  const summary = writer.openStream('files.json', 'blob');
+  await summary.write(Buffer.from(`${JSON.stringify(facts)}\n`));
+  await summary.end();
+  return {
+    facts,
+    listing: listing.finish(),
+    checks: ['every file was the same before and after it was read', ...(problems.sockets > 0 ? [`${String(problems.sockets)} sockets left out`] : [])],
+    warnings: problems.warnings(),
+  };
+}
+
+interface Surveyed {
+  readonly entries: number;
+  readonly changed: number;
+  /** All names of every file that has several. */
+  readonly names: ReadonlyMap<string, readonly string[]>;
+  /** Names of files of which some names are unchanged and others are not: they are packed together. */
+  readonly mixed: readonly string[];
+}
+
+/** Walks the tree beside the parent's list, both in the same order. */
+async function survey(options: FilesDumpOptions, out: { draft: string; list: string }, problems: Problems): Promise<Surveyed> {
+  const { selection, parent, link, onProgress } = options;
+  const before = parent === undefined ? undefined : readListing(parent);
+  let old = before?.next();
+  const draft = new LineWriter(out.draft);
+  const list = new LineWriter(out.list, '\0');
+  const names = new Map<string, { paths: string[]; changed: number }>();
+  for await (const batch of walk({
+    roots: rootsOf(selection.paths),
+    leaveOut: leavesOut(selection),
+    oneFileSystem: options.oneFileSystem,
+    onProblem: (path, error) => {
+      if (error.code !== 'ENOENT') problems.report(path, error.message);
+      else if (selection.paths.includes(`/${path}`)) problems.report(path, 'it does not exist');
+      else problems.vanished.push(path);
+    },
+    onSocket: () => {
+      problems.sockets++;
+    },
+    signal: options.signal,
+  })) {
+    for (const stat of batch) {
+      while (old?.done === false && comparePaths(old.value.path, stat.path) < 0) old = before?.next();
+      const then = old?.done === false && old.value.path === stat.path ? old.value : undefined;
+      const unchanged = then !== undefined && isUnchanged(stat, then);
+      // A link or stream of 0 … is the parent's; a changed one gets its own.
+      draft.add(lineOf(unchanged ? { ...then, ...stat } : { ...stat, link, stream: 0 }));
+      if (!unchanged) list.add(Buffer.from(pathBytes(stat.path === '' ? '.' : stat.path)));
+      if (stat.links > 1) {
+        const group = names.get(stat.ino) ?? { paths: [], changed: 0 };
+        group.paths.push(stat.path);
+        if (!unchanged) group.changed++;
+        names.set(stat.ino, group);
+      }
+    }
+    onProgress({ phase: 'look at files', note: `${String(draft.lines)} so far, ${String(list.lines)} changed` });
+  }
+  draft.close();
+  list.close();
+  if (draft.lines === 0) throw new ResurgoError('sourceUnreachable', `none of ${selection.paths.join(', ')} can be read: ${problems.warnings().join('; ')}`);
+  const groups = [...names.values()];
+  return {
+    entries: draft.lines,
+    changed: list.lines,
+    names: new Map(groups.flatMap(({ paths }) => paths.map((path) => [path, paths] as const))),
+    mixed: groups.filter(({ paths, changed }) => changed > 0 && changed < paths.length).flatMap(({ paths }) => paths),
+  };
+}
+
+/** In the order of a listing, none inside another. */
+export function rootsOf(paths: readonly string[]): string[] {
+  const sorted = [...new Set(paths.map((path) => path.replace(/\/+$/, '') || '/'))].sort((a, b) => comparePaths(a.slice(1), b.slice(1)));
+  return sorted.filter((path) => !sorted.some((other) => other !== path && path.startsWith(other === '/' ? '/' : `${other}/`)));
+}
+
+function* changedIn(draft: string): Generator<Entry> {
+  for (const line of readLines(draft)) {
+    const entry = entryOf(line);
+    if (entry.stream === 0) yield entry;
+  }
+}
+
+/** The draft with what became of it. */
+function* finalEntries(draft: string, results: string, mended: ReadonlyMap<string, Entry>): Generator<Entry> {
+  const packed = readLines(results);
+  let next = packed.next();
+  for (const line of readLines(draft)) {
+    const entry = entryOf(line);
+    const result = next.done === true ? undefined : entryOf(next.value);
+    const isPacked = entry.stream === 0 && result?.path === entry.path;
+    if (isPacked) next = packed.next();
+    const final = mended.get(entry.path) ?? (isPacked ? result : entry);
+    if (final.stream > 0) yield final;
+  }
+}
+
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+/** What was packed, and whether the file was the same before and after. */
+function settle(before: Entry, member: TarMember, content: MemberContent, at: { link: number; stream: number; startedAt: bigint }): { entry: Entry; whole: boolean } {
+  const { target: _, ...stat } = before;
+  const target = member.target ?? before.target;
+  const entry: Entry = {
+    ...stat,
+    ...(target === undefined ? {} : { target }),
+    mode: member.mode, uid: member.uid, gid: member.gid, mtime: member.mtime,
+    size: before.type === 'f' && member.hardlink === undefined ? member.size : before.size,
+    link: at.link, stream: at.stream,
+    ...content,
+    ...(member.hardlink === undefined ? {} : { hardlink: member.hardlink }),
+    ...(BigInt(before.ctime) + freshNs >= at.startedAt ? { fresh: true as const } : {}),
+  };
+  return { entry, whole: isSame(before, member) && isSameNow(before) };
+}
+
+/** What tar saw is what was seen before it. */
+const isSame = (before: EntryStat, member: TarMember): boolean =>
+  member.mtime === before.mtime && (before.type !== 'f' || member.hardlink !== undefined || member.size === before.size) && (before.type !== 'l' || member.hardlink !== undefined || member.target === before.target);
+
+function isSameNow(before: EntryStat): boolean {
+  try {
+    const now = statOf(before.path);
+    return now !== undefined && isUnchanged(now, { ...before, link: 0, stream: 0 });
+  } catch {
+    // Gone by now: what was read of it was whole when the times agree, and it is the next backup's to miss it.
+    return true;
+  }
+}
+
+/** Files with several names are packed with all of them, or the others would be copies. */
+function withOtherNames(paths: readonly string[], names: ReadonlyMap<string, readonly string[]>): string[] {
+  return [...new Set(paths.flatMap((path) => names.get(path) ?? [path]))].sort(comparePaths);
+}
+
+/** What is still there is listed; the rest is vanished or unreadable, and told. */
+function listAgain(list: string, paths: readonly string[], why: ReadonlyMap<string, string>, problems: Problems): Map<string, EntryStat> {
+  const stats = new Map<string, EntryStat>();
+  const writer = new LineWriter(list, '\0');
+  for (const path of paths) {
+    try {
+      const stat = statOf(path);
+      if (stat === undefined) continue;
+      if (stat.type === 'f') accessSync(absolute(path), constants.R_OK);
+      stats.set(path, stat);
+      writer.add(Buffer.from(pathBytes(path === '' ? '.' : path)));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      problems.gone.add(path);
+      if (code === 'ENOENT' || code === 'ENOTDIR') problems.vanished.push(path);
+      else problems.report(path, why.get(path)?.startsWith('it was not') === true ? message : (why.get(path) ?? message));
+    }
+  }
+  writer.close();
+  return stats;
+}
+
+/** What is not in the backup, or not as it should be. */
+class Problems {
+  readonly unread = new Map<string, string>();
+  readonly vanished: string[] = [];
+  readonly changing: string[] = [];
+  /** In no backup, whatever the draft says. */
+  readonly gone = new Set<string>();
+  sockets = 0;
+
+  report(path: string, why: string): void {
+    this.unread.set(path, why.replace(/, \w+ '.*'$/s, ''));
+  }
+
+  warnings(): string[] {
+    const named = (paths: readonly string[]): string => paths.slice(0, shown).map((path) => JSON.stringify(`/${path}`)).join(', ') + (paths.length > shown ? ' …' : '');
+    const unread = [...this.unread.keys()];
+    return [
+      ...(unread.length === 0 ? [] : [`${String(unread.length)} could not be read and are not in the backup: ${unread.slice(0, shown).map((path) => `${JSON.stringify(`/${path}`)} (${this.unread.get(path) ?? ''})`).join(', ')}${unread.length > shown ? ' …' : ''}`]),
+      ...(this.changing.length === 0 ? [] : [`${String(this.changing.length)} changed each time they were read; what the backup has of them may be half old, half new: ${named(this.changing)}`]),
+      ...(this.vanished.length === 0 ? [] : [`${String(this.vanished.length)} vanished while the backup was taken: ${named(this.vanished)}`]),
+    ];
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * In place: what was restored takes the place of what is there, path by path, by two renames; the old stays beside it as `<path>_old`. A small file beside each path
+ * (`.<name>.resurgo-swap`) says whose swap it is, before anything is moved: every step can be called again after a crash, and undone.
+ */
+import { existsSync } from 'node:fs';
+import { lstat, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ResurgoError } from '../../domain/errors.ts';
+import { syncDirectory, writeFileAtomic } from '../host/files.ts';
+
+/** One path that is swapped: absolute, UTF-8. */
+export interface SwapPath {
+  readonly path: string;
+  /** Directory beside it in which the restored one lies under its own name. */
+  readonly work: string;
+}
+
+interface Journal {
+  readonly id: string;
+  /** Whether something was there before. */
+  readonly old: boolean;
+}
+
+export const oldName = (path: string): string => `${path}_old`;
+const journalOf = (path: string): string => join(dirname(path), `.${basename(path)}.resurgo-swap`);
+const built = ({ path, work }: SwapPath): string => join(work, basename(path));
+
+export async function readSwap(path: string): Promise<Journal | undefined> {
+  try {
+    return JSON.parse(await readFile(journalOf(path), 'utf8')) as Journal;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))) return false;
+    throw error;
+  }
+};
+
+/** Refuses what renames cannot do, before anything is built. @throws destinationBusy, destinationNotEmpty */
+export async function assertSwappable(path: string, id: string): Promise<void> {
+  const pending = await readSwap(path);
+  if (pending !== undefined && pending.id !== id) {
+    throw new ResurgoError('destinationBusy', `restore ${pending.id} of ${path} was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${pending.id}, or resurgo restore rollback ${pending.id}` } });
+  }
+  if (pending === undefined && (await exists(oldName(path)))) throw new ResurgoError('destinationNotEmpty', `${oldName(path)} exists, and is where the old data would be kept`, { details: { hint: 'Move it away.' } });
+  const mounted = (await mountPoints()).find((mount) => mount === path || mount.startsWith(path === '/' ? '/' : `${path}/`));
+  if (mounted !== undefined) {
+    throw new ResurgoError('destinationBusy', `${mounted} is a mount point: ${path} cannot be swapped by renames`, { details: { hint: 'Restore beside it with --to, and copy; or name directories below the mount point with --only.' } });
+  }
+  const parent = dirname(path);
+  if (!(await exists(parent))) throw new ResurgoError('destinationNotEmpty', `${parent} does not exist: ${path} cannot be restored in place`, { details: { hint: 'Create it with the right owner and mode first.' } });
+}
+
+async function mountPoints(): Promise<string[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    const at = line.split(' ')[4];
+    return at === undefined ? [] : [at.replaceAll(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)))];
+  });
+}
+
+/** Effect: the restored ones in place, the old ones kept. Idempotent. @returns what is kept */
+export async function swapInFiles(swaps: readonly SwapPath[], id: string): Promise<string[]> {
+  for (const swap of swaps) {
+    const { path } = swap;
+    const kept = oldName(path);
+    const journal = await readSwap(path);
+    if (journal === undefined) await writeFileAtomic(journalOf(path), JSON.stringify({ id, old: await exists(path) } satisfies Journal));
+    else if (journal.id !== id) throw new ResurgoError('destinationBusy', `restore ${journal.id} of ${path} was neither confirmed nor rolled back`);
+    const isBuilt = await exists(built(swap));
+    if (isBuilt && (await exists(path))) {
+      if (await exists(kept)) throw new ResurgoError('destinationBusy', `${path} was made anew while it was being swapped`);
+      await rename(path, kept);
+      await syncDirectory(dirname(path));
+    }
+    if (isBuilt) await rename(built(swap), path);
+    else if (!(await exists(path))) throw new ResurgoError('restoreFailed', `neither ${path} nor what was restored for it is there`);
+    await syncDirectory(dirname(path));
+    await rmdir(swap.work).catch(() => undefined);
+  }
+  return swaps.map(({ path }) => oldName(path)).filter((path) => existsSync(path));
+}
+
+/** Effect: the old ones in place; the restored ones where they were built, or kept under another name. Idempotent. */
+export async function swapBackFiles(swaps: readonly SwapPath[], id: string, keepFailed: boolean): Promise<{ restored: string[]; failed: string[] }> {
+  const restored: string[] = [];
+  const failed: string[] = [];
+  for (const swap of [...swaps].reverse()) {
+    const { path } = swap;
+    const journal = await readSwap(path);
+    if (journal?.id !== id) continue;
+    const kept = oldName(path);
+    // With nothing kept, what lies there is the restored one only if it is not in the directory it was built in any more.
+    const isSwapped = journal.old ? await exists(kept) : !(await exists(built(swap)));
+    if (isSwapped && (await exists(path))) {
+      const away = keepFailed ? `${path}_failed_${id}` : `${path}.resurgo-undone-${id}`;
+      await rename(path, away);
+      if (keepFailed) failed.push(away);
+      else await rm(away, { recursive: true, force: true });
+    }
+    if (journal.old && (await exists(kept))) {
+      await rename(kept, path);
+      restored.push(path);
+    }
+    await syncDirectory(dirname(path));
+    await rm(journalOf(path), { force: true });
+    await syncDirectory(dirname(path));
+  }
+  return { restored, failed };
+}
+
+/** Effect: the kept ones are gone. Idempotent. */
+export async function confirmFiles(swaps: readonly SwapPath[], id: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { path } of swaps) {
+    const journal = await readSwap(path);
+    if (journal?.id !== id) continue;
+    if (journal.old && (await exists(oldName(path)))) {
+      await rm(oldName(path), { recursive: true, force: true });
+      removed.push(oldName(path));
+    }
+    await rm(journalOf(path), { force: true });
+  }
+  return removed;
+}
