@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { BackupIndex, BackupRef, Manifest } from '../domain/backup.ts';
 import type { DumpedBackup, PreparedBackup } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
-import { ResurgoError } from '../domain/errors.ts';
+import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { hostKeyFile, keyFile, keysOf } from '../providers/repository/layout.ts';
 import { sweepOrphans } from '../providers/repository/catalogue.ts';
 import { generateAttemptKeys, wrapKeys, wrapMetadataKey } from '../providers/vault/keys.ts';
@@ -34,6 +34,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
   await sweepOtherRuns(deps, plan.target, plan.backup);
   const ref = refOf(plan);
   const primary = plan.primary === 'spool' ? await deps.stores.spool(plan.backup) : await deps.stores.open(plan.primary);
+  const oneJob = earlier?.oneJob ?? false;
   const attempt = randomBytes(5).toString('hex');
   const keys = generateAttemptKeys(plan.backup, attempt);
   await writeRunFile(stateDir, {
@@ -42,6 +43,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
     attempt,
     dataKey: Buffer.from(keys.dataKey).toString('base64'),
     metadataKey: Buffer.from(keys.metadataKey).toString('base64'),
+    ...(oneJob ? { oneJob } : {}),
   });
   // What a dead attempt left is of no use to anybody: its keys are gone from the run file.
   await sweepOrphans(primary, ref, attempt);
@@ -79,7 +81,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
       onProgress: () => { report({ phase: 'dump and seal', doneBytes: writer.sourceBytes, note: `${String(Math.round(writer.storedBytes / 1048576))} MiB sealed` }); },
     });
     try {
-      const engine = await engineDefinition(settings.engine).dump({ deps, plan, settings, writer, signal: stop, report });
+      const engine = await engineDefinition(settings.engine).dump({ deps, plan, settings, writer, signal: stop, report, oneJob });
       const sealed = await writer.finish();
       if (sealed.sourceBytes === 0) throw new ResurgoError('dumpEmpty', `the dump of ${plan.target} has no content`);
       engine.check(sealed.streams);
@@ -139,11 +141,18 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
     } catch (error) {
       abort.abort(error);
       await writer.abort(error);
+      if (isResurgoError(error, 'dumpFailed') && error.details['lockLost'] === true) await rememberOneJob(stateDir, plan.backup, attempt);
       throw error;
     } finally {
       await Promise.all(feeders.map((feeder) => feeder.close()));
     }
   }, deps);
+}
+
+/** The next attempt does without parallel workers. Another one that took over keeps its run file as it is. */
+async function rememberOneJob(stateDir: string, backup: string, attempt: string): Promise<void> {
+  const run = await readRunFile(stateDir, backup);
+  if (run?.attempt === attempt) await writeRunFile(stateDir, { ...run, oneJob: true });
 }
 
 async function openOthers(deps: ActivityDeps, plan: PreparedBackup): Promise<ObjectStore[]> {

@@ -2,7 +2,7 @@
 import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { repositoriesFor } from '../config/lookup.ts';
-import { deleteBackup, writeRunRecord } from '../providers/repository/catalogue.ts';
+import { deleteBackup, trimRunRecords, writeRunRecord } from '../providers/repository/catalogue.ts';
 import { keysOf, keysPrefix, runsPrefix } from '../providers/repository/layout.ts';
 import { refOf } from './backup-dump.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -53,7 +53,10 @@ export async function abandonBackup(deps: ActivityDeps, input: AbandonInput): Pr
   const record = {
     schemaVersion: 1 as const, operation: 'backup', id: input.id, target: input.target, kind: input.kind, startedAt: input.startedAt, endedAt: new Date().toISOString(), startedBy: input.startedBy, status: 'failed', error: { ...input.error, message },
   };
-  for (const store of stores) await writeRunRecord(store, record).catch(() => undefined);
+  for (const store of stores) {
+    await writeRunRecord(store, record).catch(() => undefined);
+    await trimRunRecords(store, input.target, Date.now()).catch(() => undefined);
+  }
   return { published };
 }
 

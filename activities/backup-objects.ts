@@ -15,10 +15,11 @@ export interface WantedObject {
 
 /**
  * The first copy that is what it should be: a damaged one is passed over.
- * @throws partCorrupt when copies were found and none is good; what the first source failed with
+ * @throws partCorrupt when copies were found and none is good; repositoryLost when no source holds what was acknowledged; what the first source failed with
  */
 export async function getGood(sources: readonly ObjectStore[], { key, sha256 }: Pick<WantedObject, 'key' | 'sha256'>, signal: AbortSignal): Promise<Buffer> {
   let problem: ResurgoError | undefined;
+  const lacking: string[] = [];
   for (const source of sources) {
     try {
       const body = await source.get(key, { signal });
@@ -28,11 +29,15 @@ export async function getGood(sources: readonly ObjectStore[], { key, sha256 }: 
     } catch (error) {
       signal.throwIfAborted();
       if (!isResurgoError(error)) throw error;
+      if (error.code === 'objectMissing') lacking.push(source.name);
       // "Damaged" says more than "not there".
       if (problem === undefined || isResurgoError(error, 'partCorrupt')) problem = error;
     }
   }
-  throw problem ?? new ResurgoError('partMissing', `there is no other copy of ${key}`);
+  if (problem === undefined) throw new ResurgoError('partMissing', `there is no other copy of ${key}`);
+  // The dump has ended: somebody said that it was stored.
+  if (lacking.length === sources.length) throw new ResurgoError('repositoryLost', `${key} was acknowledged, and is not in ${lacking.join(', ')}`, { cause: problem });
+  throw problem;
 }
 
 /**

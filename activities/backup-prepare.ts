@@ -34,14 +34,21 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   const source = await engineDefinition(settings.engine).prepare({ deps, settings, kind: input.kind });
   const warnings: string[] = [...source.warnings];
   const reachable: ObjectStore[] = [];
+  const epochs: Record<string, string> = {};
   const problems: string[] = [];
   let firstProblem: unknown;
   for (const name of repositories) {
     try {
-      reachable.push(await deps.stores.open(name, { create: true }));
+      // One that was opened before may be away now.
+      const store = await deps.stores.open(name, { create: true });
+      epochs[name] = await claimEpoch(store, input.target, input.id);
+      await sweepUnpublished(store, input.target, input.id);
+      await store.sweepTemporary?.(dayMs);
+      reachable.push(store);
     } catch (error) {
+      if (!isResurgoError(error) || !error.code.startsWith('repository')) throw error;
       firstProblem ??= error;
-      problems.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(`${name}: ${error.message}`);
     }
   }
   const [first] = reachable;
@@ -50,13 +57,6 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     throw new ResurgoError('repositoryUnreachable', `no repository of ${input.target} answers: ${problems.join('; ')}`, { cause: firstProblem });
   }
   warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
-
-  const epochs: Record<string, string> = {};
-  for (const store of reachable) {
-    epochs[store.name] = await claimEpoch(store, input.target, input.id);
-    await sweepUnpublished(store, input.target, input.id);
-    await store.sweepTemporary?.(dayMs);
-  }
   const disk = reachable.find((store) => store.kind === 'disk');
   const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, source, input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;

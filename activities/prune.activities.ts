@@ -6,7 +6,7 @@ import { lockIds } from '../domain/ids.ts';
 import { decideRetention, removalOrder, type RetentionDecision, type RetentionEntry } from '../domain/retention.ts';
 import { retentionOf } from '../config/lookup.ts';
 import { mapBounded } from '../providers/repository/bounded.ts';
-import { deleteBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { deleteBackup, listBackups, readManifestBytes, trimRunRecords, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { keysOf } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -78,10 +78,11 @@ export function pruneActivities(deps: ActivityDeps) {
     /** Removes WAL that nothing in the window of the repository needs. Caller: holds the target's lock, and has removed the backups that go. */
     removeWal: (input: { readonly target: string; readonly repository: string; readonly now: number }): Promise<PrunedWal | undefined> => removeWal(deps, input),
 
-    /** Removes what a run that died half-way left of a backup: no manifest, no state. Caller: holds the target's lock. */
+    /** Removes what a run that died half-way left of a backup (no manifest, no state), and old records of failed runs. Caller: holds the target's lock. */
     async sweepPruned({ target, repository }: { readonly target: string; readonly repository: string }): Promise<void> {
       const store = await deps.stores.open(repository);
       for (const ref of await listBackups(store, target)) if (!ref.published && ref.state.length === 0) await deleteBackup(store, ref);
+      await trimRunRecords(store, target, Date.now());
     },
   };
 }

@@ -3,7 +3,7 @@
  * got. It is the fence between attempts (a zombie finds another attempt's name in it) and what makes the work after the dump resumable.
  * Deleted at the end of the run.
  */
-import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AttemptKeys } from '../domain/backup.ts';
 import type { DumpedBackup } from '../domain/operations.ts';
@@ -15,6 +15,8 @@ export interface RunFile {
   readonly attempt: string;
   readonly dataKey: string;
   readonly metadataKey: string;
+  /** An earlier attempt lost a table to another session that waited to change it: one worker alone holds its locks from the start. */
+  readonly oneJob?: boolean;
   /** Set when the dump has ended: nothing is dumped again after that. */
   readonly dumped?: DumpedBackup;
   /** SHA-256 (hex) of the wrapped keys by file name: a copy nobody can open must not be called verified. */
@@ -34,6 +36,33 @@ export async function readRunFile(stateDir: string, backup: string): Promise<Run
     throw error;
   }
 }
+
+/** Nothing that old is still at work: a run that was never ended (its target is gone from the configuration, its host was rebuilt …). */
+const forgottenMs = 30 * 24 * 3600_000;
+/** What is no run file, and no longer being written. */
+const garbageMs = 24 * 3600_000;
+
+/**
+ * Old things in the directory of run files: those nobody ended, which hold keys, and what is none or cannot be read.
+ * @returns the runs among them, for their staging; their files are still there
+ */
+export async function forgottenRuns(stateDir: string, now: number): Promise<{ runs: RunFile[]; garbage: string[] }> {
+  const dir = join(stateDir, 'runs');
+  const runs: RunFile[] = [];
+  const garbage: string[] = [];
+  for (const name of await readdir(dir).catch(() => [] as string[])) {
+    const path = join(dir, name);
+    const facts = await stat(path).catch(() => undefined);
+    if (facts?.isFile() !== true || facts.mtimeMs > now - garbageMs) continue;
+    const run = name.endsWith('.json') ? await readRunFile(stateDir, name.slice(0, -'.json'.length)) : undefined;
+    if (!isRunFile(run, name)) garbage.push(path);
+    else if (facts.mtimeMs < now - forgottenMs) runs.push(run);
+  }
+  return { runs, garbage };
+}
+
+const isRunFile = (run: unknown, name: string): run is RunFile =>
+  typeof run === 'object' && run !== null && `${String((run as RunFile).backup)}.json` === name && typeof (run as RunFile).target === 'string';
 
 /** Run files of this host; one that cannot be read is passed over. */
 export async function listRunFiles(stateDir: string): Promise<RunFile[]> {

@@ -41,7 +41,7 @@ export class Spool {
     while (this.bytes > 0 && this.bytes + bytes > this.options.boundBytes) {
       signal.throwIfAborted();
       if (this.living.size === 0) {
-        throw this.failure ?? new ResurgoError('repositoryUnreachable', `the spool is full (${String(this.options.boundBytes)} bytes) and no repository takes its parts`);
+        throw (this.failure as Error | undefined) ?? new ResurgoError('repositoryUnreachable', `the spool is full (${String(this.options.boundBytes)} bytes) and no repository takes its parts`);
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1000);

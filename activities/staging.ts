@@ -3,7 +3,7 @@ import { realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sweepStaging } from '../providers/host/processes.ts';
 import type { ActivityDeps } from './deps.ts';
-import { deleteRunFile, listRunFiles } from './run-file.ts';
+import { deleteRunFile, forgottenRuns, listRunFiles } from './run-file.ts';
 
 /** Directory of one run or restore; `staging` of the target where it is set. */
 export function stagingPath({ loaded }: Pick<ActivityDeps, 'loaded'>, target: string, id: string): string {
@@ -28,4 +28,10 @@ export async function sweepOtherRuns(deps: Pick<ActivityDeps, 'loaded' | 'stores
     await removeStaging(deps, target, run.backup);
     await deleteRunFile(deps.loaded.stateDir, run.backup);
   }
+  const { runs, garbage } = await forgottenRuns(deps.loaded.stateDir, Date.now());
+  for (const run of runs) {
+    await removeStaging(deps, run.target, run.backup);
+    await deleteRunFile(deps.loaded.stateDir, run.backup);
+  }
+  for (const path of garbage) await rm(path, { force: true });
 }

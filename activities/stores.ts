@@ -58,7 +58,7 @@ export class Stores implements StorePool {
   private async reallyOpen(name: string, create: boolean): Promise<ObjectStore> {
     const settings = this.loaded.config.repositories[name];
     if (settings === undefined) throw new ResurgoError('configInvalid', `there is no repository "${name}" in ${this.loaded.path}`);
-    const store = await openStore(name, await resolveRepository(this.loaded, name));
+    const store = await openStore(name, resolveRepository(this.loaded, name));
     try {
       // A repository this host has seen before is never made anew: an empty mount point looks like a fresh start.
       const expectId = await knownRepository(this.loaded.stateDir, name);

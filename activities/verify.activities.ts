@@ -3,7 +3,6 @@ import type { VerifiedCopy, VerifyInput } from '../domain/operations.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { findBackup, listBackups, readManifestBytes, readState, removeState, writeState } from '../providers/repository/catalogue.ts';
-import { keysOf } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { openKeys } from '../providers/vault/open.ts';
 import { verifyStored } from '../providers/vault/verify.ts';
@@ -31,14 +30,19 @@ async function manifestOf(store: ObjectStore, ref: BackupRef): Promise<Buffer> {
   }
 }
 
-/** What a backup builds on must be there too, or nothing can be restored from this repository alone. @throws parentMissing */
-async function assertChain(store: ObjectStore, ref: BackupRef, manifest: Manifest, signal: AbortSignal): Promise<void> {
+/** What a backup builds on must be there too, and whole as far as is known, or nothing can be restored from this repository alone. @throws parentMissing */
+async function assertChain(store: ObjectStore, ref: BackupRef, manifest: Manifest, trusted: readonly string[], signal: AbortSignal): Promise<void> {
   if (manifest.chain.length === 0) return;
   const all = await listBackups(store, ref.target, signal);
   for (const id of manifest.chain) {
     const parent = all.find((other) => other.id === id && other.systemId === ref.systemId);
-    if (parent === undefined || (await store.head(keysOf(parent).manifest, signal)) === undefined) {
-      throw new ResurgoError('parentMissing', `backup ${ref.name} builds on ${id}, which ${store.name} does not hold`);
+    if (parent === undefined) throw new ResurgoError('parentMissing', `backup ${ref.name} builds on ${id}, which ${store.name} does not hold`);
+    if (parent.state.includes('damaged')) throw new ResurgoError('parentMissing', `backup ${ref.name} builds on ${id}, which is damaged in ${store.name}`);
+    try {
+      parseManifest(await manifestOf(store, parent), { ref: parent, trusted });
+    } catch (error) {
+      if (!isResurgoError(error) || error.definition.retryable) throw error;
+      throw new ResurgoError('parentMissing', `backup ${ref.name} builds on ${id}: ${error.message}`, { cause: error });
     }
   }
 }
@@ -64,7 +68,8 @@ export function verifyActivities(deps: ActivityDeps) {
           const all = await listBackups(store, input.target);
           const named = all.filter((ref) => ref.id === input.backup || ref.name === input.backup);
           const refs = input.backup === undefined ? all : named.length > 0 ? named : [await findBackup(store, input.backup, input.target)];
-          for (const ref of refs) {
+          // Parents first: what builds on a damaged one is worth nothing either.
+          for (const ref of refs.toReversed()) {
             // Published once and without a manifest now is damage; never published is an orphan of a running or dead run.
             if (ref.published || ref.state.length > 0) copies.push({ id: ref.id, name: ref.name, kind: ref.kind, systemId: ref.systemId, startedAt: ref.startedAt, repository });
           }
@@ -87,7 +92,7 @@ export function verifyActivities(deps: ActivityDeps) {
         const result = await withPulse(async ({ signal, report }) => {
           const manifestBytes = await manifestOf(store, ref);
           const manifest = parseManifest(manifestBytes, { ref, trusted: await deps.keys.trusted() });
-          await assertChain(store, ref, manifest, signal);
+          await assertChain(store, ref, manifest, await deps.keys.trusted(), signal);
           const keyFiles = await keyFilesOf(store, ref);
           const keys = copy.deep ? await openKeys({ stores: [store], backup: copy.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() }) : undefined;
           let doneBytes = 0;

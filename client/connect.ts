@@ -25,9 +25,10 @@ export async function connect(target: TemporalTarget): Promise<Connected> {
 export async function requireWorker({ connection, namespace }: Connected, waitMs = 15_000): Promise<void> {
   const deadline = Date.now() + waitMs;
   for (;;) {
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is in no package of ours
     const { pollers } = await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueues.main }, taskQueueType: 1 });
     const minuteAgo = Date.now() - 70_000;
-    if ((pollers ?? []).some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000 > minuteAgo)) return;
+    if (pollers.some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000 > minuteAgo)) return;
     if (Date.now() > deadline) throw new ResurgoError('workerMissing', `no worker polls the task queue "${taskQueues.main}" of namespace ${namespace}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }

@@ -47,10 +47,11 @@ export async function followRun<R>(connected: Connected, workflowId: string, onS
     run.ended = true;
   });
   result.catch(() => undefined);
+  const hasEnded = (): boolean => run.ended;
   const watch = async (): Promise<void> => {
-    while (!run.ended && signal?.aborted !== true) {
+    while (!hasEnded() && signal?.aborted !== true) {
       const state = await observe(connected.client, handle.workflowId);
-      if (state !== undefined && !run.ended) onState(state);
+      if (state !== undefined && !hasEnded()) onState(state);
       await Promise.race([sleep(500), result.catch(() => undefined)]);
     }
   };

@@ -19,6 +19,7 @@ export function createProgram(
   finish: (exitCode: number) => void,
   makeContext: (options: GlobalOptions) => CliContext,
   onHelp: (text: string) => void = () => undefined,
+  writeOut?: (text: string) => void,
 ): Command {
   const program = new Command('resurgo');
   program
@@ -33,7 +34,7 @@ export function createProgram(
     .helpCommand('help [command]', 'explain a command')
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: () => undefined, writeErr: onHelp })
+    .configureOutput({ outputError: () => undefined, writeErr: onHelp, ...(writeOut === undefined ? {} : { writeOut }) })
     .addHelpText(
       'after',
       '\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused, 4 failed and undone, 5 unknown or waiting,\n6 objective missed, 7 done with warnings, 130 interrupted.',
@@ -59,6 +60,8 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
   const interrupts = watchInterrupts(output);
   let exitCode = 0;
   let help = '';
+  /** What was asked for by `help` or `--version`, where it must not go to stdout as it is. */
+  let asked = '';
   const program = createProgram(
     (code) => void (exitCode = code),
     (options) => {
@@ -73,12 +76,13 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
       };
     },
     (text) => void (help += text),
+    output.json ? (text) => void (asked += text) : undefined,
   );
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     exitCode =
-      error instanceof CommanderError ? reportUsage(error, help, output, env) : reportError(error, output, env);
+      error instanceof CommanderError ? reportUsage(error, { help, asked }, output, env) : reportError(error, output, env);
   } finally {
     interrupts.stop();
   }
@@ -86,8 +90,12 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
 }
 
 /** Help and version end by an exception too; everything else is a line that is not understood. */
-function reportUsage(error: CommanderError, help: string, output: Output, env: NodeJS.ProcessEnv): number {
-  if (error.exitCode === 0) return 0;
+function reportUsage(error: CommanderError, texts: { help: string; asked: string }, output: Output, env: NodeJS.ProcessEnv): number {
+  const { help, asked } = texts;
+  if (error.exitCode === 0) {
+    if (output.json) output.document(error.code === 'commander.version' ? { version } : { help: asked.trimEnd() });
+    return 0;
+  }
   // A line that stops before a command gets the list of them.
   if (error.code === 'commander.help') output.note(help);
   const message =

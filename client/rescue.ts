@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { BackupRef, SignedManifest } from '../domain/backup.ts';
 import type { RestoreInput, RestoreResult } from '../domain/operations.ts';
 import type { ObjectStore, OnProgress } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
@@ -10,6 +11,7 @@ import { parseConfig, type LoadedConfig } from '../config/load.ts';
 import type { ActivityDeps } from '../activities/deps.ts';
 import { toResurgoError } from '../activities/failure-mapping.ts';
 import { KeyRing, type Keys } from '../activities/key-ring.ts';
+import { isDamage } from '../activities/restore-choice.ts';
 import { restoreActivities } from '../activities/restore.activities.ts';
 import { Stores, type StorePool } from '../activities/stores.ts';
 import { listBackups, listTargets, openRepository, readManifestBytes } from '../providers/repository/catalogue.ts';
@@ -122,10 +124,12 @@ async function fromRepository(options: RescueOptions, address: string): Promise<
   const targets = await listTargets(store);
   const target = options.target ?? (targets.length === 1 ? targets[0] : undefined);
   if (target === undefined) throw new ResurgoError('usage', targets.length === 0 ? `${address} holds no backups` : `which target? The repository has: ${targets.join(', ')}`);
-  const newest = (await listBackups(store, target)).find((ref) => ref.published);
+  const published = (await listBackups(store, target)).filter((ref) => ref.published);
+  const [newest] = published;
   if (newest === undefined) throw new ResurgoError('backupUnknown', `${address} holds no backup of ${target}${targets.length > 0 ? `; it has: ${targets.join(', ')}` : ''}`);
   const trust = options.trust ?? [];
-  const manifest = parseManifest(await readManifestBytes(store, newest), { ref: newest, trusted: trust });
+  // Only what kind of target it is; which backup is restored is decided later.
+  const manifest = await firstReadable(store, newest, published, trust);
   if (trust.length === 0) options.onNote(`no host key is pinned (--trust): the newest backup says it was signed by ${manifest.signature.publicKey}; compare it with what you know`);
   const stateDir = resolve('.resurgo-rescue');
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
@@ -140,6 +144,20 @@ async function fromRepository(options: RescueOptions, address: string): Promise<
   const source = parseConfig(text, { shown: 'rescue', dir: process.cwd(), env: process.env });
   const loaded: LoadedConfig = { config: source, source, path: '(rescue)', dir: process.cwd(), stateDir, hash: 'rescue', owner: process.getuid?.() ?? 0 };
   return { target, deps: { loaded, host: 'rescue', version, stores: new OneStore(store, stateDir), keys: new RescueKeys(options, undefined), searchAttributes: false, onProgress: options.onProgress, signal: options.signal } };
+}
+
+/** The newest manifest that is whole. @throws what the newest failed with when none is, or when it is not damage that keeps it from being read */
+async function firstReadable(store: ObjectStore, newest: BackupRef, published: readonly BackupRef[], trusted: readonly string[]): Promise<SignedManifest> {
+  let first: ResurgoError | undefined;
+  for (const ref of published) {
+    try {
+      return parseManifest(await readManifestBytes(store, ref), { ref, trusted });
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      first ??= error;
+    }
+  }
+  throw first ?? new ResurgoError('backupUnknown', `backup ${newest.id} has no manifest`);
 }
 
 /** The one repository of a rescue. */

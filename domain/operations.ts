@@ -165,6 +165,8 @@ export interface RestorePlan {
   /** To a point in time: the WAL that is replayed on top of the backup. */
   readonly recovery?: RecoveryPlan;
   readonly warnings: readonly string[];
+  /** Newer backups that were meant (`latest`, a date) and are damaged; an older one is taken. */
+  readonly passedOver?: readonly { readonly backup: string; readonly reason: string }[];
   readonly startedAt: string;
 }
 

@@ -6,7 +6,7 @@ import type { pruneOperation, PruneOperationInput } from './prune-operation.work
 import { local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
-import { Checklist, searchAttributes } from './progress.ts';
+import { Checklist, searchAttributes, targetIn } from './progress.ts';
 
 /**
  * Takes one backup of a target. Public: may be started from the Temporal UI or CLI with `{"target":"shop","kind":"full"}`.
@@ -14,7 +14,7 @@ import { Checklist, searchAttributes } from './progress.ts';
  */
 export async function backup(input: BackupInput): Promise<BackupResult> {
   try {
-    const checklist = new Checklist(`Backup of ${String(input?.target)}`, ['validate', 'run']);
+    const checklist = new Checklist(`Backup of ${targetIn(input)}`, ['validate', 'run']);
     const checked = await checklist.run('validate', () => local.announceBackup(input));
     checklist.enableAttributes(checked.searchAttributes);
     const { target, kind, onBusy, startedBy } = checked.input;

@@ -24,6 +24,9 @@ const marks: Record<CheckState, string> = {
   pending: '⬜', 'in progress': '⏳', completed: '✅', failed: '❌', skipped: '➖', compensated: '↩️', unknown: '❓',
 };
 
+/** The target a person named, for the first line they see; whoever starts a run from the Temporal UI may have given no input at all. */
+export const targetIn = (input: unknown): string => String((input as { target?: unknown } | null | undefined)?.target);
+
 /** A live checklist, shown as Markdown in the Temporal UI ("current details") and answered to `steps` queries. */
 export class Checklist {
   private readonly title: string;

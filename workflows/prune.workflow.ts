@@ -4,7 +4,7 @@ import type { pruneOperation } from './prune-operation.workflow.ts';
 import { local } from './activity-profiles.ts';
 import { rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
-import { Checklist, searchAttributes } from './progress.ts';
+import { Checklist, searchAttributes, targetIn } from './progress.ts';
 import { pruneRepositories } from './prune-operation.workflow.ts';
 
 /**
@@ -13,7 +13,7 @@ import { pruneRepositories } from './prune-operation.workflow.ts';
  */
 export async function prune(input: PruneInput): Promise<PruneReport> {
   try {
-    const checklist = new Checklist(`Prune ${String(input?.target)}`, ['validate']);
+    const checklist = new Checklist(`Prune ${targetIn(input)}`, ['validate']);
     const checked = await checklist.run('validate', () => local.announcePrune(input));
     checklist.enableAttributes(checked.searchAttributes);
     const { target, repositories, preview = false, onBusy = 'wait' } = checked.input;

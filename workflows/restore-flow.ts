@@ -193,7 +193,8 @@ export async function restoreFlow(input: RestoreInput & { readonly id: string; r
     } else {
       await flow.critical(made.mode === 'scratch' ? 'remove scratch' : 'settle', () => steps.settleRestore(made), { detail: (text) => text });
     }
-    const result = resultOf(flow.warnings.length > 0 ? 'restored-with-warnings' : 'restored');
+    // Older data than was meant is worth an exit code of its own.
+    const result = resultOf(flow.warnings.length > 0 || made.passedOver !== undefined ? 'restored-with-warnings' : 'restored');
     try {
       await host.shielded(() => steps.recordRestore({ plan: made, result }));
     } catch (error) {

@@ -5,7 +5,7 @@ import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResu
 import { bulkOnHost, local, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
-import { Checklist, searchAttributes } from './progress.ts';
+import { Checklist, searchAttributes, targetIn } from './progress.ts';
 import { RestoreFailed, restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
 
 export interface RestoreOperationInput extends RestoreInput {
@@ -23,7 +23,7 @@ export interface RestoreOperationInput extends RestoreInput {
  */
 export async function restore(input: RestoreInput): Promise<RestoreResult> {
   try {
-    const checklist = new Checklist(`Restore of ${String(input?.target)}`, ['validate input', 'run']);
+    const checklist = new Checklist(`Restore of ${targetIn(input)}`, ['validate input', 'run']);
     const checked = await checklist.run('validate input', () => local.announceRestore(input));
     checklist.enableAttributes(checked.searchAttributes);
     const id = idFromUuid(uuid4());

@@ -1,12 +1,12 @@
 import type { VerifyInput, VerifyReport, VerifiedCopy } from '../domain/operations.ts';
 import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
-import { Checklist, searchAttributes } from './progress.ts';
+import { Checklist, searchAttributes, targetIn } from './progress.ts';
 
 /** Reads stored backups back, without touching them. Public: `{"target":"shop","backup":"latest","deep":true}`. Query: `steps`. */
 export async function verify(input: VerifyInput): Promise<VerifyReport> {
   try {
-    const checklist = new Checklist(`Verify ${String(input?.target)}`, ['list']);
+    const checklist = new Checklist(`Verify ${targetIn(input)}`, ['list']);
     const checked = await checklist.run('list', () => local.announceVerify(input));
     checklist.enableAttributes(checked.searchAttributes);
     checklist.tag([

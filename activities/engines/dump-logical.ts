@@ -10,7 +10,7 @@ import { stagingPath } from '../staging.ts';
 import type { DumpContext, EngineDump } from './engine.ts';
 
 /** One database by pg_dump, with the cluster's globals. */
-export async function dumpLogicalTarget({ deps, plan, settings: target, writer, signal, report }: DumpContext): Promise<EngineDump> {
+export async function dumpLogicalTarget({ deps, plan, settings: target, writer, signal, report, oneJob = false }: DumpContext): Promise<EngineDump> {
   const settings = postgresSettings(target);
   const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   await endEarlierSessions(connection, sessionsOf(plan.backup), signal);
@@ -24,7 +24,7 @@ export async function dumpLogicalTarget({ deps, plan, settings: target, writer, 
       database: connection.database,
       writer,
       staging,
-      jobs: settings.config.jobs ?? Math.min(4, availableParallelism()),
+      jobs: oneJob ? 1 : (settings.config.jobs ?? Math.min(4, availableParallelism())),
       ...(only === undefined ? {} : { only: { ...(only.schemas === undefined ? {} : { schemas: only.schemas }), ...(only.tables === undefined ? {} : { tables: only.tables }) } }),
       tools: findLogicalTools(settings.toolsDirs),
       signal,
@@ -35,7 +35,7 @@ export async function dumpLogicalTarget({ deps, plan, settings: target, writer, 
       counts: { tables: dump.facts.tables.length, rows: dump.facts.tables.reduce((sum, table) => sum + table.rows, 0) },
       serverVersion: facts.version,
       checks: dump.checks,
-      warnings: dump.warnings,
+      warnings: oneJob ? [...dump.warnings, 'Dumped by one worker: in an earlier attempt another session waited to change a table, and a second worker could not lock it.'] : dump.warnings,
       check: (streams) => {
         if (!streams.some((stream) => stream.name.startsWith('dump.') && stream.bytes > 0)) throw new ResurgoError('dumpEmpty', `pg_dump of ${plan.target} wrote nothing`);
       },

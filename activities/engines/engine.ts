@@ -30,6 +30,8 @@ export interface DumpContext {
   readonly writer: BackupWriter;
   readonly signal: AbortSignal;
   readonly report: OnProgress;
+  /** Without parallel workers, whatever is configured: an earlier attempt failed because of them. */
+  readonly oneJob?: boolean;
 }
 
 /** What an engine tells about the dump it wrote. */

@@ -26,7 +26,7 @@ export const dumpError = (error: unknown, database: string, staging: string): un
       ...(lockLost
         ? {
             lockLost: true,
-            hint: 'Another session waits to change the named table; with jobs: 1 it waits until the dump has ended.',
+            hint: 'Another session waits to change the named table. The next attempt dumps by one worker, for which it waits.',
           }
         : {}),
     },

@@ -10,7 +10,7 @@ export { initRepository, openRepository, type RepositoryInfo } from './repositor
 export { readManifestBytes, readState, removeState, writeState } from './backup-files.ts';
 export { copyBackup } from './copy-backup.ts';
 export { deleteBackup, sweepOrphans } from './delete-backup.ts';
-export { listRunRecords, writeRunRecord } from './run-records.ts';
+export { listRunRecords, trimRunRecords, writeRunRecord } from './run-records.ts';
 
 /** Facts that are written after the manifest only, so that they stand for it in a listing. */
 const publishedFacts: ReadonlySet<string> = new Set(['verified', 'proven']);
@@ -108,13 +108,23 @@ export async function findBackup(
   const all = await listBackups(store, target, signal);
   const found = chooseBackup(all, which);
   if (found !== undefined) return found;
+  throw noSuchBackup(store, all, which, target);
+}
+
+/** What a repository holds instead of what was asked for. */
+export function noSuchBackup(
+  store: ObjectStore,
+  all: readonly ListedBackup[],
+  which: BackupSelector,
+  target?: string,
+): ResurgoError {
   const published = all.filter((ref) => ref.published);
   const newest = published[0];
   const there =
     newest === undefined
       ? 'it holds none'
       : `it holds ${String(published.length)}, the newest is ${newest.id} of ${newest.startedAt}`;
-  throw new ResurgoError(
+  return new ResurgoError(
     'backupUnknown',
     `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}.`,
   );
@@ -122,12 +132,17 @@ export async function findBackup(
 
 /** The same choice from a list (newest first) that is there already. @throws inputInvalid */
 export function chooseBackup(all: readonly ListedBackup[], which: BackupSelector): ListedBackup | undefined {
+  return matchingBackups(all, which)[0];
+}
+
+/** Every published backup that may serve, the one that is meant first; only `latest`, a day or a time leave a choice. @throws inputInvalid */
+export function matchingBackups(all: readonly ListedBackup[], which: BackupSelector): ListedBackup[] {
   const published = all.filter((ref) => ref.published);
-  if (which === 'latest') return published[0];
-  const named = published.find((ref) => ref.id === which || ref.name === which);
-  if (named !== undefined || !/^\d{4}-\d{2}-\d{2}/.test(which)) return named;
+  if (which === 'latest') return published;
+  const named = published.filter((ref) => ref.id === which || ref.name === which);
+  if (named.length > 0 || !/^\d{4}-\d{2}-\d{2}/.test(which)) return named.slice(0, 1);
   const until = Date.parse(which.length === 10 ? `${which}T23:59:59.999Z` : which);
   if (Number.isNaN(until))
     throw new ResurgoError('inputInvalid', `${JSON.stringify(which)} is neither a backup nor a date.`);
-  return published.find((ref) => Date.parse(ref.startedAt) <= until);
+  return published.filter((ref) => Date.parse(ref.startedAt) <= until);
 }

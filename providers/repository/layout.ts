@@ -148,6 +148,11 @@ export const runsPrefix = (target: string): string => `runs/${safeTarget(target)
 /** Record of a failed run. */
 export const runRecordKey = (target: string, startedAt: string, id: string): string =>
   `${runsPrefix(target)}${toCompactTime(startedAt)}-${safeSegment(id, 'The run id')}.json`;
+/** From the name of a record, ISO; undefined for anything else. */
+export const startOfRun = (file: string): string | undefined => {
+  const [, time] = /^(\d{8}T\d{6}Z)-[0-9a-z]{1,64}\.json$/.exec(file) ?? [];
+  return time === undefined ? undefined : fromCompactTime(time);
+};
 
 /** Claims of the right to write, one object each; the highest holds. Ends with `/`. */
 export const epochPrefix = (target: string): string => `${safeTarget(target)}/writer-epoch/`;

@@ -1,7 +1,7 @@
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
-import { runRecordKey, runsPrefix } from './layout.ts';
+import { runRecordKey, runsPrefix, startOfRun } from './layout.ts';
 import { compareKeys } from './safe-key.ts';
 
 /** What became of a run that did not end well; kept apart from the backups. */
@@ -20,6 +20,37 @@ export interface RunRecord {
 /** Idempotent: one record per run. */
 export async function writeRunRecord(store: ObjectStore, record: RunRecord): Promise<void> {
   await store.put(runRecordKey(record.target, record.startedAt, record.id), Buffer.from(`${JSON.stringify(record)}\n`));
+}
+
+/** Records older than this say nothing any more: success rates and histories look back much less. */
+const keptMs = 400 * 24 * 3600_000;
+/** Of each target, whatever their age: a target that fails every minute must not fill a repository with its complaints. */
+const keptRecords = 1000;
+/** What is no record may still be written by somebody. */
+const garbageMs = 24 * 3600_000;
+
+/**
+ * Removes records that are too old or too many, and what is no record at all. The name tells the age, so nothing is read.
+ * @returns how many went
+ */
+export async function trimRunRecords(
+  store: ObjectStore,
+  target: string,
+  now: number,
+  limits: { readonly keptMs?: number; readonly keptRecords?: number } = {},
+): Promise<number> {
+  const prefix = runsPrefix(target);
+  const records: string[] = [];
+  const gone: string[] = [];
+  for await (const { key, modifiedAt } of store.list(prefix)) {
+    const startedAt = startOfRun(key.slice(prefix.length));
+    if (startedAt !== undefined && Date.parse(startedAt) >= now - (limits.keptMs ?? keptMs)) records.push(key);
+    else if (startedAt !== undefined || Date.parse(modifiedAt) < now - garbageMs) gone.push(key);
+  }
+  // Oldest come first in the listing.
+  gone.push(...records.slice(0, Math.max(0, records.length - (limits.keptRecords ?? keptRecords))));
+  if (gone.length > 0) await store.delete(gone);
+  return gone.length;
 }
 
 /** Newest first; files that are no records are passed over. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { abandonBackup } from '../../activities/backup-end.ts';
 import { dumpBackup } from '../../activities/backup-dump.ts';
@@ -19,11 +20,14 @@ import { leftBehind } from '../support/left-behind.ts';
 import { dumpLies, lyingTools, type DumpLie } from '../support/lying-tools.ts';
 import { sleep } from '../support/server-process.ts';
 import { startStack, type Stack } from '../support/stack.ts';
+import { StallingProxy } from '../support/stalling-proxy.ts';
 import { tempDir, type TempDir } from '../support/temp.ts';
 
 let server: PostgresServer;
 let s3: S3Server | undefined;
 let stack: Stack;
+let proxy: StallingProxy;
+let proxyPort: number;
 let work: TempDir;
 const opened: ActivityDeps[] = [];
 const mounts: string[] = [];
@@ -33,6 +37,8 @@ beforeAll(async () => {
   await server.sql('postgres', 'create database shop');
   await server.sql('shop', `create table orders (id int primary key, note text); insert into orders select i, md5(i::text) || md5((-i)::text) from generate_series(1, 150000) i;
     create table small (id int); insert into small select generate_series(1, 100)`);
+  proxy = new StallingProxy(server.port);
+  proxyPort = await proxy.listen();
   s3 = s3Missing() === undefined ? await startS3() : undefined;
   if (s3 !== undefined) Object.assign(process.env, { S3_KEY: s3.accessKeyId, S3_SECRET: s3.secretAccessKey });
   work = tempDir('lies');
@@ -50,6 +56,7 @@ afterAll(async () => {
   for (const deps of opened) await deps.stores.close();
   for (const path of mounts) spawnSync('umount', [path]);
   await stack.stop();
+  await proxy.stop();
   await work.stop();
   await s3?.stop();
   await server.stop();
@@ -65,6 +72,20 @@ function withTarget(name: string, more: Record<string, unknown>): ActivityDeps {
   const deps = depsOf(path);
   opened.push(deps);
   return deps;
+}
+
+/** The server through a proxy that stops in the middle of the largest table: whatever happens then happens in the middle of the dump. */
+function slowly(target: 'shop' | 'whole', database = target === 'shop' ? 'shop' : 'postgres', more: Record<string, unknown> = {}): ActivityDeps {
+  proxy.limit = 6_000_000;
+  return withTarget(target, { connection: server.url(database).replace(`:${String(server.port)}/`, `:${String(proxyPort)}/`), ...more });
+}
+
+async function stalled(): Promise<void> {
+  for (const until = Date.now() + 60_000; Date.now() < until; ) {
+    if (proxy.stalled > 0) return;
+    await sleep(10);
+  }
+  throw new Error('nothing stalled');
 }
 
 interface Run {
@@ -115,33 +136,81 @@ describe('B1 B10 pg_dump', () => {
   });
 
   test('the program is killed from outside while it dumps: no backup', async () => {
-    const { code } = await failedDump(withTarget('shop', {}), 'shop', async () => {
-      const pid = await dumpProcess();
+    const { code } = await failedDump(slowly('shop'), 'shop', async () => {
+      await stalled();
+      const pid = await dumpProcess(proxyPort);
       process.kill(pid, 'SIGKILL');
+      proxy.release();
     });
     expect(code).toBe('dumpFailed');
     expect(await left()).toEqual([]);
   });
 
   test('its session is ended by the server: no backup', async () => {
-    const { code } = await failedDump(withTarget('shop', {}), 'shop', (id) => endSession(`application_name = 'resurgo ${id}' and query ilike 'copy %'`));
+    const { code } = await failedDump(slowly('shop'), 'shop', async (id) => {
+      await stalled();
+      await endSession(`application_name = 'resurgo ${id}' and query ilike 'copy %'`);
+      proxy.release();
+    });
     expect(code).toBe('dumpFailed');
     expect(await left()).toEqual([]);
   });
 });
 
+/** A dump that somebody's ALTER TABLE comes upon: both workers are in the middle of a large table when it begins to wait for the small one. */
+async function alteredMeanwhile(deps: ActivityDeps, prepared: PreparedBackup): Promise<DumpedBackup> {
+  proxy.limit = 6_000_000;
+  const dump = dumpBackup(deps, prepared);
+  dump.catch(() => undefined);
+  await Promise.race([stalled(), dump]);
+  const other = new pg.Client(server.url('busy'));
+  await other.connect();
+  try {
+    const altered = other.query(`alter table small add column "at ${randomUUID()}" int`);
+    while ((await server.sql('busy', `select 1 from pg_locks where not granted and mode = 'AccessExclusiveLock'`)).length === 0) await sleep(10);
+    proxy.release();
+    const [outcome] = await Promise.allSettled([dump]);
+    await altered;
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  } finally {
+    await other.end();
+  }
+}
+
+test('B1 somebody changes a table while two workers dump: the next attempt dumps by one, and says so', async () => {
+  await server.sql('postgres', 'create database busy');
+  await server.sql('busy', `create table small (id int); insert into small values (1);
+    create table a as select i, md5(i::text) || md5((-i)::text) as note from generate_series(1, 150000) i; create table b as table a`);
+  const deps = slowly('shop', 'busy', { jobs: 2 });
+  proxy.release();
+  const prepared = await prepareBackup(deps, { id: idFromUuid(randomUUID()), target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
+  await expect(alteredMeanwhile(deps, prepared)).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('could not obtain lock') as string });
+  // The same again, as Temporal would, and the same happens.
+  const dumped = await alteredMeanwhile(deps, prepared);
+  expect(dumped.warnings.join()).toContain('Dumped by one worker');
+  expect(dumped.counts).toMatchObject({ tables: 3, rows: 300_001 });
+  await delivered(deps, prepared, dumped);
+  expect(await leftBehind(stack, { servers: [server], databases: ['shop', 'busy'], temporal: false })).toEqual([]);
+  await server.sql('postgres', 'drop database busy with (force)');
+});
+
 describe('B2 B10 a base backup', () => {
   test('whose walsender is ended by the server: no backup', async () => {
-    const { code } = await failedDump(withTarget('whole', { maxRate: '20 MiB' }), 'whole', () => endSession(`backend_type = 'walsender'`, 300));
+    const { code } = await failedDump(slowly('whole'), 'whole', async () => {
+      await stalled();
+      await endSession(`backend_type = 'walsender'`);
+      proxy.release();
+    });
     expect(['dumpFailed', 'sourceUnreachable']).toContain(code);
     expect(await left()).toEqual([]);
   });
 
   test('whose server is shut down: no backup', async () => {
-    const { code } = await failedDump(withTarget('whole', { maxRate: '20 MiB' }), 'whole', async () => {
-      await session(`backend_type = 'walsender'`);
-      await sleep(300);
+    const { code } = await failedDump(slowly('whole'), 'whole', async () => {
+      await stalled();
       await server.shutdown('immediate');
+      proxy.release();
     });
     expect(['dumpFailed', 'sourceUnreachable']).toContain(code);
     await server.start();
@@ -150,26 +219,27 @@ describe('B2 B10 a base backup', () => {
 });
 
 async function session(where: string): Promise<number> {
-  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(10)) {
+  for (const until = Date.now() + 60_000; Date.now() < until; ) {
+    await sleep(10);
     const [row] = await server.sql<{ pid: number }>('postgres', `select pid from pg_stat_activity where ${where} limit 1`);
     if (row !== undefined) return row.pid;
   }
   throw new Error(`no session ${where}`);
 }
 
-async function endSession(where: string, afterMs = 0): Promise<void> {
+async function endSession(where: string): Promise<void> {
   const pid = await session(where);
-  await sleep(afterMs);
   await server.sql('postgres', 'select pg_terminate_backend($1)', [pid]);
 }
 
-async function dumpProcess(): Promise<number> {
-  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(5)) {
+async function dumpProcess(port: number): Promise<number> {
+  for (const until = Date.now() + 60_000; Date.now() < until; ) {
+    await sleep(5);
     for (const pid of readdirSync('/proc')) {
       if (!/^\d+$/.test(pid)) continue;
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        if (words[0]?.endsWith('/pg_dump') === true && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`PGPORT=${String(server.port)}`)) return Number(pid);
+        if (words[0]?.endsWith('/pg_dump') === true && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`PGPORT=${String(port)}`)) return Number(pid);
       } catch {
         // Gone meanwhile.
       }

@@ -1,5 +1,5 @@
 /** Repositories that lie while a backup is stored: what can be mended is mended, the rest is said, and nothing is called verified that is not. */
-import { readdirSync, renameSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupResult } from '../../domain/operations.ts';
@@ -95,15 +95,16 @@ describe('B8 B10 a repository that lies once', () => {
     const { result, activities } = await backup('shop', fault);
     expect(outcomes(result)).toEqual({ local: 'verified', second: 'verified' });
     expect(result.complete).toBe(true);
-    expect(activities.filter((name) => name === 'repairBackup')).toHaveLength(1);
+    // A part that was fed beside the dump and has another size is sent again before anything is read back.
+    expect(activities.filter((name) => name === 'repairBackup').length).toBeLessThanOrEqual(1);
     expect(activities.filter((name) => name === 'dumpBackup')).toHaveLength(1);
     await assertTrue(result, 'shop');
   });
 
-  test('in the primary: what was lost there comes back from the other', async () => {
-    // The other one is fed from the primary, so the part is lost only once it has been read.
-    const { result } = await backup('shop', { store: 'local', operation: 'put', key: '^keys/.*/host.age', at: 1, fault: { kind: 'forget' } });
-    expect(outcomes(result)).toMatchObject({ local: 'objectMissing' });
+  test('in the primary, before anybody else has it: the run fails and says what was lost', async () => {
+    stack.breakStores({ store: 'local', operation: 'put', key: '^keys/.*/host.age', at: 1, fault: { kind: 'forget' } });
+    const run = stack.run('backup', { target: 'shop' });
+    await expect(run).rejects.toMatchObject({ code: 'repositoryLost', message: expect.stringContaining('host.age') as string });
   });
 
   test('gives other bytes in the read-back: nothing is sent again, and the copy is good', async () => {
@@ -131,14 +132,17 @@ describe('B8 B10 B15 a repository that always lies', () => {
     await assertTrue(result, 'shop');
   });
 
-  test.each<[string, string, StoreFault['fault']]>([
-    ['forgets its parts', 'repositoryLost', { kind: 'forget' }],
-    ['flips bits', 'partCorrupt', { kind: 'corrupt' }],
-  ])('both of them, where each %s: the run fails, and a record says why', async (_, code, fault) => {
-    stack.breakStores({ store: 'local', operation: 'put', key: parts, fault }, { store: 'second', operation: 'put', key: parts, fault });
+  // Not the same bit in both: a copy of a damaged copy would be whole again.
+  test.each<[string, string, StoreFault['fault'], StoreFault['fault']]>([
+    ['forgets its parts', 'repositoryLost', { kind: 'forget' }, { kind: 'forget' }],
+    ['flips bits', 'partCorrupt', { kind: 'corrupt' }, { kind: 'corrupt', at: 40 }],
+    ['keeps the beginning', 'partCorrupt', { kind: 'short', bytes: 100 }, { kind: 'short', bytes: 100 }],
+  ])('both of them, where each %s: the run fails, and a record says why', async (_, code, fault, second) => {
+    stack.breakStores({ store: 'local', operation: 'put', key: parts, fault }, { store: 'second', operation: 'put', key: parts, fault: second });
     await expect(stack.run('backup', { target: 'shop' })).rejects.toMatchObject({ code });
-    const records = readdirSync(join(stack.dir, 'repo', 'runs', 'shop'));
-    expect(records.length).toBeGreaterThan(0);
+    const dir = join(stack.dir, 'repo', 'runs', 'shop');
+    const newest = readdirSync(dir).toSorted().at(-1) ?? '';
+    expect(JSON.parse(readFileSync(join(dir, newest), 'utf8'))).toMatchObject({ target: 'shop', error: { code } });
   });
 
   test('it is slow: the copy is complete, and the dump did not wait for it', async () => {

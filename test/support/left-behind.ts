@@ -74,7 +74,7 @@ async function inRepositories(stack: Stack, except: readonly string[]): Promise<
   const left: string[] = [];
   for (const name of Object.keys(loaded.config.repositories)) {
     if (except.includes(name)) continue;
-    const store = await openStore(name, await resolveRepository(loaded, name));
+    const store = await openStore(name, resolveRepository(loaded, name));
     try {
       left.push(...(await inRepository(store)));
     } finally {

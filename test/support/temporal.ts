@@ -117,6 +117,7 @@ export class TemporalServer implements Resource {
       // Its caches are refreshed once in a while; until then workers are refused.
       for (const deadline = Date.now() + 30_000; ; ) {
         try {
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is in no package of ours
           await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: 'resurgo' }, taskQueueType: 1 });
           return;
         } catch (error) {

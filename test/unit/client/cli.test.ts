@@ -67,6 +67,15 @@ describe('O1 the command line itself', () => {
     expect(stderr).toMatch(new RegExp(`error: .*${message.source}.*\nhint: `));
   });
 
+  test('O1 with --json help and version are one JSON document too', async () => {
+    const runs = await Promise.all([run('--json', 'help'), run('help', 'backup', '--json'), run('--json', '--version')]);
+    for (const { exitCode, stderr } of runs) expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    const [help, one, version] = runs.map(({ json }) => json());
+    expect(help).toMatchObject({ schemaVersion: 1, help: expect.stringContaining('Usage: resurgo') as string });
+    expect(one).toMatchObject({ help: expect.stringContaining('--kind') as string });
+    expect(version).toMatchObject({ version: expect.stringMatching(/^\d/) as string });
+  });
+
   test('O4 a missing and a wrong configuration: exit code 2, every problem with its place', async () => {
     const missing = await run('check');
     expect(missing).toMatchObject({ exitCode: 2, stdout: '' });
