@@ -9,7 +9,7 @@ let digest: string;
 beforeAll(async () => {
   arena = await startArena({ lanes: 4 });
   digest = await arena.digest();
-}, 120_000);
+}, 360_000);
 afterAll(async () => arena.stop(), 60_000);
 
 /** One moment of every activity, spread over engines and routes; all of them: test/crash. */
@@ -31,6 +31,6 @@ describe('B10 B15 the worker is killed in a backup', () => {
     test.concurrent(`${each.target} ${each.kind ?? 'full'}, killed ${describePlan(each.plan)}`, async ({ skip }) => {
       if (arena.s3 === undefined && ['mixed', 'spooled'].includes(each.target)) skip('no S3 server here');
       await arena.inLane((lane) => backupCase(arena, lane, each, digest));
-    }, 400_000);
+    }, 900_000);
   }
 });

@@ -32,7 +32,7 @@ beforeAll(async () => {
       for (const what of ['in-place', 'undone', 'confirm', 'rollback'] as const) plain.set(`${target} ${what}`, await effectsOf(arena, lane, target, what));
     }
   });
-}, 400_000);
+}, 900_000);
 afterAll(async () => arena.stop(), 60_000);
 
 for (const { target, mode } of settledVariants) {

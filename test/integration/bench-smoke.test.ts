@@ -17,7 +17,7 @@ const ended = (child: ReturnType<typeof bench>): Promise<number | null> =>
 const leftBy = (pid: number | undefined): string[] =>
   readdirSync('/tmp').filter((name) => name.startsWith(`resurgo-test-${String(pid)}-`));
 
-test('O1 the bench runs, tells its results as JSON, and leaves nothing behind', { timeout: 240_000 }, async () => {
+test('O1 the bench runs, tells its results as JSON, and leaves nothing behind', { timeout: 600_000 }, async () => {
   const child = bench(
     '--size',
     '20',
@@ -48,7 +48,7 @@ test('O1 the bench runs, tells its results as JSON, and leaves nothing behind', 
   expect(leftBy(child.pid)).toEqual([]);
 });
 
-test('O1 Ctrl-C stops everything the bench started', { timeout: 120_000 }, async () => {
+test('O1 Ctrl-C stops everything the bench started', { timeout: 400_000 }, async () => {
   const child = bench('--size', '20', '--rounds', '1', '--only', 'physical-incremental');
   const end = ended(child);
   // In the middle of making its things: the server runs, ours is on its way.

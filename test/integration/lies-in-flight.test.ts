@@ -185,7 +185,7 @@ test('B8 O1 one of two repositories is away for the whole run: the backup says w
   } finally {
     renameSync(`${away}-away`, away);
   }
-}, 240_000);
+}, 400_000);
 
 async function assertTrueWithout(result: BackupResult): Promise<void> {
   const deps = depsOf(stack.configPath);

@@ -28,12 +28,15 @@ afterAll(async () => {
 
 describe('B11 retention through Temporal', () => {
   test('preview names, prune removes exactly that, a hold stays, twice is once; then the config prunes after each backup', async () => {
-    const ids: string[] = [];
+    const taken: string[] = [];
     for (let i = 0; i < 3; i++) {
       const { id, pruned } = await stack.run('backup', { target: 'shop' });
       expect(pruned).toBeUndefined();
-      ids.unshift(id);
+      taken.push(id);
     }
+    // Newest first. Two of the same second may come in either order.
+    const ids = await listed();
+    expect(ids.toSorted()).toEqual(taken.toSorted());
     const held = await cli('backups', 'hold', ids[2] as string, '--reason', 'audit', '--json');
     expect(held).toMatchObject({ exitCode: 0 });
     expect(held.json()).toMatchObject({ id: ids[2], repositories: [{ name: 'local', status: 'done' }, { name: 'copy', status: 'done' }] });
