@@ -63,7 +63,7 @@ const walsenders = (server: PostgresServer) =>
     .sql<{ n: number }>('postgres', `select count(*)::int n from pg_stat_activity where backend_type = 'walsender'`)
     .then(([row]) => row?.n);
 async function eventually(look: () => Promise<boolean>): Promise<void> {
-  for (const until = Date.now() + 20_000; !(await look()); await new Promise((resolve) => setTimeout(resolve, 50)))
+  for (const until = Date.now() + 120_000; !(await look()); await new Promise((resolve) => setTimeout(resolve, 50)))
     if (Date.now() > until) throw new Error('it did not happen within 20 s');
 }
 
