@@ -9,6 +9,7 @@ import { generateAttemptKeys, wrapKeys, wrapMetadataKey } from '../providers/vau
 import { hostPublic } from '../providers/vault/host-key.ts';
 import { createBackupWriter } from '../providers/vault/seal.ts';
 import { formatManifest, sealIndex, sha256Hex, sha256Sums, signManifest } from '../providers/vault/publish.ts';
+import { archiveSettings } from './archive/settings.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
 import { Feeder } from './feeder.ts';
@@ -27,7 +28,7 @@ export const refOf = (plan: PreparedBackup): BackupRef => ({ target: plan.target
  * it is; a dead one is dumped again whole under new keys and another attempt id, its parts swept. Heartbeat: bytes. Failure: by provider code.
  */
 export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Promise<DumpedBackup> {
-  const settings = targetSettings(deps, plan.target, plan.configHash);
+  const settings = plan.engine === 'archive' ? archiveSettings(deps, plan.target, plan.configHash) : targetSettings(deps, plan.target, plan.configHash);
   const stateDir = deps.loaded.stateDir;
   const earlier = await readRunFile(stateDir, plan.backup);
   if (earlier?.dumped !== undefined) return earlier.dumped;

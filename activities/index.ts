@@ -1,6 +1,7 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
 import { evidenceActivities } from './evidence.activities.ts';
+import { archiveActivities } from './archive.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
 import { planActivities } from './plan.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
@@ -16,6 +17,7 @@ export function createActivities(deps: ActivityDeps) {
   // prettier-ignore
   return atBoundary({
     ...announceActivities(deps),
+    ...archiveActivities(deps),
     ...backupActivities(deps),
     ...evidenceActivities(deps),
     ...planActivities(deps),

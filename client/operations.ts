@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ResurgoError } from '../domain/errors.ts';
 import { taskQueues } from '../domain/task-queues.ts';
+import type { ArchiveInput, ArchiveResult } from '../domain/archive.ts';
 import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { requireWorker, type Connected } from './connect.ts';
@@ -11,6 +12,7 @@ import { observe, type FollowState } from './follow.ts';
 import { fromWorkflowError } from './workflow-error.ts';
 
 export interface Runs {
+  archive: { input: ArchiveInput; result: ArchiveResult };
   backup: { input: BackupInput; result: BackupResult };
   restore: { input: RestoreInput; result: RestoreResult };
   verify: { input: VerifyInput; result: VerifyReport };

@@ -1,5 +1,6 @@
 /** What no single field shows: names that refer to each other, and fields that exclude or need each other. Works on unchecked data, so that all problems are reported at once. */
 import path from 'node:path';
+import { archiveSuffix } from '../domain/archive.ts';
 import { engineOf, engineTraits, type EngineTraits } from '../domain/engines.ts';
 import { namePattern } from '../domain/ids.ts';
 import { show } from './leaf-core.ts';
@@ -41,6 +42,7 @@ export function crossCheck(data: unknown): RawProblem[] {
       report([section], `has no entries; name at least one`, 'key');
     for (const key of Object.keys(names)) {
       if (!namePattern.test(key)) report([section, key], `${show(key)} ${nameRule}`, 'key');
+      if (section === 'targets' && key.endsWith(archiveSuffix)) report([section, key], `${show(key)} ends in ${archiveSuffix}, as the archives of targets do; take another`, 'key');
       if (reserved[section].includes(key))
         report([section, key], `${show(key)} is a name Resurgo uses itself; take another`, 'key');
     }
@@ -70,6 +72,21 @@ export function crossCheck(data: unknown): RawProblem[] {
     checkTarget(['targets', key], target, report);
     checkReferences(['targets', key, 'repositories'], target['repositories'], repositories, 'repository');
     checkReferences(['targets', key, 'walRequired'], target['walRequired'], repositories, 'repository');
+  }
+  const archived = new Set<unknown>();
+  for (const [i, value] of listOf(root['archives']).entries()) {
+    const rule = mappingOf(value);
+    const at = ['archives', i];
+    checkReferences([...at, 'target'].slice(0, 2), typeof rule['target'] === 'string' ? [rule['target']] : [], targets, 'target');
+    checkReferences([...at, 'repositories'], rule['repositories'], repositories, 'repository');
+    const type = typeof rule['target'] === 'string' && has(targets, rule['target']) ? mappingOf(targets[rule['target']])['type'] : 'postgres';
+    if (type !== 'postgres') report([...at, 'target'], `${show(rule['target'])} is of type ${show(type)}; only rows of a postgres target can be archived`);
+    if (archived.has(rule['target'])) report([...at, 'target'], `${show(rule['target'])} has a rule already; put all its tables into one`);
+    archived.add(rule['target']);
+    const tables = mappingOf(rule['tables']);
+    if (isMapping(rule['tables']) && Object.keys(tables).length === 0) report([...at, 'tables'], 'has no entries; name at least one table', 'key');
+    for (const [table, which] of Object.entries(tables))
+      if (isMapping(which) && !has(which, 'column') && !has(which, 'where')) report([...at, 'tables', table], 'has neither column nor where; write for example { column: created_at }', 'key');
   }
   for (const section of ['policies', 'retention']) {
     for (const [i, value] of listOf(root[section]).entries()) {
@@ -168,6 +185,7 @@ const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner', 'walReq
 /** By `type`. */
 const targetChecks: Readonly<Record<string, (at: ConfigPath, target: Raw, report: Report) => void>> = {
   postgres: checkPostgres,
+  dataset: checkDataset,
 };
 
 function checkTarget(at: ConfigPath, target: Raw, report: Report): void {
@@ -206,6 +224,31 @@ function checkPostgres(at: ConfigPath, target: Raw, report: Report): void {
       if (typeof word === 'string' && seen.has(word))
         report([...at, field, i, 'name'], `${show(word)} is there twice; every member has its own name`);
       seen.add(word);
+    }
+  }
+}
+
+function checkDataset(at: ConfigPath, target: Raw, report: Report): void {
+  const sets = mappingOf(target['sets']);
+  if (isMapping(target['sets']) && Object.keys(sets).length === 0) report([...at, 'sets'], 'has no entries; name at least one set', 'key');
+  const seen = new Map<string, string>();
+  const once = (path: ConfigPath, table: unknown, set: string): void => {
+    if (typeof table !== 'string') return;
+    const full = table.includes('.') ? table : `public.${table}`;
+    const other = seen.get(full);
+    if (other !== undefined) report(path, `${show(table)} is in set ${show(other)} already; a table belongs to one set`);
+    seen.set(full, set);
+  };
+  for (const [key, value] of Object.entries(sets)) {
+    if (!isMapping(value)) continue;
+    const path = [...at, 'sets', key];
+    if (!namePattern.test(key)) report(path, `${show(key)} ${nameRule}`, 'key');
+    if (!has(value, 'tables') && !has(value, 'queries')) report(path, 'names neither tables nor queries', 'key');
+    if (!has(value, 'schemaVersion') && !has(target, 'schemaVersion')) report(path, 'has no schemaVersion, and neither has the target; write for example schemaVersion: 1', 'key');
+    for (const [i, table] of listOf(value['tables']).entries()) once([...path, 'tables', i], table, key);
+    for (const [query, what] of Object.entries(mappingOf(value['queries']))) {
+      if (!namePattern.test(query)) report([...path, 'queries', query], `${show(query)} ${nameRule}`, 'key');
+      once([...path, 'queries', query, 'table'], mappingOf(what)['table'], key);
     }
   }
 }

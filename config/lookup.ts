@@ -1,7 +1,7 @@
 /** Questions people ask the configuration. Names may be `constructor` or `toString`: never index records by hand. */
 import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
-import type { Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
+import type { ArchiveRuleConfig, Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { defaultPitrMs } from '../domain/wal-retention.ts';
 import { didYouMean } from './suggest.ts';
@@ -49,6 +49,9 @@ export function repositoriesFor(config: Config, target: string, kind?: BackupKin
   if (chosen.size === 0) for (const name of fallback) chosen.add(name);
   return all.filter((name) => chosen.has(name));
 }
+
+/** The rule that archives rows of a target; there is at most one. */
+export const archiveRuleOf = (config: Config, target: string): ArchiveRuleConfig | undefined => config.archives?.find((rule) => rule.target === target);
 
 export const objectivesOf = (config: Config, target: string): ObjectivesConfig =>
   targetOf(config, target).objectives ?? config.objectives;

@@ -35,7 +35,9 @@ export function absolutePaths(config: Config, dir: string): Config {
           ['members', 'standbys'],
           (members) => members.map(member),
         )
-      : common;
+      : common.type === 'dataset'
+        ? change(common, ['connection', 'password'], secret)
+        : common;
   };
 
   return {

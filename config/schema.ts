@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
+import type { archiveRule } from './schema-archive.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -148,14 +149,15 @@ type Parsed = z.output<typeof configSchema>;
 export type Config = Omit<
   Parsed,
   'drills' | 'archives' | 'replication' | 'monitors' | 'webhooks' | 'escalation' | 'notify'
->;
+> & { readonly archives?: readonly ArchiveRuleConfig[] | undefined };
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;
 export type RepositoryConfig = DiskRepositoryConfig | S3RepositoryConfig;
-export type { FilesTargetConfig, PostgresTargetConfig, TargetConfig } from './target-types.ts';
+export type { DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, TargetConfig } from './target-types.ts';
 export type MemberConfig = z.output<typeof member>;
 export type ServiceConfig = z.output<typeof service>;
 export type ObjectivesConfig = z.output<typeof objectives>;
+export type ArchiveRuleConfig = z.output<typeof archiveRule>;
 export type PolicyConfig = z.output<typeof policy>;
 export type RetentionRule = z.output<typeof retentionRule>;

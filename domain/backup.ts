@@ -1,7 +1,9 @@
 /** What a backup is: kinds, names, manifest, index. Frozen by docs/repository-format.md (format 1). */
+import type { ArchiveFacts } from './archive.ts';
+import type { DatasetFacts } from './dataset.ts';
 
 export type BackupKind = 'full' | 'differential' | 'incremental';
-export const engineNames = ['physical', 'logical', 'files', 'config', 'group', 'dataset', 'rds'] as const;
+export const engineNames = ['physical', 'logical', 'files', 'config', 'group', 'dataset', 'rds', 'archive'] as const;
 /** How a backup was taken. New values are additive: a reader that does not know one refuses that manifest, and only that. */
 export type Engine = (typeof engineNames)[number];
 export type Compression = 'zstd' | 'none';
@@ -172,7 +174,7 @@ export interface FilesFacts {
 }
 
 /** What an engine notes about a backup of its own; a union, told apart by `engine`. */
-export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts;
+export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts | DatasetFacts | ArchiveFacts;
 
 /** Counts of what is in a backup; which of them there are depends on its engine. */
 export interface BackupCounts {
@@ -187,6 +189,8 @@ export interface BackupCounts {
   readonly members?: number;
   /** What is missing or not as it should be (unreadable, changed each time it was read, members that failed): `backup` ends with exit code 7. */
   readonly problems?: number;
+  /** Records of each data set. */
+  readonly sets?: Readonly<Record<string, number>>;
 }
 
 /** `manifest.json`: clear text, immutable, signed, written last. No manifest, no backup. */

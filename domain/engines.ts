@@ -22,6 +22,7 @@ export const engineTraits: Readonly<Record<Engine, EngineTraits>> = {
   config: { ...onlyFull, whyOnlyThese: 'is a configuration bundle, which is small and always taken whole', destination: 'an empty directory' },
   group: { kinds: all, pointInTime: 'start', destination: 'MEMBER=DEST for every member that is restored, separated by commas' },
   dataset: { ...onlyFull, whyOnlyThese: 'is a data set, which is always taken whole', destination: 'the name of a database or a connection URL' },
+  archive: { ...onlyFull, whyOnlyThese: 'is an archive, which `resurgo archive` writes', destination: 'nowhere: see `resurgo archive fetch`' },
   rds: { ...onlyFull, whyOnlyThese: 'is an RDS instance, whose snapshots are always whole', destination: 'a new instance identifier' },
 };
 

@@ -80,6 +80,8 @@ export const errors = define({
   walDamaged: failed('An object of the WAL archive is damaged or was altered.', 'Use another repository; take a full backup now.'),
   walGap: failed('WAL that was not stored yet is gone from the server.', 'A full backup is started by itself; until it is done only points before the gap can be reached.'),
 
+  schemaVersion: refused('The schema version of the backup is too far from the destination\'s.', 'Restore beside, bring the destination to a nearer version, or set maxVersionDistance.'),
+  outsideReferences: refused('Rows outside what is restored refer to rows the restore would take away.', 'Restore beside and merge by hand, or add the named table to the set.'),
   destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
   destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),
   extensionMissing: refused('The destination server lacks an extension the backup needs.', 'Install its package on the destination server.'),

@@ -1,4 +1,5 @@
 /** Inputs and results of the workflows people start, and what passes between a workflow and its activities. JSON-safe, additive. */
+import type { ArchiveStep } from './archive.ts';
 import type { RecoveryPlan } from './recovery.ts';
 import type { BackupCounts, BackupKind, Engine, VerifyDepth } from './backup.ts';
 
@@ -62,6 +63,8 @@ export interface PreparedBackup {
   readonly warnings: readonly string[];
   /** Depth of the read-back. */
   readonly verify: VerifyDepth;
+  /** Only for a set of an archive. */
+  readonly archive?: ArchiveStep;
 }
 
 /** What the dump left on its host. */

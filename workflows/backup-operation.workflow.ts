@@ -118,7 +118,7 @@ async function checkHost(plan: PreparedBackup, dumped: DumpedBackup): Promise<Re
 }
 
 /** All repositories at once. A cancel is passed on when the last of them has stopped. */
-async function deliverAll(plan: PreparedBackup, dumped: DumpedBackup, checklist: Checklist): Promise<RepositoryOutcome[]> {
+export async function deliverAll(plan: PreparedBackup, dumped: DumpedBackup, checklist: Checklist): Promise<RepositoryOutcome[]> {
   const settled = await Promise.allSettled(plan.repositories.map((name) => deliver(plan, dumped, name, checklist)));
   return settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;

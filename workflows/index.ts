@@ -1,4 +1,6 @@
 /** The bundle's entry: every workflow type, frozen by name once released. */
+export { archive } from './archive.workflow.ts';
+export { archiveOperation } from './archive-operation.workflow.ts';
 export { backup } from './backup.workflow.ts';
 export { backupOperation } from './backup-operation.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';

@@ -3,6 +3,8 @@ import type { Engine } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { EngineDefinition } from './engine.ts';
 import { filesEngine } from './files.ts';
+import { archiveEngine } from './archive.ts';
+import { datasetEngine } from './dataset.ts';
 import { logicalEngine } from './logical.ts';
 import { physicalEngine } from './physical.ts';
 
@@ -10,6 +12,8 @@ const engines: readonly EngineDefinition[] = [
   physicalEngine,
   logicalEngine,
   filesEngine,
+  datasetEngine,
+  archiveEngine,
 ];
 
 /** @throws unsupported for an engine of a newer version */

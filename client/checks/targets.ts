@@ -3,6 +3,7 @@ import type { TargetConfig } from '../../config/schema.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { checkFiles } from './files-target.ts';
 import type { CheckScope, Finding } from './finding.ts';
+import { checkDataset } from './dataset-target.ts';
 import { checkHooks } from './hooks.ts';
 import { checkPostgres } from './postgres-target.ts';
 
@@ -19,6 +20,7 @@ export type TargetCheck<T extends TargetConfig['type']> = (scope: CheckScope, na
 const checks: { readonly [T in TargetConfig['type']]?: TargetCheck<T> } = {
   postgres: checkPostgres,
   files: checkFiles,
+  dataset: checkDataset,
 };
 
 export async function checkTarget(scope: CheckScope, name: string): Promise<CheckedTarget> {

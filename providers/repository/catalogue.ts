@@ -1,4 +1,5 @@
 /** What a repository holds. Names alone answer: LIST requests, no manifest reads. */
+import { archivedTarget } from '../../domain/archive.ts';
 import type { BackupRef } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
@@ -22,9 +23,9 @@ export interface ListedBackup extends BackupRef {
   readonly state: readonly string[];
 }
 
-/** Targets that have something in the repository; names that are none are passed over. */
+/** Targets that have something in the repository; names that are none, and archives, are passed over. */
 export async function listTargets(store: ObjectStore, signal?: AbortSignal): Promise<string[]> {
-  return (await store.listDirectories('', signal)).filter(isTargetName);
+  return (await store.listDirectories('', signal)).filter((name) => isTargetName(name) && archivedTarget(name) === undefined);
 }
 
 /** Backups of a target, or of all; newest first by their names. */
