@@ -17,6 +17,8 @@ export interface ActivityDeps {
   readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
   /** Whether a workflow of that id runs now. Absent in rescue. */
   readonly isRunning?: (workflowId: string) => Promise<boolean>;
+  /** The result of a workflow, waiting for its end. @throws what it failed with. Absent in rescue. */
+  readonly outcomeOf?: (workflowId: string, signal: AbortSignal) => Promise<unknown>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
   /** Aborts bulk work where there is no Temporal to cancel it. */

@@ -4,6 +4,8 @@ import { evidenceActivities } from './evidence.activities.ts';
 import { archiveActivities } from './archive.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
 import { planActivities } from './plan.activities.ts';
+import { incidentActivities } from './incident.activities.ts';
+import { notifyActivities } from './notify.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
@@ -21,6 +23,8 @@ export function createActivities(deps: ActivityDeps) {
     ...backupActivities(deps),
     ...evidenceActivities(deps),
     ...planActivities(deps),
+    ...incidentActivities(deps),
+    ...notifyActivities(deps),
     ...pruneActivities(deps),
     ...restoreActivities(deps),
     ...verifyActivities(deps),

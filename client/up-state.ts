@@ -10,6 +10,8 @@ export interface UpState {
   readonly address: string;
   readonly namespace: string;
   readonly ui: string;
+  /** Base URL of webhooks, metrics and board. */
+  readonly gateway?: string;
   readonly ready: boolean;
   readonly startedAt: string;
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { archiveSuffix } from '../domain/archive.ts';
 import { engineOf, engineTraits, type EngineTraits } from '../domain/engines.ts';
 import { namePattern } from '../domain/ids.ts';
+import { crossCheckAlerts } from './cross-check-alerts.ts';
 import { show } from './leaf-core.ts';
 import { nameRule } from './leaf.ts';
 import { didYouMean } from './suggest.ts';
@@ -67,6 +68,7 @@ export function crossCheck(data: unknown): RawProblem[] {
   checkNames('targets', targets);
   checkEncryption(root, report);
   checkRepositories(repositories, report);
+  crossCheckAlerts(root, report, checkReferences);
   for (const [key, target] of Object.entries(targets)) {
     if (!isMapping(target)) continue;
     checkTarget(['targets', key], target, report);

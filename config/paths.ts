@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Config, MemberConfig, RepositoryConfig, TargetConfig } from './schema.ts';
+import { absoluteReferences } from './references.ts';
 import { LiteralSecret } from './secret.ts';
 import type { Secret } from './secret.ts';
 
@@ -47,5 +48,7 @@ export function absolutePaths(config: Config, dir: string): Config {
     targets: mapValues(config.targets, target),
     ...(config.approvers === undefined ? {} : { approvers: mapValues(config.approvers, (value) => change(value, ['token'], secret)) }),
     ...(config.actions === undefined ? {} : { actions: config.actions.map(at) }),
+    ...(config.webhooks === undefined ? {} : { webhooks: absoluteReferences(config.webhooks, at) }),
+    ...(config.notify === undefined ? {} : { notify: absoluteReferences(config.notify, at) }),
   };
 }

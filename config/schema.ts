@@ -4,6 +4,8 @@ import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import type { archiveRule } from './schema-archive.ts';
+import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
+import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -139,16 +141,18 @@ export const configSchema = mapping({
   plans: plans.optional(),
   approvers: approvers.optional(),
   actions: actionFiles.optional(),
-  webhooks: unbuilt('webhooks'),
-  escalation: unbuilt('escalation'),
-  notify: unbuilt('notify'),
+  webhooks: webhooksSection.optional(),
+  gateway: gatewaySection.optional(),
+  incidents: incidentsSection.optional(),
+  escalation: escalationSection.optional(),
+  notify: notifySection.optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
 export type Config = Omit<
   Parsed,
-  'drills' | 'archives' | 'replication' | 'monitors' | 'webhooks' | 'escalation' | 'notify'
+  'drills' | 'archives' | 'replication'
 > & { readonly archives?: readonly ArchiveRuleConfig[] | undefined };
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fromWorkflowError } from '../client/workflow-error.ts';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 
 /** Resolves when `workflowId` is closed or was never there. */
@@ -23,5 +24,15 @@ export async function isRunning(client: Client, workflowId: string): Promise<boo
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;
+  }
+}
+
+/** The result of `workflowId`, waiting for its end. @throws what it failed with */
+export async function outcomeOf(client: Client, workflowId: string, signal: AbortSignal): Promise<unknown> {
+  await waitForClose(client, workflowId, signal);
+  try {
+    return await client.workflow.getHandle(workflowId).result();
+  } catch (error) {
+    throw fromWorkflowError(error, workflowId);
   }
 }

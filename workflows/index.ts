@@ -3,6 +3,8 @@ export { archive } from './archive.workflow.ts';
 export { archiveOperation } from './archive-operation.workflow.ts';
 export { backup } from './backup.workflow.ts';
 export { backupOperation } from './backup-operation.workflow.ts';
+export { incident } from './incident.workflow.ts';
+export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';

@@ -7,6 +7,8 @@ import { registerBackups } from './backups.ts';
 import { registerEvidence } from './evidence.ts';
 import { registerInit } from './init.ts';
 import { registerPlan } from './plan.ts';
+import { registerGateway } from './gateway.ts';
+import { registerNotify } from './notify.ts';
 import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
@@ -27,6 +29,7 @@ export const commands: readonly Register[] = [
   registerCheck,
   registerUp,
   registerWorker,
+  registerGateway,
   registerSchedules,
   registerBackup,
   registerBackups,
@@ -37,6 +40,7 @@ export const commands: readonly Register[] = [
   registerWal,
   registerStatus,
   registerEvidence,
+  registerNotify,
   registerRescue,
   registerCompletion,
 ];

@@ -21,6 +21,8 @@ export interface StackOptions {
   /** Default: one disk repository `local`. */
   readonly repositories?: Record<string, unknown>;
   readonly policies?: readonly unknown[];
+  /** More sections of the configuration. */
+  readonly sections?: Readonly<Record<string, unknown>>;
   readonly env?: Record<string, string>;
   /** One server for several stacks, each in a namespace of its own; it is not stopped with them. Default: a server of its own. */
   readonly shared?: { readonly temporal: TemporalServer; readonly namespace: string };
@@ -186,6 +188,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     repositories: options.repositories ?? { local: { type: 'disk', path: './repo' } },
     targets: options.targets,
     ...(options.policies === undefined ? {} : { policies: options.policies }),
+    ...options.sections,
   };
   writeFileSync(join(dir, 'resurgo.yaml'), JSON.stringify(config, null, 1), { mode: 0o600 });
   if (options.bundles !== undefined) await cp(options.bundles, join(dir, '.resurgo', 'cache'), { recursive: true });

@@ -14,14 +14,18 @@ export interface UpOptions {
   readonly stateDir: string;
   /** How to start a worker: program and arguments. */
   readonly worker: { readonly command: string; readonly args: readonly string[] };
+  /** How to start the gateway on a port: program and arguments. */
+  readonly gateway?: { readonly port: number; readonly command: string; readonly args: (port: number) => readonly string[] };
   readonly onEvent: (event: UpEvent) => void;
   readonly signal: AbortSignal;
 }
 
+export type Part = 'temporal' | 'worker' | 'gateway';
+
 export type UpEvent =
   | { readonly type: 'ready'; readonly state: UpState; readonly tookMs: number }
-  | { readonly type: 'restarted'; readonly part: 'temporal' | 'worker'; readonly how: string }
-  | { readonly type: 'log'; readonly part: 'temporal' | 'worker'; readonly line: string }
+  | { readonly type: 'restarted'; readonly part: Part; readonly how: string }
+  | { readonly type: 'log'; readonly part: Part; readonly line: string }
   | { readonly type: 'stopping' };
 
 const namespace = 'default';
@@ -69,6 +73,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     })),
   );
   let worker: Supervised | undefined;
+  let gateway: { part: Supervised; url: Promise<string> } | undefined;
   try {
     temporal.start();
     await serving(state.address, signal, temporal);
@@ -91,20 +96,45 @@ export async function runUp(options: UpOptions): Promise<void> {
       }),
     );
     worker.start();
-    await Promise.race([workerReady.promise, aborted(signal), worker.hopeless]);
+    gateway = await startGateway(options, state.address, portOf(last?.gateway));
+    const parts = [worker.hopeless, temporal.hopeless, ...(gateway === undefined ? [] : [gateway.part.hopeless])];
+    await Promise.race([Promise.all([workerReady.promise, gateway?.url]), aborted(signal), ...parts]);
     if (!signal.aborted) {
-      const ready = { ...state, ready: true };
+      const ready = { ...state, ready: true, ...(gateway === undefined ? {} : { gateway: await gateway.url }) };
       await writeUpState(stateDir, ready);
       onEvent({ type: 'ready', state: ready, tookMs: Math.round(performance.now() - begun) });
-      await Promise.race([aborted(signal), worker.hopeless, temporal.hopeless]);
+      await Promise.race([aborted(signal), ...parts]);
     }
   } finally {
     onEvent({ type: 'stopping' });
-    // The worker first: it hands its running activities back to a server that still answers.
+    // What comes in first, so that nothing is accepted half; then the worker: it hands its running activities back to a server that still answers.
+    await gateway?.part.stop(10_000);
     await worker?.stop(15_000);
     await temporal.stop(10_000);
     await removeUpState(stateDir);
   }
+}
+
+async function startGateway(options: UpOptions, address: string, lastPort: number | undefined): Promise<{ part: Supervised; url: Promise<string> } | undefined> {
+  const { gateway, stateDir } = options;
+  if (gateway === undefined) return undefined;
+  const port = await portNear(lastPort ?? gateway.port);
+  const url = Promise.withResolvers<string>();
+  const part = new Supervised('gateway', options, (hooks) =>
+    new Child({
+      name: 'gateway',
+      command: gateway.command,
+      args: gateway.args(port),
+      env: { NODE_COMPILE_CACHE: join(stateDir, 'cache', 'compiled'), ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '' },
+      ...hooks,
+      onMessage: (message) => {
+        const { ready, url: where } = message as { ready?: boolean; url?: string };
+        if (ready === true && where !== undefined) url.resolve(where);
+      },
+    }),
+  );
+  part.start();
+  return { part, url: url.promise };
 }
 
 /** What a child started now creates is ours alone: the server makes its database files by the umask. */
@@ -121,7 +151,7 @@ type Hooks = Pick<ConstructorParameters<typeof Child>[0], 'onLine' | 'onExit'>;
 
 /** Starts a part again when it dies; gives up when it dies at once ten times in a row. */
 class Supervised {
-  private readonly part: 'temporal' | 'worker';
+  private readonly part: Part;
   private readonly options: UpOptions;
   private readonly make: (hooks: Hooks) => Child;
   private child: Child | undefined;
@@ -131,7 +161,7 @@ class Supervised {
   private readonly giveUp = Promise.withResolvers<never>();
   readonly hopeless: Promise<never> = this.giveUp.promise;
 
-  constructor(part: 'temporal' | 'worker', options: UpOptions, make: (hooks: Hooks) => Child) {
+  constructor(part: Part, options: UpOptions, make: (hooks: Hooks) => Child) {
     this.part = part;
     this.options = options;
     this.make = make;
