@@ -9,6 +9,7 @@ import { registerInit } from './init.ts';
 import { registerPlan } from './plan.ts';
 import { registerGateway } from './gateway.ts';
 import { registerNotify } from './notify.ts';
+import { registerKeys } from './keys.ts';
 import { registerPrune } from './prune.ts';
 import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
@@ -35,6 +36,7 @@ export const commands: readonly Register[] = [
   registerBackups,
   registerVerify,
   registerPrune,
+  registerKeys,
   registerRestore,
   registerPlan,
   registerWal,
