@@ -1,6 +1,6 @@
 /** First contact of a public workflow with the host side: is the input valid, which host has to do the work, what does the namespace offer? */
 import { z } from 'zod';
-import type { BackupInput, FinishRestoreInput, OnBusy, PruneInput, RestoreInput, VerifyInput } from '../domain/operations.ts';
+import type { BackupInput, FinishRestoreInput, OnBusy, PruneInput, RestoreInput, UpkeepInput, VerifyInput } from '../domain/operations.ts';
 import type { BackupKind, Engine } from '../domain/backup.ts';
 import { engineTraits } from '../domain/engines.ts';
 import { ResurgoError } from '../domain/errors.ts';
@@ -28,7 +28,8 @@ const restoreInput = z.strictObject({
   onBusy,
 });
 const verifyInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, startedBy: common.startedBy, backup: z.string().min(1).max(64).optional(), deep: z.boolean().optional(), repositories: z.array(z.string()).optional() });
-const pruneInput = z.strictObject({ ...common, preview: z.boolean().optional(), repositories: z.array(z.string().regex(namePattern, 'is not a repository name')).min(1).max(100).optional(), onBusy });
+const pruneInput = z.strictObject({ ...common, preview: z.boolean().optional(), repositories: z.array(z.string().regex(namePattern, 'is not a repository name')).min(1).max(100).optional(), now: z.boolean().optional(), onBusy });
+const upkeepInput = z.strictObject({ ...common, preview: z.boolean().optional() });
 const finishInput = z.strictObject({ schemaVersion: common.schemaVersion, target: common.target, id: z.string().regex(/^[0-9a-z]{12}$/, 'is not a restore id'), action: z.enum(['confirm', 'rollback']) });
 
 /** @throws inputInvalid listing every field that is wrong */
@@ -76,6 +77,12 @@ export function announceActivities(deps: ActivityDeps) {
       const unknown = (checked.repositories ?? []).filter((name) => !repositories.includes(name));
       if (unknown.length > 0) throw new ResurgoError('inputInvalid', `target ${checked.target} does not use repository ${unknown.join(', ')}; it uses ${repositories.join(', ')}`);
       return { input: { ...checked, repositories: [...new Set(checked.repositories ?? repositories)] }, host: host ?? null, searchAttributes: deps.searchAttributes };
+    },
+
+    /** Effect: none. */
+    async announceUpkeep(input: UpkeepInput): Promise<{ input: UpkeepInput; host: string | null; searchAttributes: boolean }> {
+      const checked = parseInput(upkeepInput, input, 'upkeep') as UpkeepInput;
+      return { input: checked, host: targetSettings(deps, checked.target).host ?? null, searchAttributes: deps.searchAttributes };
     },
 
     /** Effect: none. */

@@ -7,6 +7,7 @@ import { planActivities } from './plan.activities.ts';
 import { incidentActivities } from './incident.activities.ts';
 import { notifyActivities } from './notify.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
+import { upkeepActivities } from './upkeep.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
 import { walActivities } from './wal.activities.ts';
@@ -26,6 +27,7 @@ export function createActivities(deps: ActivityDeps) {
     ...incidentActivities(deps),
     ...notifyActivities(deps),
     ...pruneActivities(deps),
+    ...upkeepActivities(deps),
     ...restoreActivities(deps),
     ...verifyActivities(deps),
     ...walActivities(deps),

@@ -6,8 +6,9 @@ import { lockIds } from '../domain/ids.ts';
 import { decideRetention, removalOrder, type RetentionDecision, type RetentionEntry } from '../domain/retention.ts';
 import { retentionOf } from '../config/lookup.ts';
 import { mapBounded } from '../providers/repository/bounded.ts';
-import { deleteBackup, listBackups, readManifestBytes, trimRunRecords, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { deleteBackup, listBackups, readManifestBytes, trimRunRecords, writeState, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { keysOf } from '../providers/repository/layout.ts';
+import { purgeDeleted } from '../providers/repository/deleted.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 import { targetSettings } from './target-settings.ts';
@@ -27,12 +28,25 @@ export interface PlanPruneInput {
 export interface RemoveBackupInput {
   readonly target: string;
   readonly repository: string;
+  /** No time of grace: its objects go at once. */
+  readonly now?: boolean;
+  /** Links it builds on, for the order in which objects go later. */
+  readonly chain?: readonly string[];
   readonly backup: { readonly id: string; readonly name: string; readonly systemId: string; readonly kind: BackupKind; readonly startedAt: string };
 }
 
 interface Known {
   readonly entry: RetentionEntry;
   readonly bytes: number | null;
+}
+
+export interface PurgeInput {
+  readonly target: string;
+  readonly repository: string;
+  /** ms since the epoch, the same in every attempt. */
+  readonly now: number;
+  /** Also what is still within its grace. */
+  readonly all: boolean;
 }
 
 export function pruneActivities(deps: ActivityDeps) {
@@ -62,21 +76,36 @@ export function pruneActivities(deps: ActivityDeps) {
     },
 
     /**
-     * Removes one backup from one repository, if nothing has come up against it since it was planned. Effect: its objects, manifest first.
-     * Idempotency: a second time removes what is left. Caller: holds the target's lock, and has removed what builds on it.
+     * Removes one backup from one repository, if nothing has come up against it since it was planned. Effect: with a grace the fact `deleted`, which
+     * takes it out of every listing; without one its objects, manifest first. Idempotency: a second time removes what is left. Caller: holds the target's lock, and has removed what builds on it.
      */
-    async removeBackup({ target, repository, backup }: RemoveBackupInput): Promise<{ outcome: 'removed' | 'kept'; detail?: string }> {
+    async removeBackup({ target, repository, backup, now = false, chain = [] }: RemoveBackupInput): Promise<{ outcome: 'removed' | 'kept'; detail?: string; until?: string }> {
       const store = await deps.stores.open(repository);
       const ref: BackupRef = { ...backup, target };
       if ((await store.head(keysOf(ref).state('hold'))) !== undefined) return { outcome: 'kept', detail: 'it was put on hold' };
       // A restore beside the source does not hold the lock of the target; nothing is taken away under it.
       if ((await deps.isRunning?.(lockIds.restore(target))) === true) return { outcome: 'kept', detail: `a restore of ${target} is running` };
+      const graceMs = now ? 0 : deps.loaded.config.deletion.grace;
+      if (graceMs > 0) {
+        const at = Date.now();
+        const until = new Date(at + graceMs).toISOString();
+        await writeState(store, ref, 'deleted', { at: new Date(at).toISOString(), until, chain, by: 'retention' });
+        return { outcome: 'removed', until };
+      }
       await deleteBackup(store, ref);
       return { outcome: 'removed' };
     },
 
     /** Removes WAL that nothing in the window of the repository needs. Caller: holds the target's lock, and has removed the backups that go. */
     removeWal: (input: { readonly target: string; readonly repository: string; readonly now: number }): Promise<PrunedWal | undefined> => removeWal(deps, input),
+    /**
+     * Ends the grace of what was removed earlier. Effect: the objects of what is due are gone, what builds on another first; what a copy still within
+     * its grace builds on stays as long. Idempotency: a second time removes what is left.
+     */
+    async purgeDeleted({ target, repository, now, all }: PurgeInput): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
+      const store = await deps.stores.open(repository);
+      return purgeDeleted(store, target, { now, all });
+    },
 
     /** Removes what a run that died half-way left of a backup (no manifest, no state), and old records of failed runs. Caller: holds the target's lock. */
     async sweepPruned({ target, repository }: { readonly target: string; readonly repository: string }): Promise<void> {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ResurgoError } from '../domain/errors.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { ArchiveInput, ArchiveResult } from '../domain/archive.ts';
-import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, VerifyInput, VerifyReport } from '../domain/operations.ts';
+import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, UpkeepInput, UpkeepReport, VerifyInput, VerifyReport } from '../domain/operations.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { requireWorker, type Connected } from './connect.ts';
 import { observe, type FollowState } from './follow.ts';
@@ -16,6 +16,7 @@ export interface Runs {
   backup: { input: BackupInput; result: BackupResult };
   restore: { input: RestoreInput; result: RestoreResult };
   verify: { input: VerifyInput; result: VerifyReport };
+  upkeep: { input: UpkeepInput; result: UpkeepReport };
   prune: { input: PruneInput; result: PruneReport };
   recover: { input: RecoverInput; result: PlanResult };
   finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };

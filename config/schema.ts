@@ -1,7 +1,7 @@
 /** The configuration file. What its keys mean stands here and, generated from here, in docs/reference/config.md. */
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
-import { cron, duration, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
+import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import type { archiveRule } from './schema-archive.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
@@ -134,6 +134,20 @@ export const configSchema = mapping({
   policies: list(policy, 'Which target is backed up when, how and where to.').optional(),
   retention: list(retentionRule, 'Which backups are kept.').optional(),
   objectives: objectives.default({ rto: 4 * 3_600_000, rpo: 3_600_000, maxDuration: 600_000 }),
+  deletion: mapping(
+    {
+      grace: duration('How long what retention removed can still be brought back (`resurgo backups undelete ID`) before its objects go.', { min: 0 }).default(86_400_000),
+    },
+    'How backups are removed.',
+  ).default({ grace: 86_400_000 }),
+  upkeep: mapping(
+    {
+      scrub: duration('Everything a repository holds is read back once in this time.', { min: 3_600_000 }).default(30 * 86_400_000),
+      schedule: cron('When copies are caught up, a share is read back and damage is healed.').default('45 */6 * * *'),
+      enabled: flag('Whether `resurgo schedules apply` makes schedules of it.').default(true),
+    },
+    'Keeping the repositories whole.',
+  ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: unbuilt('drills'),
   archives: unbuilt('archives'),
   replication: unbuilt('replication'),

@@ -24,4 +24,5 @@ export const lockIds = {
   wal: (target: string): string => `wal/${target}`,
   restore: (target: string): string => `restore/${target}`,
   plan: (plan: string, target?: string): string => `running/${plan}${target === undefined ? '' : `/${target}`}`,
+  upkeep: (target: string): string => `upkeep/${target}`,
 } as const;

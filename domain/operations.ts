@@ -228,6 +228,8 @@ export interface PruneInput {
   readonly preview?: boolean;
   /** Default: all repositories of the target. */
   readonly repositories?: readonly string[];
+  /** Objects go at once, also those of earlier removals that are still within their grace. */
+  readonly now?: boolean;
   readonly onBusy?: OnBusy;
   readonly startedBy?: string;
 }
@@ -247,6 +249,8 @@ export interface PruneEntry {
   /** What became of a removal; absent in a preview and for what is kept. */
   readonly outcome?: 'removed' | 'kept' | 'failed';
   readonly detail?: string;
+  /** Until then `backups undelete` brings it back, and its objects are still there. */
+  readonly until?: string;
 }
 
 /** WAL of one repository that nothing in its window needs. */
@@ -273,6 +277,10 @@ export interface PrunedRepository {
   readonly freedBytes: number;
   /** Where WAL is archived: what of it goes, or went. */
   readonly wal?: PrunedWal;
+  /** Earlier removals whose grace has ended: objects gone now. */
+  readonly purged?: number;
+  /** Removed, and still there for the time of grace. */
+  readonly pendingBytes?: number;
   readonly error?: { readonly code: string; readonly message: string };
 }
 
@@ -302,4 +310,45 @@ export interface WalArchiveInput {
   readonly startedBy?: string;
   /** Set by the workflow itself: base backups it has asked for. */
   readonly asked?: readonly { readonly stretch: string; readonly at: number }[];
+}
+
+export interface UpkeepInput {
+  readonly schemaVersion?: 1;
+  readonly target: string;
+  /** Only say what would be done. */
+  readonly preview?: boolean;
+  readonly startedBy?: string;
+}
+
+export interface UpkeepItem {
+  readonly action: 'copy' | 'heal' | 'read back' | 'forget';
+  readonly backup: string;
+  readonly name: string;
+  readonly kind: BackupKind;
+  readonly systemId: string;
+  readonly startedAt: string;
+  readonly repository: string;
+  /** Repositories it may come from, best first. */
+  readonly from: readonly string[];
+  readonly bytes: number | null;
+  readonly why: string;
+}
+
+export interface UpkeepPlan {
+  readonly items: readonly UpkeepItem[];
+  /** Left for the next run. */
+  readonly more: number;
+  readonly unreachable: readonly { readonly name: string; readonly code: string; readonly message: string }[];
+  /** Damaged copies that no other repository has whole. */
+  readonly hopeless: readonly { readonly backup: string; readonly repository: string }[];
+}
+
+export interface UpkeepReport {
+  readonly schemaVersion: 1;
+  readonly target: string;
+  /** `incomplete`: something failed, is damaged beyond healing, or a repository did not answer. */
+  readonly status: 'done' | 'preview' | 'incomplete' | 'skipped';
+  readonly items: readonly (UpkeepItem & { readonly outcome: 'done' | 'damaged' | 'failed' | 'planned'; readonly detail?: string })[];
+  readonly more: number;
+  readonly warnings: readonly string[];
 }

@@ -8,6 +8,7 @@ export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
+export { upkeep, upkeepOperation } from './upkeep.workflow.ts';
 export { verify } from './verify.workflow.ts';
 export { planRun, recover } from './recover.workflow.ts';
 export { walArchive } from './wal-archive.workflow.ts';

@@ -1,4 +1,4 @@
-import { isCancellation } from '@temporalio/workflow';
+import { isCancellation, patched } from '@temporalio/workflow';
 import type { PrunedWal, PruneEntry, PrunedRepository, PrunePlan, PruneReport } from '../domain/operations.ts';
 import { lightOn } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
@@ -8,6 +8,8 @@ export interface PruneOperationInput {
   readonly target: string;
   readonly repositories: readonly string[];
   readonly preview: boolean;
+  /** No time of grace: objects go at once. */
+  readonly now?: boolean;
   readonly host: string | null;
   readonly searchAttributes: boolean;
 }
@@ -46,8 +48,10 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
   const { target } = input;
   const quick = (summary: string) => lightOn(input.host, summary, patience);
   let plan: PrunePlan;
+  let purge = { purged: 0, freedBytes: 0, pendingBytes: 0 };
   try {
     if (!input.preview) await quick(`sweep what dead runs left in ${repository}`).sweepPruned({ target, repository });
+    if (!input.preview && patched('purge-deleted')) purge = await quick(`end the grace of what was removed from ${repository}`).purgeDeleted({ target, repository, now, all: input.now === true });
     plan = await quick(`decide what stays in ${repository}`).planPrune({ target, repository, now });
   } catch (error) {
     if (isCancellation(error)) throw error;
@@ -64,7 +68,7 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
     const { id, name, systemId, kind, startedAt } = entry;
     show(`${String(i + 1)} of ${String(plan.remove.length)}: ${name}`);
     const by = needed.get(`${systemId}/${id}`);
-    const result = by === undefined ? await removeOne(quick, { target, repository, backup: { id, name, systemId, kind, startedAt } }) : { outcome: 'kept' as const, detail: `${by} needs it` };
+    const result = by === undefined ? await removeOne(quick, { target, repository, backup: { id, name, systemId, kind, startedAt }, now: input.now === true, chain }) : { outcome: 'kept' as const, detail: `${by} needs it` };
     if (result.outcome !== 'removed') for (const link of chain) needed.set(`${systemId}/${link}`, id);
     done.push({ ...entry, ...result });
   }
@@ -79,12 +83,16 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
     }
   }
   const removed = done.filter((entry) => entry.outcome === 'removed');
-  return { ...shared, ...(wal === undefined ? {} : { wal }), status: 'pruned', backups: [...done, ...plan.keep], removed: removed.length, kept: plan.kept + done.length - removed.length, freedBytes: sum(removed) + (wal?.bytes ?? 0) };
+  return {
+    ...shared, ...(wal === undefined ? {} : { wal }), status: 'pruned', backups: [...done, ...plan.keep], removed: removed.length, kept: plan.kept + done.length - removed.length,
+    freedBytes: purge.freedBytes + sum(removed.filter((entry) => entry.until === undefined)) + (wal?.bytes ?? 0),
+    purged: purge.purged, pendingBytes: purge.pendingBytes + sum(removed.filter((entry) => entry.until !== undefined)),
+  };
 }
 
 type Quick = (summary: string) => ReturnType<typeof lightOn>;
 
-async function removeOne(quick: Quick, step: Parameters<ReturnType<typeof lightOn>['removeBackup']>[0]): Promise<{ outcome: 'removed' | 'kept' | 'failed'; detail?: string }> {
+async function removeOne(quick: Quick, step: Parameters<ReturnType<typeof lightOn>['removeBackup']>[0]): Promise<{ outcome: 'removed' | 'kept' | 'failed'; detail?: string; until?: string }> {
   try {
     return await quick(`remove ${step.backup.name} from ${step.repository}`).removeBackup(step);
   } catch (error) {

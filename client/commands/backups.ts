@@ -4,9 +4,9 @@ import type { Register } from './index.ts';
 export const registerBackups: Register = (program, cli) => {
   program
     .command('backups')
-    .argument('[target]', 'only this target, or `show`, `hold`, `release`')
-    .argument('[id]', 'with `show`, `hold`, `release`: the backup')
-    .description('list backups, from the repositories themselves; `backups show ID` tells all about one; `backups hold|release ID`: retention may (not) remove it')
+    .argument('[target]', 'only this target, or `show`, `hold`, `release`, `deleted`, `undelete`')
+    .argument('[id]', 'with `show`, `hold`, `release`, `undelete`: the backup')
+    .description('list backups, from the repositories themselves; `backups show ID` tells all about one; `backups hold|release ID`: retention may (not) remove it; `backups deleted`, `backups undelete ID`: what retention removed and is still there')
     .option('--reason <text>', 'with `hold`: why')
     .action(
       cli.action(async (context, first: string | undefined, id: string | undefined, flags: { readonly reason?: string }) => {
@@ -29,6 +29,8 @@ export const registerBackups: Register = (program, cli) => {
           for (const one of failed) output.warn(`repository ${one.name} did not take it: ${one.error?.message ?? 'unknown'}`);
           return failed.length > 0 ? 7 : undefined;
         }
+        if (first === 'deleted' && id === undefined) return (await import('../deleted-backups.ts')).showDeleted(loaded, output);
+        if (first === 'undelete' && id !== undefined) return (await import('../deleted-backups.ts')).undeleteBackup(loaded, output, id);
         if (id !== undefined) throw new ResurgoError('usage', `unexpected argument ${id}`);
         if (first !== undefined) (await import('../targets.ts')).assertTarget(loaded, first);
         const { backups, problems, failedRuns } = await listCatalogue(loaded, first);

@@ -15,6 +15,7 @@ import { registerRescue } from './rescue.ts';
 import { registerRestore } from './restore.ts';
 import { registerSchedules } from './schedules.ts';
 import { registerStatus } from './status.ts';
+import { registerUpkeep } from './upkeep.ts';
 import { registerUp } from './up.ts';
 import { registerVerify } from './verify.ts';
 import { registerWal } from './wal.ts';
@@ -36,6 +37,7 @@ export const commands: readonly Register[] = [
   registerBackups,
   registerVerify,
   registerPrune,
+  registerUpkeep,
   registerKeys,
   registerRestore,
   registerPlan,

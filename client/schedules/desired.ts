@@ -9,7 +9,7 @@ export interface DesiredSchedule {
   readonly id: string;
   readonly target: string;
   /** Public workflow type. */
-  readonly workflow: 'backup' | 'prune';
+  readonly workflow: 'backup' | 'prune' | 'upkeep';
   readonly input: object;
   /** Prefix of the ids of its runs; Temporal appends the time. */
   readonly workflowId: string;
@@ -52,9 +52,12 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
       desired.push(backupSchedule(policy, policy.schedule, target, n));
     }
   }
+  // What is backed up by schedule is kept whole by schedule.
+  const counted = new Set(desired.map(({ target }) => target));
   for (const target of Object.keys(config.targets)) {
     const repositories = prunedRepositories(config, target);
     if (repositories.length > 0) desired.push(pruneSchedule(config, target, repositories));
+    if (config.upkeep.enabled && counted.has(target)) desired.push(upkeepSchedule(config, target));
   }
   return desired;
 }
@@ -77,8 +80,28 @@ function backupSchedule(policy: PolicyConfig, cron: string, target: string, n: n
   };
 }
 
+const timezoneOf = (config: Config, target: string): string =>
+  (config.policies ?? []).find((policy) => policy.targets.includes(target) && policy.schedule !== undefined)?.timezone ?? 'UTC';
+
+function upkeepSchedule(config: Config, target: string): DesiredSchedule {
+  return {
+    id: `${schedulePrefix}${target}/upkeep/1`,
+    target,
+    workflow: 'upkeep',
+    input: { schemaVersion: 1, target, startedBy: 'schedule' },
+    workflowId: `upkeep-${target}-1`,
+    taskQueue: taskQueues.main,
+    cron: config.upkeep.schedule,
+    calendars: calendarsOf(config.upkeep.schedule),
+    timezone: timezoneOf(config, target),
+    jitter: daily.jitter,
+    overlap: 'SKIP',
+    catchup: 3_600_000,
+  };
+}
+
 function pruneSchedule(config: Config, target: string, repositories: readonly string[]): DesiredSchedule {
-  const timezone = (config.policies ?? []).find((policy) => policy.targets.includes(target) && policy.schedule !== undefined)?.timezone ?? 'UTC';
+  const timezone = timezoneOf(config, target);
   return {
     id: `${schedulePrefix}${target}/prune/1`,
     target,

@@ -28,8 +28,27 @@ export async function listTargets(store: ObjectStore, signal?: AbortSignal): Pro
   return (await store.listDirectories('', signal)).filter((name) => isTargetName(name) && archivedTarget(name) === undefined);
 }
 
-/** Backups of a target, or of all; newest first by their names. */
+/** Facts that put a copy aside: removed by retention and still there for its grace, or on its way here from another repository. */
+const asideFacts = ['deleted', 'copying'] as const;
+export type AsideFact = (typeof asideFacts)[number];
+/** A copy that has its manifest has arrived, whatever became of the one who brought it. */
+const asideOf = (ref: ListedBackup): AsideFact | undefined => asideFacts.find((fact) => ref.state.includes(fact) && !(fact === 'copying' && ref.published));
+
+/** Backups of a target, or of all; newest first by their names. What is put aside is not among them: nobody may build on it, restore it or sweep it. */
 export async function listBackups(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<ListedBackup[]> {
+  const all = await listAll(store, target, signal);
+  return all.filter((ref) => asideOf(ref) === undefined).map((ref) => (ref.state.includes('copying') ? { ...ref, state: ref.state.filter((fact) => fact !== 'copying') } : ref));
+}
+
+/** What is put aside, newest first: `deleted` within its grace, or `copying`. */
+export async function listAside(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<(ListedBackup & { readonly aside: AsideFact })[]> {
+  return (await listAll(store, target, signal)).flatMap((ref) => {
+    const aside = asideOf(ref);
+    return aside === undefined ? [] : [{ ...ref, aside }];
+  });
+}
+
+async function listAll(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<ListedBackup[]> {
   const targets = target === undefined ? await listTargets(store, signal) : [safeTarget(target)];
   const systems = (
     await mapBounded(targets, 8, async (name) =>

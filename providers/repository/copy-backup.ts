@@ -22,7 +22,8 @@ export interface CopyResult {
 
 /**
  * Brings a published backup to a repository that lacks it: parts and index (each checked against SHA256SUMS on its way), keys, sums, and the
- * manifest last. What is there with the same size is not sent again. State is not copied: the copy earns its own.
+ * manifest last. What is there with the same size is not sent again. State is not copied: the copy earns its own. While it is under way the
+ * fact `copying` hides it and keeps sweeps away from it; what retention had put aside here is a backup again.
  * @throws backupUnknown, partMissing, partCorrupt (in `from`), objectExists when `to` holds another manifest
  */
 export async function copyBackup(
@@ -61,6 +62,7 @@ export async function copyBackup(
     options.onProgress?.(body.length, true);
   };
 
+  await to.put(keys.state('copying'), Buffer.from(`${JSON.stringify({ at: new Date().toISOString(), from: from.name })}\n`), reading);
   const missing = new Set(digests.keys());
   const sources = (async function* () {
     for await (const info of from.list(keys.prefix, options.signal)) if (missing.delete(info.key)) yield info;
@@ -78,6 +80,7 @@ export async function copyBackup(
   for await (const { key, size } of from.list(wrapped, options.signal)) await copy(key, size, undefined);
   await to.put(keys.sums, sums, reading);
   await publish(to, keys.manifest, manifest, reading);
+  await to.delete([keys.state('deleted'), keys.state('copying')], options.signal);
   return { sentObjects, sentBytes, skippedObjects };
 }
 

@@ -37,7 +37,7 @@ async function put(store: ObjectStore, ref: BackupRef, chain: readonly string[] 
 }
 
 function setUp(retention: string, stores: Record<string, ObjectStore>, isRunning = false) {
-  const text = `version: 1\nencryption: { recipients: [${recipient}] }\nrepositories: { ${Object.keys(stores).map((name) => `${name}: { type: disk, path: ./${name} }`).join(', ')} }\ntargets: { shop: { type: postgres, engine: physical, connection: "postgres://h/d" } }\n${retention}\n`;
+  const text = `version: 1\n${retention.includes('deletion') ? '' : 'deletion: { grace: 0s }\n'}encryption: { recipients: [${recipient}] }\nrepositories: { ${Object.keys(stores).map((name) => `${name}: { type: disk, path: ./${name} }`).join(', ')} }\ntargets: { shop: { type: postgres, engine: physical, connection: "postgres://h/d" } }\n${retention}\n`;
   const config = parseConfig(text, { shown: 'resurgo.yaml', dir: '/', env: {} });
   const deps = {
     loaded: { config, source: config, path: 'resurgo.yaml' },

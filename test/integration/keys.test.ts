@@ -49,7 +49,7 @@ describe('B9 key rotation', () => {
     expect((await cli('verify', 'shop', '--deep', '--json')).json()).toMatchObject({ status: 'verified', copies: [{}, {}, {}, {}] });
     const restored = await cli('restore', 'shop', '--backup', id, '--to', 'after_rotation', '--json');
     expect(restored.exitCode, restored.stderr).toBe(0);
-    expect(await server.sql('after_rotation', 'select count(*) from t')).toEqual([['100']]);
+    expect(await server.sql('after_rotation', 'select count(*) from t')).toEqual([{ count: '100' }]);
     const old = await rescue(join(stack.dir, 'old.key'));
     expect(old.exitCode).not.toBe(0);
     expect(old.stdout + old.stderr).toContain('wrongKey');

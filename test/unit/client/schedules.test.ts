@@ -34,8 +34,13 @@ describe('B12 schedules the configuration asks for', () => {
     expect(desired).toMatchObject([{ id: 'resurgo/shop/prune/1', workflow: 'prune', input: { target: 'shop', repositories: ['local'], onBusy: 'wait' } }]);
   });
 
+  test('B8 what is backed up by schedule is kept whole by schedule, unless that is switched off', () => {
+    expect(desiredSchedules(parse(`policies: [{ targets: [shop], schedule: '0 1 * * *' }]\nupkeep: { schedule: '5 3 * * *' }`))).toMatchObject([{ id: 'resurgo/shop/full/1' }, { id: 'resurgo/shop/upkeep/1', workflow: 'upkeep', cron: '5 3 * * *', input: { target: 'shop' } }]);
+    expect(desiredSchedules(parse(`policies: [{ targets: [shop] }]`))).toEqual([]);
+  });
+
   test('presets: each target gets what its engine can', () => {
-    const ids = (preset: string): string[] => desiredSchedules(parse(`policies: [{ targets: [shop, orders], preset: ${preset} }]`)).map(({ id, cron }) => `${id.slice(8)} ${cron}`);
+    const ids = (preset: string): string[] => desiredSchedules(parse(`policies: [{ targets: [shop, orders], preset: ${preset} }]\nupkeep: { enabled: false }`)).map(({ id, cron }) => `${id.slice(8)} ${cron}`);
     expect(ids('daily')).toEqual(['shop/full/1 0 2 * * *', 'shop/incremental/1 0 */4 * * *', 'orders/full/1 0 2 * * *']);
     expect(ids('weekly')).toEqual(['shop/full/1 0 2 * * 0', 'shop/differential/1 0 2 * * 1-6', 'shop/incremental/1 30 * * * *', 'orders/full/1 0 2 * * *']);
     expect(ids('hourly')).toEqual(['shop/full/1 0 2 * * *', 'shop/incremental/1 30 * * * *', 'orders/full/1 0 * * * *']);

@@ -284,7 +284,7 @@ describe('B8 copies, deletion, orphans', () => {
           () => 'failed',
         );
         if (inner.objects.has(keysOf(one).manifest))
-          expect(await everything(inner)).toEqual(
+          expect(new Map([...(await everything(inner))].filter(([key]) => !key.endsWith('.copying')))).toEqual(
             await (async () => {
               const e = await everything(from);
               e.delete(keysOf(one).state('verified'));
