@@ -104,7 +104,7 @@ function missingIn(repository: UpkeepRepository, all: readonly UpkeepRepository[
 
 const isHereAs = (copy: UpkeepCopy | undefined): boolean => copy !== undefined && isHere(copy);
 
-/** The longest unread first, as much as this run's share of the whole; what was never read back is due at once, and what is overdue too. */
+/** The longest unread first, as much as this run's share of the whole; twice that while something is overdue. What was never read back is due at once. */
 function dueIn(repository: UpkeepRepository, { now, scrubMs, everyMs }: UpkeepOptions): UpkeepItem[] {
   const copies = repository.copies.filter(isHere).sort((a, b) => (a.verifiedAt ?? 0) - (b.verifiedAt ?? 0) || (a.name < b.name ? -1 : 1));
   const total = copies.reduce((sum, copy) => sum + (copy.bytes ?? 0), 0);
@@ -114,7 +114,7 @@ function dueIn(repository: UpkeepRepository, { now, scrubMs, everyMs }: UpkeepOp
   for (const copy of copies) {
     const age = copy.verifiedAt === null ? Infinity : now - copy.verifiedAt;
     // Read in the last tenth of the time: nothing new to learn.
-    if (age < scrubMs / 10 || (bytes >= share && age < scrubMs)) break;
+    if (age < scrubMs / 10 || (age !== Infinity && bytes >= (age < scrubMs ? share : 2 * share))) break;
     due.push(item(copy, 'read back', repository.name, [], copy.verifiedAt === null ? 'it was never read back here' : `last read back ${new Date(copy.verifiedAt).toISOString().slice(0, 10)}`));
     bytes += copy.bytes ?? 0;
   }

@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const base = (more: object): object => ({
   version: 1, encryption: { recipients: [recipient] }, repositories: { local: { type: 'disk', path: './repo' } },
-  targets: { shop: { type: 'postgres', engine: 'physical', connection: 'postgres://h/d' }, orders: { type: 'postgres', engine: 'logical', connection: 'postgres://h/d' } }, ...more,
+  targets: { shop: { type: 'postgres', engine: 'physical', connection: 'postgres://h/d' }, orders: { type: 'postgres', engine: 'logical', connection: 'postgres://h/d' } }, upkeep: { enabled: false }, ...more,
 });
 const write = (more: object): void => {
   writeFileSync(join(dir.path, 'resurgo.yaml'), JSON.stringify(base(more)), { mode: 0o600 });

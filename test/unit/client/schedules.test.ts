@@ -17,7 +17,7 @@ describe('B12 schedules the configuration asks for', () => {
   - { targets: [shop, orders], schedule: '0 2 * * *', timezone: Asia/Seoul, jitter: 10m, catchup: 2h }
   - { targets: [shop], kind: incremental, schedule: '0 */4 * * *', overlap: wait, paused: moving house }
   - { targets: [shop], schedule: '@weekly' }
-  - { targets: [shop], kind: differential }`));
+  - { targets: [shop], kind: differential }\nupkeep: { enabled: false }`));
     expect(desired.map(({ id }) => id)).toEqual(['resurgo/shop/full/1', 'resurgo/orders/full/1', 'resurgo/shop/incremental/1', 'resurgo/shop/full/2']);
     expect(desired[0]).toMatchObject({ workflow: 'backup', taskQueue: 'resurgo', timezone: 'Asia/Seoul', jitter: 600_000, catchup: 7_200_000, overlap: 'SKIP', input: { target: 'shop', kind: 'full', onBusy: 'skip', startedBy: 'schedule' } });
     expect(desired[2]).toMatchObject({ overlap: 'BUFFER_ONE', paused: 'moving house', catchup: 3_600_000, input: { onBusy: 'wait' }, calendars: [{ minute: [0], hour: [0, 4, 8, 12, 16, 20] }] });

@@ -34,7 +34,7 @@ describe('B8 upkeep of repositories', () => {
     const read = new Set<string>();
     for (let d = 0; d < 30; d++) {
       const { items } = planUpkeep([repository('a', copies)], { ...options, now: now + d * day });
-      expect(items.length).toBeLessThanOrEqual(3);
+      expect(items.length).toBeLessThanOrEqual(4);
       for (const { backup } of items) read.add(backup);
       copies = copies.map((each) => (items.some(({ backup }) => backup === each.id) ? { ...each, verifiedAt: now + d * day } : each));
       for (const each of copies) expect(now + d * day - (each.verifiedAt ?? 0)).toBeLessThan(options.scrubMs + 21 * day);
