@@ -5,7 +5,7 @@ import type { RecoveryBackup } from '../domain/recovery.ts';
 import { decideWal, type WalDecision } from '../domain/wal-retention.ts';
 import { pitrOf, walRepositories } from '../config/lookup.ts';
 import type { ObjectStore } from '../domain/ports.ts';
-import { listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { listAside, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
 import { keysPrefix } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { listWalSystems, readArchive, readHeader, type ArchivedLineage } from '../providers/wal/archive-read.ts';
@@ -25,7 +25,9 @@ async function decide(deps: ActivityDeps, store: ObjectStore, target: string, no
   for (const systemId of await listWalSystems(store, target)) {
     const lineages = await readArchive(store, target, systemId, trusted);
     const backups: RecoveryBackup[] = [];
-    for (const ref of await listBackups(store, target)) {
+    // What was removed and can still be brought back needs its WAL as well.
+    const removed = (await listAside(store, target)).filter(({ aside }) => aside === 'deleted');
+    for (const ref of [...(await listBackups(store, target)), ...removed]) {
       if (!ref.published || ref.systemId !== systemId || without.has(ref.name)) continue;
       try {
         const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });
