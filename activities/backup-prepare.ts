@@ -37,27 +37,16 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   const epochs: Record<string, string> = {};
   const problems: string[] = [];
   let firstProblem: unknown;
-  const epochs: Record<string, string> = {};
   for (const name of repositories) {
     try {
-<<<<<<< HEAD
       // One that was opened before may be away now.
       const store = await deps.stores.open(name, { create: true });
-=======
-      const store = await deps.stores.open(name, { create: true });
-      // Opened may mean opened yesterday: only using it shows whether it answers.
->>>>>>> b378e69 (B8 a repository that was open and is away does not fail the backup of the others)
       epochs[name] = await claimEpoch(store, input.target, input.id);
       await sweepUnpublished(store, input.target, input.id);
       await store.sweepTemporary?.(dayMs);
       reachable.push(store);
     } catch (error) {
-<<<<<<< HEAD
       if (!isResurgoError(error) || !error.code.startsWith('repository')) throw error;
-=======
-      if (!isResurgoError(error) || !ofRepository(error)) throw error;
-      delete epochs[name];
->>>>>>> b378e69 (B8 a repository that was open and is away does not fail the backup of the others)
       firstProblem ??= error;
       problems.push(`${name}: ${error.message}`);
     }
@@ -68,10 +57,6 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     throw new ResurgoError('repositoryUnreachable', `no repository of ${input.target} answers: ${problems.join('; ')}`, { cause: firstProblem });
   }
   warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
-<<<<<<< HEAD
-=======
-
->>>>>>> b378e69 (B8 a repository that was open and is away does not fail the backup of the others)
   const disk = reachable.find((store) => store.kind === 'disk');
   const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, source, input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
@@ -95,9 +80,6 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     verify: settings.verify,
   };
 }
-
-/** What is wrong with one repository says nothing about the others; a newer run that took over (`fenced`) stops this one. */
-const ofRepository = (error: ResurgoError): boolean => error.code.startsWith('repository') || error.code === 'configInvalid' || error.code === 'keyMissing';
 
 interface Parent {
   readonly id: string;
