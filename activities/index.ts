@@ -1,5 +1,6 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
+import { drillActivities } from './drill.activities.ts';
 import { evidenceActivities } from './evidence.activities.ts';
 import { archiveActivities } from './archive.activities.ts';
 import { atBoundary } from './failure-mapping.ts';
@@ -22,6 +23,7 @@ export function createActivities(deps: ActivityDeps) {
     ...announceActivities(deps),
     ...archiveActivities(deps),
     ...backupActivities(deps),
+    ...drillActivities(deps),
     ...evidenceActivities(deps),
     ...planActivities(deps),
     ...incidentActivities(deps),

@@ -10,12 +10,18 @@ import { engineDefinition } from './engines/index.ts';
 import { withBackup } from './restore-choice.ts';
 import { newestArchived, planPoint, wantsPoint } from './restore-recovery.ts';
 import { targetSettings, type TargetSettings } from './target-settings.ts';
+import type { RestoreEngine } from './engines/restore-engine.ts';
 
 /**
  * Decides everything about a restore before anything is touched: which backup, from which repositories, with which keys, to where.
  * @throws backupUnknown, parentMissing, manifestSignature, wrongKey, keyMissing, destinationNotEmpty, destinationSpace …
  */
-export async function planRestore(deps: ActivityDeps, input: RestoreInput & { readonly id: string; readonly startedAt: string }): Promise<RestorePlan> {
+export async function planRestore(
+  deps: ActivityDeps,
+  input: RestoreInput & { readonly id: string; readonly startedAt: string },
+  /** Decides where to, in place of the engine: a drill has a place of its own. */
+  place?: Pick<RestoreEngine, 'inspect'>,
+): Promise<RestorePlan> {
   const settings = targetSettings(deps, input.target);
   const mode = input.mode ?? 'beside';
   if (mode === 'beside' && input.to === undefined) {
@@ -36,7 +42,7 @@ export async function planRestore(deps: ActivityDeps, input: RestoreInput & { re
     const credentials = await deps.keys.credentials();
     // A wrong or missing key is said now, not after the old data was moved.
     for (const manifest of best.manifests) await openKeys({ stores, backup: manifest.id, attempt: manifest.attempt, credentials });
-    const facts = await engineDefinition(settings.engine).restore(deps, settings).inspect({ ...input, mode }, best.manifests, async () => openBackup({ stores, ref: best.ref, credentials, trusted: await deps.keys.trusted() }));
+    const facts = await (place ?? engineDefinition(settings.engine).restore(deps, settings)).inspect({ ...input, mode }, best.manifests, async () => openBackup({ stores, ref: best.ref, credentials, trusted: await deps.keys.trusted() }));
     return { sources, facts };
   });
   const { warnings, passedOver, value: { sources, facts } } = chosen;

@@ -7,6 +7,7 @@ import { taskQueues } from '../domain/task-queues.ts';
 import type { ArchiveInput, ArchiveResult } from '../domain/archive.ts';
 import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, UpkeepInput, UpkeepReport, VerifyInput, VerifyReport } from '../domain/operations.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
+import type { DrillInput, DrillResult } from '../domain/drill.ts';
 import { requireWorker, type Connected } from './connect.ts';
 import { observe, type FollowState } from './follow.ts';
 import { fromWorkflowError } from './workflow-error.ts';
@@ -19,6 +20,7 @@ export interface Runs {
   upkeep: { input: UpkeepInput; result: UpkeepReport };
   prune: { input: PruneInput; result: PruneReport };
   recover: { input: RecoverInput; result: PlanResult };
+  drill: { input: DrillInput; result: DrillResult };
   finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };
 }
 

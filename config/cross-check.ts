@@ -6,6 +6,7 @@ import { namePattern } from '../domain/ids.ts';
 import { crossCheckAlerts } from './cross-check-alerts.ts';
 import { show } from './leaf-core.ts';
 import { nameRule } from './leaf.ts';
+import { checkDrills } from './cross-check-drill.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
 
@@ -17,7 +18,7 @@ export interface RawProblem {
   readonly code?: 'configInvalid' | 'configUnsafe';
 }
 
-type Raw = Readonly<Record<string, unknown>>;
+export type Raw = Readonly<Record<string, unknown>>;
 const isMapping = (value: unknown): value is Raw =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
@@ -122,6 +123,7 @@ export function crossCheck(data: unknown): RawProblem[] {
       }
     }
   }
+  checkDrills(root, targets, report);
   return problems;
 }
 
@@ -131,7 +133,7 @@ function traitsOf(target: Raw): EngineTraits | undefined {
   return Object.hasOwn(engineTraits, engine) ? engineTraits[engine] : undefined;
 }
 
-type Report = (at: ConfigPath, message: string, part?: 'key' | 'value') => void;
+export type Report = (at: ConfigPath, message: string, part?: 'key' | 'value') => void;
 
 function checkEncryption(root: Raw, report: Report): void {
   const encryption = root['encryption'];

@@ -2,6 +2,7 @@
 import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
 import type { ArchiveRuleConfig, Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
+import type { DrillConfig } from './schema-drill.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { defaultPitrMs } from '../domain/wal-retention.ts';
 import { didYouMean } from './suggest.ts';
@@ -55,6 +56,9 @@ export const archiveRuleOf = (config: Config, target: string): ArchiveRuleConfig
 
 export const objectivesOf = (config: Config, target: string): ObjectivesConfig =>
   targetOf(config, target).objectives ?? config.objectives;
+
+/** The drill of a target; undefined where none is configured: it can be drilled all the same. */
+export const drillOf = (config: Config, target: string): DrillConfig | undefined => (config.drills ?? []).find((one) => one.target === target);
 
 /**
  * Every server of a PostgreSQL target: its `members`, or `connection` (named `primary`, though which is primary is found out) and `standbys`.

@@ -6,6 +6,7 @@ import { actionFiles, approvers, plans } from './schema-plan.ts';
 import type { archiveRule } from './schema-archive.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
+import { drill } from './schema-drill.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -148,7 +149,7 @@ export const configSchema = mapping({
     },
     'Keeping the repositories whole.',
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
-  drills: unbuilt('drills'),
+  drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
   archives: unbuilt('archives'),
   replication: unbuilt('replication'),
   monitors: unbuilt('monitors'),
@@ -166,7 +167,7 @@ type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
 export type Config = Omit<
   Parsed,
-  'drills' | 'archives' | 'replication'
+  'archives' | 'replication'
 > & { readonly archives?: readonly ArchiveRuleConfig[] | undefined };
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;

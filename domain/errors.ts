@@ -94,6 +94,7 @@ export const errors = define({
   channelRefused: failed('A notification channel refused a message for good.', 'Check address and key of the channel; `resurgo notify test` tries it.'),
   incidentUnknown: refused('There is no such incident.', '`resurgo incident list` lists them.'),
   incidentState: conflict('The incident is not in a state in which this can be done.', '`resurgo incident show ID` tells its state.'),
+  drillTimeout: failed('The drill did not end in time.', 'Raise `timeout` of the drill, or look what takes so long; what it had built is removed.'),
   compensationFailed: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'A step failed and not everything could be undone.', hint: 'The message lists what is left for a person.' },
   outcomeUnknown: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'It is not known whether the step took effect.', hint: 'Look at the named thing before trying again.' },
   planUnknown: invalid('The configuration has no such plan.', '`resurgo plan list` lists the plans.'),

@@ -25,4 +25,6 @@ export const lockIds = {
   restore: (target: string): string => `restore/${target}`,
   plan: (plan: string, target?: string): string => `running/${plan}${target === undefined ? '' : `/${target}`}`,
   upkeep: (target: string): string => `upkeep/${target}`,
+  /** Apart from the lock of restores: a drill must never stand in the way of a real recovery. */
+  drill: (target: string): string => `drill/${target}`,
 } as const;

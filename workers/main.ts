@@ -14,6 +14,7 @@ import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
+import { reapDaily } from './reaper.ts';
 import { isRunning, outcomeOf, waitForClose } from './wait-for-close.ts';
 
 export interface WorkerProcessOptions {
@@ -63,8 +64,9 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
     await startWalArchives(client, walTargets(loaded.config), `worker ${host}`).catch((error: unknown) => {
       logger.warn(`the WAL archives were not started: ${error instanceof Error ? error.message : String(error)}; see resurgo wal start`);
     });
+    const reaping = reapDaily(deps, logger);
     options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
-    await running;
+    await running.finally(() => { clearInterval(reaping); });
   } finally {
     await deps.stores.close();
     await clientConnection.close();

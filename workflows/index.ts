@@ -6,6 +6,7 @@ export { backupOperation } from './backup-operation.workflow.ts';
 export { incident } from './incident.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
+export { drill, drillOperation } from './drill.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
 export { upkeep, upkeepOperation } from './upkeep.workflow.ts';

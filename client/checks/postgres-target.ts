@@ -7,7 +7,7 @@ import { serverFacts, type ServerFacts } from '../../providers/postgres/server-f
 import { readSlot, slotName } from '../../providers/wal/slots.ts';
 import { Findings, type CheckScope } from './finding.ts';
 import { checkPostgresPrograms } from './postgres-programs.ts';
-import { longestWait } from './schedules.ts';
+import { longestWait } from '../../config/longest-wait.ts';
 import type { CheckedTarget } from './targets.ts';
 import { dumpRights, replicationFacts, tryReplication } from './server-rights.ts';
 

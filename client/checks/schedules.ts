@@ -1,19 +1,7 @@
-import { longestGap, parseCron } from '../../config/cron.ts';
+import { longestWait } from '../../config/longest-wait.ts';
 import { objectivesOf, policiesOf } from '../../config/lookup.ts';
-import type { Config } from '../../config/schema.ts';
-import type { BackupKind } from '../../domain/backup.ts';
 import { formatDuration } from '../../config/units.ts';
 import { Findings, type CheckScope, type Finding } from './finding.ts';
-
-/** The longest time between two scheduled backups of a target (of these kinds, when given), ms; undefined when fewer than two are scheduled. */
-export function longestWait(config: Config, target: string, kinds?: readonly BackupKind[]): number | undefined {
-  const schedules = policiesOf(config, target).flatMap(({ schedule, timezone, kind }) => {
-    const cron =
-      schedule === undefined || (kinds !== undefined && !kinds.includes(kind)) ? undefined : parseCron(schedule);
-    return cron === undefined || typeof cron === 'string' ? [] : [{ cron, timezone }];
-  });
-  return longestGap(schedules, Date.now());
-}
 
 /** Whether the schedules of a target can keep its recovery point objective. */
 export function checkSchedules({ loaded }: Pick<CheckScope, 'loaded'>, target: string): Finding[] {

@@ -4,6 +4,7 @@ import { registerCheck } from './check.ts';
 import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
+import { registerDrill } from './drill.ts';
 import { registerEvidence } from './evidence.ts';
 import { registerInit } from './init.ts';
 import { registerPlan } from './plan.ts';
@@ -43,6 +44,7 @@ export const commands: readonly Register[] = [
   registerPlan,
   registerWal,
   registerStatus,
+  registerDrill,
   registerEvidence,
   registerNotify,
   registerRescue,

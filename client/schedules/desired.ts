@@ -2,14 +2,15 @@
 import { parseCron, type Cron } from '../../config/cron.ts';
 import { prunedRepositories } from '../../config/lookup.ts';
 import type { Config, PolicyConfig } from '../../config/schema.ts';
+import type { DrillConfig } from '../../config/schema-drill.ts';
 import { taskQueues } from '../../domain/task-queues.ts';
 
 export interface DesiredSchedule {
-  /** `resurgo/<target>/<kind or prune>/<n>` */
+  /** `resurgo/<target>/<kind, prune or drill>/<n>` */
   readonly id: string;
   readonly target: string;
   /** Public workflow type. */
-  readonly workflow: 'backup' | 'prune' | 'upkeep';
+  readonly workflow: 'backup' | 'prune' | 'upkeep' | 'drill';
   readonly input: object;
   /** Prefix of the ids of its runs; Temporal appends the time. */
   readonly workflowId: string;
@@ -59,7 +60,27 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
     if (repositories.length > 0) desired.push(pruneSchedule(config, target, repositories));
     if (config.upkeep.enabled && counted.has(target)) desired.push(upkeepSchedule(config, target));
   }
+  for (const drill of config.drills ?? []) if (drill.schedule !== undefined) desired.push(drillSchedule(drill, drill.schedule));
   return desired;
+}
+
+function drillSchedule(drill: DrillConfig, cron: string): DesiredSchedule {
+  const { target } = drill;
+  return {
+    id: `${schedulePrefix}${target}/drill/1`,
+    target,
+    workflow: 'drill',
+    input: { schemaVersion: 1, target, startedBy: 'schedule' },
+    workflowId: `drill-${target}-1`,
+    taskQueue: taskQueues.main,
+    cron,
+    calendars: calendarsOf(cron),
+    timezone: drill.timezone,
+    jitter: drill.jitter ?? 0,
+    overlap: 'SKIP',
+    catchup: drill.catchup,
+    ...(drill.paused === undefined ? {} : { paused: drill.paused }),
+  };
 }
 
 function backupSchedule(policy: PolicyConfig, cron: string, target: string, n: number): DesiredSchedule {

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -22,12 +22,18 @@ export interface LocalServerOptions {
   readonly signal?: AbortSignal | undefined;
   /** Recovery may take long. Milliseconds, default 30 minutes. */
   readonly startTimeoutMs?: number;
+  /** A directory of this server's own for its socket and files, made anew; whoever names it finds it again. Default a fresh temporary one. */
+  readonly home?: string;
+  /** More lines of pg_hba.conf; the socket, in a private directory, is open to every role. */
+  readonly hba?: readonly string[];
 }
 
 export interface LocalServer {
   /** As superuser, over a private socket. */
   readonly connection: PostgresConnection;
   readonly pid: number;
+  /** Time of the newest commit that recovery replayed, ISO; undefined where it replayed none. */
+  readonly lastCommit: string | undefined;
   /** Fast shutdown, so that the data directory is consistent at rest; then the socket directory goes. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -57,8 +63,12 @@ function isolation(control: ControlData): Record<string, string> {
     ssl: 'off',
     logging_collector: 'off',
     log_destination: 'stderr',
+    log_min_messages: 'log',
     cluster_name: 'resurgo-check',
     external_pid_file: '',
+    log_timezone: 'UTC',
+    // In the data directory, so that nothing of a killed server stays in /dev/shm.
+    dynamic_shared_memory_type: 'mmap',
     shared_buffers: '128MB',
     huge_pages: 'off',
     // Recovery refuses less than the source had.
@@ -112,11 +122,11 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   if (asRoot && uid === 0)
     throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
   // A socket's path has 107 bytes at most, so it cannot lie in the data directory.
-  const home = await mkdtemp(join(tmpdir(), 'resurgo-pg-'));
+  const home = options.home === undefined ? await mkdtemp(join(tmpdir(), 'resurgo-pg-')) : await freshDirectory(options.home);
   const hba = join(home, 'pg_hba.conf');
   const ident = join(home, 'pg_ident.conf');
   const config = join(home, 'postgresql.conf');
-  await writeFile(hba, 'local all all trust\n', { mode: 0o600 });
+  await writeFile(hba, ['local all all trust', ...(options.hba ?? []), ''].join('\n'), { mode: 0o600 });
   await writeFile(ident, '', { mode: 0o600 });
   // The source's own file may not be in the data directory (Debian), and may include what is not here: only what it needs is said.
   await writeFile(config, '', { mode: 0o600 });
@@ -124,6 +134,8 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   if (asRoot) for (const path of [hba, ident, config, home]) await chown(path, uid, gid);
   const settings: Record<string, string> = {
     ...isolation(control),
+    // A login trigger of the source would run in every session of ours.
+    ...(major >= 17 ? { event_triggers: 'off' } : {}),
     unix_socket_directories: home,
     unix_socket_permissions: '0700',
     config_file: config,
@@ -133,6 +145,7 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
     ...options.settings,
   };
   const log: string[] = [];
+  let lastCommit: string | undefined;
   const remove = (): Promise<void> => rm(home, { recursive: true, force: true });
   let server: RunningTool;
   try {
@@ -144,6 +157,8 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
       graceMs: 60_000,
       ...(asRoot ? { uid, gid } : {}),
       onStderrLine: (line) => {
+        const time = /last completed transaction was at log time (\S+ \S+)/.exec(line)?.[1];
+        if (time !== undefined) lastCommit = new Date(time.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString();
         log.push(line);
         if (log.length > 60) log.shift();
       },
@@ -172,7 +187,7 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   const onAbort = (): void => void stop();
   signal?.addEventListener('abort', onAbort, { once: true });
   const connect = (role: string): PostgresConnection =>
-    resolveConnection(`postgres:///?host=${encodeURIComponent(home)}`, {
+    resolveConnection(`postgres:///?host=${encodeURIComponent(home)}&port=${settings['port'] ?? '5432'}`, {
       user: role,
       database: 'template1',
       applicationName: 'resurgo-check',
@@ -180,7 +195,7 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   try {
     await waitReady(dataDir, server.pid, () => ended !== undefined, signal, options.startTimeoutMs ?? 30 * 60_000);
     const name = await superuserName(connect, options.knownRole, signal);
-    return { connection: connect(name), pid: server.pid, stop };
+    return { connection: connect(name), pid: server.pid, lastCommit, stop };
   } catch (error) {
     await stop();
     if (signal?.aborted)
@@ -198,6 +213,12 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
       { cause: error, details: { log } },
     );
   }
+}
+
+async function freshDirectory(path: string): Promise<string> {
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { mode: 0o700 });
+  return path;
 }
 
 function signalPostmaster(pid: number, name: NodeJS.Signals): void {

@@ -38,7 +38,7 @@ test('O4 all problems are reported at once, in the order of the file, with remed
     3: '  recipients: [age1x]',
     5: '  local: { type: disk }',
     7: '  shop: { type: postgres, engine: both, wal: true }',
-    8: 'policies: [{ targets: [shup], schedule: hourly, timezone: Mars }]\ndrills: []',
+    8: 'policies: [{ targets: [shup], schedule: hourly, timezone: Mars }]\nreplication: []',
   });
   expect.assertions(3);
   try {
@@ -56,7 +56,7 @@ test('O4 all problems are reported at once, in the order of the file, with remed
       'resurgo.yaml:8:24 policies[0].targets[0]',
       'resurgo.yaml:8:41 policies[0].schedule',
       'resurgo.yaml:8:59 policies[0].timezone',
-      'resurgo.yaml:9:1 drills',
+      'resurgo.yaml:9:1 replication',
     ]);
     expect(message.every((line) => /[.:?!]$/.test(line))).toBe(true);
   }

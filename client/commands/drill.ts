@@ -1,0 +1,50 @@
+import { ResurgoError } from '../../domain/errors.ts';
+import type { Register } from './index.ts';
+
+interface DrillFlags {
+  readonly backup: string;
+  readonly time?: string;
+  readonly detach?: boolean;
+  readonly limit: string;
+}
+
+export const registerDrill: Register = (program, cli) => {
+  program
+    .command('drill')
+    .argument('<target>', 'target to drill, or `history`')
+    .argument('[of]', 'with `history`: the target')
+    .description('restore a backup in isolation, check and measure it, throw it away; `drill history TARGET` shows the trend; exit code 6 when it failed or missed an objective')
+    .option('--backup <which>', 'backup id, date, or latest', 'latest')
+    .option('--time <time>', 'to a point in time (needs WAL archiving, not in this version)')
+    .option('--limit <n>', 'with `history`: at most this many', '24')
+    .option('--detach', 'start it and return')
+    .action(
+      cli.action(async (context, first: string, second: string | undefined, flags: DrillFlags) => {
+        const loaded = await context.loadConfig();
+        const { assertTarget } = await import('../targets.ts');
+        const { output } = context;
+        if (second !== undefined) {
+          if (first !== 'history') throw new ResurgoError('usage', `unexpected argument ${second}`);
+          const limit = Number(flags.limit);
+          if (!Number.isSafeInteger(limit) || limit < 1) throw new ResurgoError('usage', `--limit ${JSON.stringify(flags.limit)} is not a number from 1 on`);
+          assertTarget(loaded, second);
+          const [{ drillHistory }, { describeHistory }] = await Promise.all([import('../drill-history.ts'), import('../describe-drill.ts')]);
+          const history = await drillHistory(loaded, second, limit);
+          output.result(history, () => describeHistory(history));
+          for (const problem of history.problems) output.warn(`repository ${problem.repository}: ${problem.message}`);
+          return history.problems.length > 0 ? (history.drills.length === 0 ? 1 : 7) : undefined;
+        }
+        if (flags.time !== undefined) {
+          throw new ResurgoError('unsupported', '--time: recovery to a point in time needs the WAL archive, which this version does not have yet', { details: { hint: 'A drill of the newest backup, or of one chosen by --backup, works.' } });
+        }
+        assertTarget(loaded, first);
+        const [{ runAndFollow, startedBy }, { describeDrill }] = await Promise.all([import('../session.ts'), import('../describe-drill.ts')]);
+        const result = await runAndFollow(context, 'drill', { target: first, backup: flags.backup, startedBy: await startedBy(context.env) }, { detach: flags.detach === true });
+        if (result === undefined) return undefined;
+        output.result(result, () => describeDrill(result));
+        for (const warning of result.warnings) output.note(warning);
+        if (result.status === 'failed') return 6;
+        return !result.cleanedUp || result.evidence === null ? 7 : undefined;
+      }),
+    );
+};
