@@ -24,6 +24,7 @@ export interface WalDecision {
  * @param cutoff ms: points before need not be reachable
  */
 export function decideWal(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[], cutoff: number): WalDecision {
+  if (backups.length === 0) return { remove: [], kept: lineages.reduce((sum, { timelines }) => sum + timelines.reduce((inner, { pieces }) => inner + pieces.length, 0), 0), reasons: ['there is no backup: all WAL stays'] };
   const needed = new Set<WalPiece>();
   const reasons = new Set<string>();
   for (const lineage of lineages) {

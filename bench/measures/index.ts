@@ -6,6 +6,7 @@ import { workerMemory } from './memory.ts';
 import { idleWorker, secondStart, stepOverhead } from './overhead.ts';
 import { physicalFull, physicalRestore } from './physical.ts';
 import { smallDatabases } from './small-databases.ts';
+import { walThroughput } from './wal.ts';
 
 export interface Group {
   /** Measures that share their peers' runs. */
@@ -25,6 +26,7 @@ export const groups: readonly Group[] = [
   { names: ['up-second-start'], run: secondStart },
   { names: ['worker-rss-mb'], run: workerMemory },
   { names: ['small-databases'], run: smallDatabases },
+  { names: ['wal-throughput', 'wal-recovery'], run: walThroughput },
 ];
 
 export const measureNames: readonly string[] = groups.flatMap(({ names }) => names);

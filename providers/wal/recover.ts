@@ -16,6 +16,8 @@ export interface RecoverOptions extends Pick<SpoolOptions, 'target' | 'plan' | '
   readonly toolDirs: readonly string[];
   readonly knownRole?: string;
   readonly onProgress: OnProgress;
+  /** Called when the server has replayed everything and is up. */
+  readonly onReady?: () => void;
   /** More settings for the recovering server: benchmarks. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -42,6 +44,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
   try {
     onProgress({ phase: 'replay WAL', note: `${String(plan.segments)} segments` });
     const server = await startRecovery(options, spool, owner);
+    options.onReady?.();
     let recovered: Recovered;
     try {
       recovered = await readEnd(server);
