@@ -49,6 +49,8 @@ const slotMs = 2000;
 const standbyMs = 10_000;
 const markMs = 10_000;
 const copyMs = 10_000;
+/** A primary that says nothing for so long is looked for anew. */
+const silentMs = 20_000;
 /** Above this share of what the server lets the slot hold, people are told. */
 const alarmShare = 0.7;
 
@@ -181,10 +183,9 @@ class WalRun {
       const lead = await this.leading();
       for (const lane of this.lanes) {
         if (lane === lead.lane) continue;
-        await copyArchive(lead.lane.store, lane.store, name, systemId, this.trusted, this.signal).catch((error: unknown) => {
-          if (lane.required) throw error;
-          lane.late = true;
-        });
+        if (lane.required) await copyArchive(lead.lane.store, lane.store, name, systemId, this.trusted, this.signal);
+        // What it lacks comes by copy, beside the stream: it must not hold that up.
+        else lane.late = true;
       }
       const decision = decidePosition(lead.archive, server);
       if (decision.kind === 'continue') {
@@ -408,7 +409,7 @@ class WalRun {
     } finally {
       tending.end();
       session.destroy();
-      await tending.ended;
+      await Promise.race([tending.ended, sleep(3000)]);
     }
   }
 
@@ -433,7 +434,7 @@ class WalRun {
     const ending = new AbortController();
     const state = { failed: failing.promise, ended: Promise.resolve(), end: () => { ending.abort(); }, timeIsUp: false };
     const signal = AbortSignal.any([ending.signal, this.signal]);
-    let due = { flush: Date.now() + this.settings.config.walFlush, slot: 0, standby: 0, copy: Date.now() + copyMs };
+    let due = { flush: Date.now() + this.settings.config.walFlush, slot: 0, standby: 0, copy: 0 };
     let advanced = 0n;
     const tick = async (): Promise<void> => {
       archiver.throwIfFailed();
@@ -459,6 +460,8 @@ class WalRun {
         void this.catchUp().finally(() => { due = { ...due, copy: Date.now() + copyMs }; });
       }
       await this.tell(archiver, sample, slot);
+      // What comes next decides where to go on, and makes the slot anew.
+      if (!slot.exists || slot.walStatus === 'lost') throw new ResurgoError('sourceUnreachable', `the slot ${this.slot} is ${slot.exists ? 'lost: the server gave it up' : 'gone'}`);
       if (now >= until) {
         state.timeIsUp = true;
         session.destroy();
@@ -480,9 +483,18 @@ class WalRun {
   }
 
   private async sample(): Promise<{ sample: WalSample; slot: SlotState }> {
-    const { rows: [row] } = await this.client.query<{ at: number; lsn: string }>('select (extract(epoch from clock_timestamp()) * 1000)::float8 as at, pg_current_wal_flush_lsn()::text as lsn');
-    if (row === undefined) throw new ResurgoError('bug', 'no answer to a sample');
-    return { sample: { time: Math.floor(row.at), lsn: parseLsn(row.lsn) }, slot: await readSlot(this.client, this.slot) };
+    const ask = async (): Promise<{ sample: WalSample; slot: SlotState }> => {
+      const { rows: [row] } = await this.client.query<{ at: number; lsn: string }>('select (extract(epoch from clock_timestamp()) * 1000)::float8 as at, pg_current_wal_flush_lsn()::text as lsn');
+      if (row === undefined) throw new ResurgoError('bug', 'no answer to a sample');
+      return { sample: { time: Math.floor(row.at), lsn: parseLsn(row.lsn) }, slot: await readSlot(this.client, this.slot) };
+    };
+    const silent = Promise.withResolvers<never>();
+    const timer = setTimeout(() => { silent.reject(new ResurgoError('sourceUnreachable', `${this.source.connection.redacted} did not answer within ${String(silentMs / 1000)} s`)); }, silentMs);
+    try {
+      return await Promise.race([ask(), silent.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** On every standby too, so that WAL is held there when it becomes the primary. */

@@ -43,7 +43,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
   await spool.start();
   try {
     onProgress({ phase: 'replay WAL', note: `${String(plan.segments)} segments` });
-    const server = await startRecovery(options, spool, owner);
+    const { server, atTarget } = await startRecovery(options, spool, owner);
     options.onReady?.();
     let recovered: Recovered;
     try {
@@ -51,7 +51,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
     } finally {
       await server.stop();
     }
-    const end = await explainEnd(spool, plan, recovered);
+    const end = atTarget ? 'up to the first commit after it' : await explainEnd(spool, plan, recovered);
     // The server that is started next must not find WAL of before that it could replay.
     await rm(join(dataDir, 'recovery.signal'), { force: true });
     return { ...recovered, checks: [`WAL replayed to ${recovered.lsn} (${end})`, ...(recovered.lastCommit === undefined ? [] : [`last commit ${recovered.lastCommit}`]), `timeline ${String(recovered.timeline)}`] };
@@ -64,7 +64,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
   }
 }
 
-async function startRecovery(options: RecoverOptions, spool: WalSpool, owner: { uid: number; gid: number }): Promise<LocalServer> {
+async function startRecovery(options: RecoverOptions, spool: WalSpool, owner: { uid: number; gid: number }): Promise<{ server: LocalServer; atTarget: boolean }> {
   const { dataDir, plan, signal } = options;
   const marker = join(dataDir, 'recovery.signal');
   await writeFile(marker, '', { mode: 0o600 });
@@ -74,14 +74,15 @@ async function startRecovery(options: RecoverOptions, spool: WalSpool, owner: { 
       dataDir, toolDirs: options.toolDirs, signal, startTimeoutMs: weekMs, ...(options.knownRole === undefined ? {} : { knownRole: options.knownRole }),
       settings: { restore_command: spool.restoreCommand, recovery_target_timeline: String(plan.timeline), recovery_target_action: 'promote', ...options.settings, ...target },
     });
-  if (plan.stopTime === undefined) return start({});
+  if (plan.stopTime === undefined) return { server: await start({}), atTarget: false };
   try {
-    return await start({ recovery_target_time: serverTime(plan.stopTime) });
+    // It comes up only when it met a commit behind that time; else it says that it did not, also where damage ended its WAL.
+    return { atTarget: true, server: await start({ recovery_target_time: serverTime(plan.stopTime) }) };
   } catch (error) {
     // Nothing was committed after that time in what is archived up to it: then its end is the point.
     const log = isResurgoError(error) ? (error.details['log'] as readonly string[] | undefined) : undefined;
     if (log?.some((line) => line.includes('recovery ended before configured recovery target was reached')) !== true) throw error;
-    return start({});
+    return { server: await start({}), atTarget: false };
   }
 }
 
@@ -102,15 +103,13 @@ async function readEnd(server: LocalServer): Promise<Recovered> {
 }
 
 /**
- * A server takes damage for the end of its WAL and starts. So: where it stopped, there must be nothing more to replay, or no whole record, or a commit
- * behind the time asked for.
+ * A server takes damage for the end of its WAL and starts. So: where it stopped, there must be nothing more to replay, or no whole record.
  * @throws restoreMismatch
  */
 async function explainEnd(spool: WalSpool, plan: RecoveryPlan, recovered: Recovered): Promise<string> {
   const end = parseLsn(plan.endLsn);
   const at = parseLsn(recovered.lsn);
   if (at >= end) return 'all of it';
-  if (plan.stopTime !== undefined && recovered.lastCommit !== undefined && Date.parse(recovered.lastCommit) <= Date.parse(plan.stopTime)) return 'up to the first commit after it';
   const rest = await spool.bytesAt(at, Number(end - at < 16_777_216n ? end - at : 16_777_216n));
   const next = nextRecord(rest, at, plan.segmentBytes);
   if (next === undefined) return 'all of it';

@@ -6,8 +6,8 @@ import type { SealedWal, WalSealer } from './sealer.ts';
 
 /** Objects on their way to one repository at once. */
 const atOnce = 3;
-/** A repository that is not required and has so many waiting is left behind, and catches up by copy. */
-const mostWaiting = 4;
+/** A repository that is not required and has so many waiting is left behind, and catches up by copy: it must not hold the others up. */
+const mostWaiting = 1;
 const longestWaitMs = 10_000;
 
 interface Job {
