@@ -11,6 +11,7 @@ import { keysOf } from '../providers/repository/layout.ts';
 import { purgeDeleted } from '../providers/repository/deleted.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
+import { engineDefinition } from './engines/index.ts';
 import { targetSettings } from './target-settings.ts';
 import { planWalPrune, removeWal } from './wal-prune.ts';
 
@@ -92,6 +93,7 @@ export function pruneActivities(deps: ActivityDeps) {
         await writeState(store, ref, 'deleted', { at: new Date(at).toISOString(), until, chain, by: 'retention' });
         return { outcome: 'removed', until };
       }
+      await removeElsewhere(deps, repository, ref);
       await deleteBackup(store, ref);
       return { outcome: 'removed' };
     },
@@ -104,7 +106,7 @@ export function pruneActivities(deps: ActivityDeps) {
      */
     async purgeDeleted({ target, repository, now, all }: PurgeInput): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
       const store = await deps.stores.open(repository);
-      return purgeDeleted(store, target, { now, all });
+      return purgeDeleted(store, target, { now, all, before: (ref) => removeElsewhere(deps, repository, ref) });
     },
 
     /** Removes what a run that died half-way left of a backup (no manifest, no state), and old records of failed runs. Caller: holds the target's lock. */
@@ -114,6 +116,19 @@ export function pruneActivities(deps: ActivityDeps) {
       await trimRunRecords(store, target, Date.now());
     },
   };
+}
+
+/** What a backup has outside the repositories (RDS snapshots) goes before its last description does: a run that dies in between finds it again. */
+async function removeElsewhere(deps: ActivityDeps, repository: string, ref: BackupRef): Promise<void> {
+  const settings = targetSettings(deps, ref.target);
+  const engine = engineDefinition(settings.engine);
+  if (engine.removed !== undefined && !(await heldElsewhere(deps, settings.repositories, repository, ref))) await engine.removed(settings, ref.id);
+}
+
+/** Whether another repository still describes the backup. @throws when one does not answer: it may */
+async function heldElsewhere(deps: ActivityDeps, repositories: readonly string[], own: string, ref: BackupRef): Promise<boolean> {
+  for (const name of repositories) if (name !== own && (await (await deps.stores.open(name)).head(keysOf(ref).manifest)) !== undefined) return true;
+  return false;
 }
 
 /** @throws what may pass by itself: a manifest that cannot be read now is not taken for damaged */

@@ -30,7 +30,8 @@ export async function planRestore(
     });
   }
   if (mode !== 'beside' && input.to !== undefined) throw new ResurgoError('inputInvalid', `--to does not go with --mode ${mode}`);
-  const recovery = wantsPoint(input) ? await planPoint(deps, settings, input) : undefined;
+  // RDS keeps its own log: its engine asks AWS how far that reaches.
+  const recovery = wantsPoint(input) && settings.engine !== 'rds' ? await planPoint(deps, settings, input) : undefined;
   if (recovery === undefined && input.timeline !== undefined) throw new ResurgoError('inputInvalid', '--timeline goes with --time, --lsn or --point');
   const which = recovery?.backup ?? input.backup ?? 'latest';
   const chosen = await withBackup(deps, { repositories: settings.repositories, target: input.target, which }, async (sources) => {
@@ -73,7 +74,7 @@ export async function planRestore(
     digest: input.digest ?? false,
     only: input.only ?? [],
     ...(facts.engineState === undefined ? {} : { engineState: facts.engineState }),
-    recoversTo: recovery === undefined ? { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) } : { time: recovery.endTime ?? best.manifest.endedAt, lsn: recovery.endLsn },
+    recoversTo: facts.recoversTo !== undefined ? facts.recoversTo : recovery === undefined ? { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) } : { time: recovery.endTime ?? best.manifest.endedAt, lsn: recovery.endLsn },
     ...(recovery === undefined ? {} : { recovery }),
     warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best.manifest) : [])],
     ...(passedOver.length === 0 ? {} : { passedOver }),

@@ -16,7 +16,7 @@ export interface BackupEntry {
   readonly target: string;
   readonly kind: string;
   readonly parent: string | null;
-  readonly status: 'verified' | 'proven' | 'published' | 'damaged';
+  readonly status: 'verified' | 'proven' | 'available' | 'published' | 'damaged';
   readonly startedAt: string;
   readonly endedAt: string | null;
   readonly durationMs: number | null;
@@ -104,7 +104,7 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
     target: ref.target,
     kind: ref.kind,
     parent: manifest?.parent ?? null,
-    status: manifest === undefined || good.length === 0 ? 'damaged' : copies.some((copy) => copy.ref.state.includes('proven')) ? 'proven' : repositories.some((repository) => repository.status === 'verified') ? 'verified' : 'published',
+    status: manifest === undefined || good.length === 0 ? 'damaged' : copies.some((copy) => copy.ref.state.includes('proven')) ? 'proven' : manifest.engine === 'rds' ? 'available' : repositories.some((repository) => repository.status === 'verified') ? 'verified' : 'published',
     startedAt: manifest?.startedAt ?? ref.startedAt,
     endedAt: manifest?.endedAt ?? null,
     durationMs: manifest?.durationMs ?? null,

@@ -21,5 +21,6 @@ export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: 
   if (engine === 'files') return { type: 'files', paths: ['/'] };
   // The sets themselves, and their versions, are in the backup; what the destination is at, only a person can say.
   if (engine === 'dataset') return { type: 'dataset', connection: connection ?? 'postgres://postgres@127.0.0.1:5432/postgres', schemaVersion: 'rescue', sets: { rescue: { tables: ['rescue'] } } };
+  if (engine === 'rds') return { type: 'rds', instance: 'unknown', region: process.env['AWS_REGION'] ?? 'us-east-1' };
   return { type: engine };
 }

@@ -190,6 +190,7 @@ const physicalOnly = ['dataDir', 'checkpoint', 'tablespaceMap', 'owner', 'walReq
 const targetChecks: Readonly<Record<string, (at: ConfigPath, target: Raw, report: Report) => void>> = {
   postgres: checkPostgres,
   dataset: checkDataset,
+  rds: checkRds,
 };
 
 function checkTarget(at: ConfigPath, target: Raw, report: Report): void {
@@ -254,5 +255,15 @@ function checkDataset(at: ConfigPath, target: Raw, report: Report): void {
       if (!namePattern.test(query)) report([...path, 'queries', query], `${show(query)} ${nameRule}`, 'key');
       once([...path, 'queries', query, 'table'], mappingOf(what)['table'], key);
     }
+  }
+}
+
+function checkRds(at: ConfigPath, target: Raw, report: Report): void {
+  if (has(target, 'instance') === has(target, 'cluster')) report(at, has(target, 'instance') ? 'names an instance and a cluster; name one' : 'names neither instance nor cluster', 'key');
+  const seen = new Set<unknown>([target['region']]);
+  for (const [i, copy] of listOf(target['copyTo']).entries()) {
+    const region = mappingOf(copy)['region'];
+    if (seen.has(region)) report([...at, 'copyTo', i, 'region'], `${show(region)} is a region of it already`);
+    seen.add(region);
   }
 }

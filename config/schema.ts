@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
-import type { archiveRule } from './schema-archive.ts';
+import { archiveRule } from './schema-archive.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { drill } from './schema-drill.ts';
@@ -150,7 +150,7 @@ export const configSchema = mapping({
     'Keeping the repositories whole.',
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
-  archives: unbuilt('archives'),
+  archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
   replication: unbuilt('replication'),
   monitors: unbuilt('monitors'),
   plans: plans.optional(),
@@ -167,13 +167,13 @@ type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
 export type Config = Omit<
   Parsed,
-  'archives' | 'replication'
-> & { readonly archives?: readonly ArchiveRuleConfig[] | undefined };
+  'replication'
+>;
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;
 export type RepositoryConfig = DiskRepositoryConfig | S3RepositoryConfig;
-export type { DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, TargetConfig } from './target-types.ts';
+export type { DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, RdsTargetConfig, TargetConfig } from './target-types.ts';
 export type MemberConfig = z.output<typeof member>;
 export type ServiceConfig = z.output<typeof service>;
 export type ObjectivesConfig = z.output<typeof objectives>;

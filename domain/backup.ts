@@ -1,6 +1,7 @@
 /** What a backup is: kinds, names, manifest, index. Frozen by docs/repository-format.md (format 1). */
 import type { ArchiveFacts } from './archive.ts';
 import type { DatasetFacts } from './dataset.ts';
+import type { RdsFacts } from './rds.ts';
 
 export type BackupKind = 'full' | 'differential' | 'incremental';
 export const engineNames = ['physical', 'logical', 'files', 'config', 'group', 'dataset', 'rds', 'archive'] as const;
@@ -174,7 +175,7 @@ export interface FilesFacts {
 }
 
 /** What an engine notes about a backup of its own; a union, told apart by `engine`. */
-export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts | DatasetFacts | ArchiveFacts;
+export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts | DatasetFacts | ArchiveFacts | RdsFacts;
 
 /** Counts of what is in a backup; which of them there are depends on its engine. */
 export interface BackupCounts {

@@ -52,6 +52,12 @@ export const errors = define({
   dumpEmpty: failed('The dump has no content.', 'Look at the source; nothing was published.'),
   pageChecksum: failed('The source has damaged pages.', 'Restore or repair the named relation; earlier backups are kept.'),
 
+  awsThrottled: { kind: 'throttled', retryable: true, exitCode: 1, meaning: 'AWS asked to slow down.', hint: 'It is tried again by itself.' },
+  awsUnavailable: transient('AWS, or its emulator, cannot be reached.', 'Check network, region and endpoint.'),
+  awsDenied: refused('AWS refused the credentials or the right.', 'Compare the role with the policy in docs/guides/rds.md.'),
+  awsFailed: failed('AWS could not do it.', 'The message has its words.'),
+  awsTimeout: failed('AWS did not get done in time.', 'Look at it in the console; a backup that is started again finds its snapshot.'),
+
   repositoryUnreachable: transient('A repository cannot be reached.', 'Check path, mount, endpoint and credentials.'),
   repositoryThrottled: { kind: 'throttled', retryable: true, exitCode: 1, meaning: 'A repository asked to slow down.', hint: 'It is tried again by itself.' },
   repositoryDenied: refused('A repository refused access.', 'Check the credentials and the policy of the bucket or the owner of the directory.'),

@@ -28,7 +28,8 @@ export interface BackupResult {
   readonly kind: BackupKind;
   readonly engine: Engine;
   readonly parent: string | null;
-  readonly status: 'verified' | 'skipped';
+  /** `available`: the provider says so (RDS); `verified`: read back. */
+  readonly status: 'verified' | 'available' | 'skipped';
   readonly startedAt: string;
   readonly endedAt: string;
   readonly durationMs: number;

@@ -61,7 +61,7 @@ export async function backupOperation(input: BackupOperationInput): Promise<Back
       kind: plan.kind,
       engine: plan.engine,
       parent: plan.parent,
-      status: 'verified',
+      status: plan.engine === 'rds' ? 'available' : 'verified',
       startedAt,
       endedAt,
       durationMs: Date.parse(endedAt) - Date.parse(startedAt),

@@ -56,6 +56,8 @@ export interface EngineDefinition {
   prepare(context: PrepareContext): Promise<PreparedSource>;
   /** Effect: streams in the writer, and staging that is swept with the run. A dead dump is dumped again, whole. */
   dump(context: DumpContext): Promise<EngineDump>;
+  /** What a backup has outside the repositories goes when its last copy there goes. Effect: gone; gone already is success. */
+  removed?(settings: TargetSettings, backup: string): Promise<void>;
   restore(deps: ActivityDeps, settings: TargetSettings): RestoreEngine;
   /** Its own check of the plaintext read back (depth `content`), besides sizes and digests of the streams. */
   readonly contentCheck?: EngineCheck;

@@ -3,6 +3,7 @@ import type { Engine } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { EngineDefinition } from './engine.ts';
 import { filesEngine } from './files.ts';
+import { rdsEngine } from './rds.ts';
 import { archiveEngine } from './archive.ts';
 import { datasetEngine } from './dataset.ts';
 import { logicalEngine } from './logical.ts';
@@ -14,6 +15,7 @@ const engines: readonly EngineDefinition[] = [
   filesEngine,
   datasetEngine,
   archiveEngine,
+  rdsEngine,
 ];
 
 /** @throws unsupported for an engine of a newer version */

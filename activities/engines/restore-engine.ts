@@ -12,6 +12,8 @@ export interface DestinationFacts {
   readonly freeBytes: number | null;
   readonly warnings: readonly string[];
   readonly engineState?: unknown;
+  /** Where it is another moment than the backup's end. */
+  readonly recoversTo?: { readonly time: string };
 }
 
 export interface Pulse {

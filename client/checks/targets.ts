@@ -5,6 +5,7 @@ import { checkFiles } from './files-target.ts';
 import type { CheckScope, Finding } from './finding.ts';
 import { checkDataset } from './dataset-target.ts';
 import { checkHooks } from './hooks.ts';
+import { checkRds } from './rds-target.ts';
 import { checkPostgres } from './postgres-target.ts';
 
 export interface CheckedTarget {
@@ -21,6 +22,7 @@ const checks: { readonly [T in TargetConfig['type']]?: TargetCheck<T> } = {
   postgres: checkPostgres,
   files: checkFiles,
   dataset: checkDataset,
+  rds: checkRds,
 };
 
 export async function checkTarget(scope: CheckScope, name: string): Promise<CheckedTarget> {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli-context.ts';
+import { registerArchive } from './archive.ts';
 import { registerCheck } from './check.ts';
 import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
@@ -43,6 +44,7 @@ export const commands: readonly Register[] = [
   registerRestore,
   registerPlan,
   registerWal,
+  registerArchive,
   registerStatus,
   registerDrill,
   registerEvidence,

@@ -1,7 +1,7 @@
 /** The schedules a configuration asks for. Pure. */
 import { parseCron, type Cron } from '../../config/cron.ts';
 import { prunedRepositories } from '../../config/lookup.ts';
-import type { Config, PolicyConfig } from '../../config/schema.ts';
+import type { ArchiveRuleConfig, Config, PolicyConfig } from '../../config/schema.ts';
 import type { DrillConfig } from '../../config/schema-drill.ts';
 import { taskQueues } from '../../domain/task-queues.ts';
 
@@ -10,7 +10,7 @@ export interface DesiredSchedule {
   readonly id: string;
   readonly target: string;
   /** Public workflow type. */
-  readonly workflow: 'backup' | 'prune' | 'upkeep' | 'drill';
+  readonly workflow: 'archive' | 'backup' | 'prune' | 'upkeep' | 'drill';
   readonly input: object;
   /** Prefix of the ids of its runs; Temporal appends the time. */
   readonly workflowId: string;
@@ -61,6 +61,7 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
     if (config.upkeep.enabled && counted.has(target)) desired.push(upkeepSchedule(config, target));
   }
   for (const drill of config.drills ?? []) if (drill.schedule !== undefined) desired.push(drillSchedule(drill, drill.schedule));
+  for (const rule of config.archives ?? []) if (rule.schedule !== undefined) desired.push(archiveSchedule(rule, rule.schedule));
   return desired;
 }
 
@@ -118,6 +119,25 @@ function upkeepSchedule(config: Config, target: string): DesiredSchedule {
     jitter: daily.jitter,
     overlap: 'SKIP',
     catchup: 3_600_000,
+  };
+}
+
+function archiveSchedule(rule: ArchiveRuleConfig, cron: string): DesiredSchedule {
+  const { target } = rule;
+  return {
+    id: `${schedulePrefix}${target}/archive/1`,
+    target,
+    workflow: 'archive',
+    input: { schemaVersion: 1, target, onBusy: 'wait', startedBy: 'schedule' },
+    workflowId: `archive-${target}-1`,
+    taskQueue: taskQueues.main,
+    cron,
+    calendars: calendarsOf(cron),
+    timezone: rule.timezone,
+    jitter: rule.jitter ?? 0,
+    overlap: 'SKIP',
+    catchup: rule.catchup,
+    ...(rule.paused === undefined ? {} : { paused: rule.paused }),
   };
 }
 

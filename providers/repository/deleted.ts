@@ -45,13 +45,14 @@ async function storedBytes(store: ObjectStore, ref: BackupRef): Promise<number> 
 }
 
 /** Removes the objects of what is due (of everything with `all`); what somebody still needs stays. */
-export async function purgeDeleted(store: ObjectStore, target: string, options: { readonly now: number; readonly all: boolean }): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
+export async function purgeDeleted(store: ObjectStore, target: string, options: { readonly now: number; readonly all: boolean; /** Called before a backup's objects go: what it has elsewhere goes first. */ readonly before?: (ref: BackupRef) => Promise<void> }): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
   const deleted = await listDeleted(store, target);
   const stays = deleted.filter((one) => !options.all && Date.parse(one.until) > options.now);
   const needed = new Set(stays.flatMap((one) => one.chain.map((id) => `${one.systemId}/${id}`)));
   const due = deleted.filter((one) => !stays.includes(one) && !needed.has(`${one.systemId}/${one.id}`)).sort((a, b) => b.chain.length - a.chain.length);
   let freedBytes = 0;
   for (const one of due) {
+    await options.before?.(one);
     await deleteBackup(store, one);
     freedBytes += one.bytes;
   }

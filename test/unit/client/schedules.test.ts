@@ -47,4 +47,10 @@ describe('B12 schedules the configuration asks for', () => {
     expect(() => parse(`policies: [{ targets: [shop], preset: daily, schedule: '0 1 * * *' }]`)).toThrow(/stands beside preset/);
     expect(() => parse('policies: [{ targets: [shop], preset: dayly }]')).toThrow(/daily/);
   });
+
+  test('B14 an archive rule with a schedule has one, and a target of that name is refused', () => {
+    const desired = desiredSchedules(parse(`archives: [{ target: orders, tables: { events: { column: at } }, schedule: '0 3 1 * *', timezone: Asia/Seoul, paused: audit }]`));
+    expect(desired).toMatchObject([{ id: 'resurgo/orders/archive/1', workflow: 'archive', timezone: 'Asia/Seoul', paused: 'audit', input: { target: 'orders', onBusy: 'wait' } }]);
+    for (const bad of [`archives: [{ target: orders, tables: { events: {} } }]`, `archives: [{ target: nobody, tables: { events: { column: at } } }]`, `archives: [{ target: orders, tables: {} }]`]) expect(() => parse(bad)).toThrow(expect.objectContaining({ code: 'configInvalid' }));
+  });
 });
