@@ -259,10 +259,10 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   // Targets
   'target without type': bad({ 7: '  shop: { engine: physical }' }, '7:3', 'targets.shop.type', 'use one of: postgres'),
   'target type not built': bad(
-    { 7: '  shop: { type: rds, instance: x }' },
+    { 7: '  shop: { type: group, members: [] }' },
     '7:17',
     'targets.shop.type',
-    '"rds" is not supported by this version',
+    '"group" is not supported by this version',
   ),
   'target type unknown': bad({ 7: '  shop: { type: mysql }' }, '7:17', 'targets.shop.type', 'use one of: postgres'),
   'target without engine': bad(
