@@ -15,6 +15,25 @@ interface RescueFlags extends RestoreFlags {
 
 export const registerRescue: Register = (program, cli) => {
   const rescue = program.command('rescue').description('break glass: work from a repository alone, with Temporal gone');
+  rescue
+    .command('list')
+    .argument('[target]', 'only this target')
+    .description('what a repository holds, from its address alone')
+    .requiredOption('--repository <url>', '/path, file:///path or s3://bucket/prefix?region=…&endpoint=…')
+    .action(
+      cli.action(async (context, target: string | undefined, flags: { readonly repository: string }) => {
+        const { rescueList } = await import('../rescue-list.ts');
+        const backups = await rescueList(flags.repository, target, context.signal);
+        if (context.output.json) context.output.result({ repository: flags.repository, backups }, '');
+        else if (backups.length === 0) context.output.print('it holds no backups');
+        else
+          context.output.table(
+            [{ title: 'started' }, { title: 'target' }, { title: 'kind' }, { title: 'id' }, { title: 'state' }],
+            backups.map((one) => [one.startedAt.slice(0, 19).replace('T', ' '), one.target, one.kind, one.id, one.state.join(', ')]),
+          );
+        return undefined;
+      }),
+    );
   restoreOptions(rescue.command('restore').argument('[target]', 'default: the only one there is').description('restore without Temporal, without a worker, without a configuration'))
     .option('--repository <url>', '/path, file:///path or s3://bucket/prefix?region=…&endpoint=…; default: the configuration')
     .option('--identity <file>', 'age identity; or a passphrase in RESURGO_PASSPHRASE')

@@ -1,0 +1,32 @@
+/** What a repository holds, from its address alone: no configuration, no Temporal, no key. */
+import type { BackupKind } from '../domain/backup.ts';
+import { listBackups, listTargets } from '../providers/repository/catalogue.ts';
+import { openStoreUrl } from '../providers/repository/open-store.ts';
+import { openRepository } from '../providers/repository/repository-file.ts';
+
+export interface RescueListing {
+  readonly target: string;
+  readonly id: string;
+  readonly kind: BackupKind;
+  readonly startedAt: string;
+  readonly state: readonly string[];
+}
+
+/** @throws repositoryUnreachable, repositoryFormat, repositoryDenied */
+export async function rescueList(address: string, target: string | undefined, signal: AbortSignal): Promise<RescueListing[]> {
+  const store = await openStoreUrl(address);
+  try {
+    await openRepository(store);
+    const targets = target === undefined ? await listTargets(store, signal) : [target];
+    const found: RescueListing[] = [];
+    for (const name of targets) {
+      for (const ref of await listBackups(store, name, signal)) {
+        // Without a manifest it is damage when its state says it was published, else a run that did not end.
+        if (ref.published || ref.state.length > 0) found.push({ target: name, id: ref.id, kind: ref.kind, startedAt: ref.startedAt, state: ref.published ? ref.state : [...ref.state, 'no manifest'] });
+      }
+    }
+    return found;
+  } finally {
+    await store.close();
+  }
+}
