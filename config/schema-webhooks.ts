@@ -93,6 +93,7 @@ export const gatewaySection = mapping(
   {
     host: text('Address to listen on. Anything but loopback should have TLS in front.').default('127.0.0.1'),
     port: integer('Port to listen on; `resurgo up` takes another when it is not free.', 0, 65_535).default(8377),
+    boardToken: secret('Who looks at the board shows this, as a bearer token or the password of a login; without it the board answers on loopback only.', { check: (value) => (value.length < 16 ? 'is shorter than 16 characters' : undefined) }).optional(),
     publicUrl: url('Where people reach it, for links in messages.').optional(),
   },
   'Where webhooks, API and board are served.',

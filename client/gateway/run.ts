@@ -4,6 +4,8 @@ import { ResurgoError } from '../../domain/errors.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import { resolveTemporal, type TemporalTarget } from '../temporal-address.ts';
 import { gatewayDefaults } from './defaults.ts';
+import { rememberedBoard } from './board/facts.ts';
+import { board } from './board/plugin.ts';
 import { createGateway, type GatewayOptions } from './server.ts';
 import { SnsVerifier } from './sns.ts';
 import { temporalSubmit } from './submit.ts';
@@ -43,6 +45,7 @@ export async function runGateway(options: RunGatewayOptions): Promise<void> {
       }
     }),
     log: options.log,
+    plugins: [board({ facts: rememberedBoard({ loaded, client }, 4000), env, ...(loaded.config.gateway?.boardToken === undefined ? {} : { token: loaded.config.gateway.boardToken }) })],
   });
   const host = options.host ?? loaded.config.gateway?.host ?? gatewayDefaults.host;
   const port = options.port ?? loaded.config.gateway?.port ?? gatewayDefaults.port;

@@ -1,0 +1,106 @@
+/** What the board and the metrics tell: readiness of every target, what runs now, the newest evidence. */
+import type { Client } from '@temporalio/client';
+import type { LoadedConfig } from '../../../config/load.ts';
+import type { IncidentView } from '../../../domain/incident.ts';
+import type { PlanView } from '../../../domain/plan/view.ts';
+import type { CheckItem } from '../../../workflows/progress.ts';
+import { gatherEvidence, type EvidenceEntry } from '../../evidence.ts';
+import { observe } from '../../follow.ts';
+import { statusReport, type StatusReport } from '../../status/report.ts';
+
+export interface RunningWork {
+  readonly workflowId: string;
+  /** Workflow type a person starts: backup, restore, recover … */
+  readonly type: string;
+  readonly startedAt: string;
+  readonly summary: string;
+  readonly steps: readonly CheckItem[];
+}
+
+export interface BoardFacts {
+  readonly schemaVersion: 1;
+  readonly at: string;
+  readonly status: StatusReport;
+  readonly runs: readonly RunningWork[];
+  readonly incidents: readonly IncidentView[];
+  readonly plans: readonly PlanView[];
+  readonly drills: readonly Pick<EvidenceEntry, 'id' | 'target' | 'at' | 'status' | 'title'>[];
+  /** What could not be asked, in words: never shown as good. */
+  readonly unknown: readonly string[];
+}
+
+const shown = ['backup', 'restore', 'verify', 'prune', 'drill', 'archive', 'upkeep', 'failover', 'switchover', 'recover'] as const;
+const most = 30;
+
+export interface BoardSource {
+  readonly loaded: LoadedConfig;
+  readonly client: Client;
+}
+
+/** Never rejects for one source that does not answer: it is named in `unknown`. */
+export async function gatherBoard({ loaded, client }: BoardSource): Promise<BoardFacts> {
+  const unknown: string[] = [];
+  const or = async <T>(what: string, work: Promise<T>, instead: T): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      unknown.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      return instead;
+    }
+  };
+  const [status, runs, incidents, evidence] = await Promise.all([
+    statusReport(loaded),
+    or('running work', running(client), []),
+    or('incidents', openIncidents(client), []),
+    or('evidence', gatherEvidence(loaded, { kind: 'drill', limit: 50 }), { evidence: [], problems: [] }),
+  ]);
+  const plans = (await Promise.all(runs.filter(({ type }) => type === 'recover').map(async ({ workflowId }) => query<PlanView>(client, workflowId, 'plan')))).filter((view) => view !== undefined);
+  for (const { repository, message } of evidence.problems) unknown.push(`evidence in ${repository}: ${message}`);
+  return {
+    schemaVersion: 1, at: new Date().toISOString(), status, runs, incidents, plans, unknown,
+    drills: evidence.evidence.map(({ id, target, at, status: outcome, title }) => ({ id, target, at, status: outcome, title })),
+  };
+}
+
+async function running(client: Client): Promise<RunningWork[]> {
+  const found: Omit<RunningWork, 'steps'>[] = [];
+  for await (const one of client.workflow.list({ query: `ExecutionStatus="Running" AND WorkflowType IN (${shown.map((type) => `"${type}"`).join(', ')})`, pageSize: most })) {
+    found.push({ workflowId: one.workflowId, type: one.type, startedAt: one.startTime.toISOString(), summary: one.workflowId });
+    if (found.length >= most) break;
+  }
+  return Promise.all(found.map(async (one) => ({ ...one, steps: (await observe(client, one.workflowId).catch(() => undefined))?.steps ?? [] })));
+}
+
+async function openIncidents(client: Client): Promise<IncidentView[]> {
+  const ids: string[] = [];
+  for await (const one of client.workflow.list({ query: 'ExecutionStatus="Running" AND WorkflowType="incident"', pageSize: most })) {
+    ids.push(one.workflowId);
+    if (ids.length >= most) break;
+  }
+  const views = await Promise.all(ids.map(async (id) => query<IncidentView | null>(client, id, 'incident')));
+  // An incident in its cool-down still runs, and is over.
+  return views.filter((view): view is IncidentView => view !== undefined && view !== null && view.status !== 'resolved');
+}
+
+/** Undefined where no worker answers in time. */
+async function query<T>(client: Client, workflowId: string, name: string): Promise<T | undefined> {
+  try {
+    return await client.connection.withDeadline(Date.now() + 3000, () => client.workflow.getHandle(workflowId).query<T>(name));
+  } catch {
+    return undefined;
+  }
+}
+
+/** One gathering at a time, its answer good for a while: many who look cost no more than one. */
+export function rememberedBoard(source: BoardSource, ms: number): () => Promise<BoardFacts> {
+  let answer: Promise<BoardFacts> | undefined;
+  let at = -Infinity;
+  return () => {
+    if (answer === undefined || performance.now() - at > ms) {
+      at = performance.now();
+      answer = gatherBoard(source);
+      answer.catch(() => { at = -Infinity; });
+    }
+    return answer;
+  };
+}

@@ -1,0 +1,48 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { BoardFacts } from './facts.ts';
+
+/** Gauges of backup health, set from the board's facts at each scrape. Names: docs/guides/board.md. */
+export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
+  const registers = [registry];
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) => new Gauge<L>({ name: `resurgo_${name}`, help, labelNames, registers });
+  const rpo = gauge('rpo_seconds', 'Data that would be lost now; absent when nothing can be restored or it is not known.', ['target']);
+  const rpoObjective = gauge('rpo_objective_seconds', 'What the configuration promises.', ['target']);
+  const ready = gauge('target_ready', '1 while no objective of the target is missed.', ['target']);
+  const problems = gauge('target_problems', 'Problems by code and severity.', ['target', 'code', 'severity']);
+  const newest = gauge('newest_backup_timestamp_seconds', 'When the newest verified backup began.', ['target', 'kind']);
+  const duration = gauge('newest_backup_duration_seconds', 'How long it took.', ['target']);
+  const size = gauge('newest_backup_source_bytes', 'Size of what it holds.', ['target']);
+  const repositoryUp = gauge('repository_up', '1 while the repository answers.', ['repository']);
+  const drillAt = gauge('drill_timestamp_seconds', 'When the newest drill was.', ['target']);
+  const drillPassed = gauge('drill_passed', '1 when the newest drill passed.', ['target']);
+  const incidents = gauge('incidents_open', 'Open incidents by severity.', ['severity']);
+  const runs = gauge('runs', 'Runs at work by type.', ['type']);
+  const unknown = gauge('unknown', 'Sources that could not be asked.');
+  const all = [rpo, rpoObjective, ready, problems, newest, duration, size, repositoryUp, drillAt, drillPassed, incidents, runs];
+  return (facts) => {
+    // What is gone must not stay at its last value.
+    for (const each of all) each.reset();
+    for (const target of facts.status.targets) {
+      const labels = { target: target.name };
+      if (target.rpoMs !== null) rpo.set(labels, target.rpoMs / 1000);
+      rpoObjective.set(labels, target.objectives.rpoMs / 1000);
+      ready.set(labels, target.problems.some(({ severity }) => severity === 'objective') ? 0 : 1);
+      for (const { code, severity } of target.problems) problems.inc({ ...labels, code, severity });
+      if (target.newest === null) continue;
+      newest.set({ ...labels, kind: target.newest.kind }, Date.parse(target.newest.startedAt) / 1000);
+      duration.set(labels, target.newest.durationMs / 1000);
+      if (target.newest.sourceBytes !== null) size.set(labels, target.newest.sourceBytes);
+    }
+    for (const { name, status } of facts.status.repositories) repositoryUp.set({ repository: name }, status === 'ok' ? 1 : 0);
+    const seen = new Set<string>();
+    for (const { target, at, status } of facts.drills) {
+      if (seen.has(target)) continue;
+      seen.add(target);
+      drillAt.set({ target }, Date.parse(at) / 1000);
+      drillPassed.set({ target }, status === 'passed' ? 1 : 0);
+    }
+    for (const severity of ['low', 'medium', 'high', 'critical']) incidents.set({ severity }, facts.incidents.filter((one) => one.severity === severity).length);
+    for (const { type } of facts.runs) runs.inc({ type });
+    unknown.set(facts.unknown.length + (facts.status.temporal.reachable ? 0 : 1));
+  };
+}
