@@ -28,15 +28,31 @@ export function toFailure(error: unknown): Error {
   const { hint, retryAfterMs, ...details } = known.details;
   return ApplicationFailure.create({
     type: known.code,
-    message: known.message,
+    message: cut(known.message, mostMessage),
     nonRetryable: !retryable,
-    details: [{ kind, hint: hint ?? known.hint, ...plain(details) }],
+    details: [{ kind, hint: hint ?? known.hint, ...bounded(plain(details)) }],
     ...(retryAfterMs === undefined ? {} : { nextRetryDelay: retryAfterMs }),
-    ...(known.cause instanceof Error ? { cause: known.cause } : {}),
+    ...(known.cause instanceof Error && known.cause.message.length < 300 ? { cause: known.cause } : {}),
   });
 }
 
 const plain = (value: Record<string, unknown>): Record<string, unknown> => JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
+
+/** Temporal keeps 4 KB of the last failure of an activity that is tried again, or nothing; the message is in it twice. */
+const mostMessage = 1000;
+const mostDetails = 1200;
+
+/** Begin and end: the one says what was wrong, the other what became of it. */
+const cut = (text: string, most: number): string => (text.length <= most ? text : `${text.slice(0, Math.ceil(most * 0.7))} … ${text.slice(-Math.floor(most * 0.25))}`);
+
+function bounded(details: Record<string, unknown>): Record<string, unknown> {
+  if (JSON.stringify(details).length <= mostDetails) return details;
+  const shorter = Object.entries(details).map(([key, value]): [string, unknown] => [
+    key,
+    typeof value === 'string' ? cut(value, 400) : Array.isArray(value) ? value.slice(0, 5).map((each: unknown) => (typeof each === 'string' ? cut(each, 150) : each)) : value,
+  ]);
+  return Object.fromEntries(shorter.filter(([, value]) => JSON.stringify(value).length <= 800));
+}
 
 type AsyncFunction = (...args: never[]) => Promise<unknown>;
 

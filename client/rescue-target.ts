@@ -1,14 +1,17 @@
 import { resolve } from 'node:path';
 import type { Engine } from '../domain/backup.ts';
+import { ResurgoError } from '../domain/errors.ts';
 
 export interface RescuePlace {
   readonly connection?: string | undefined;
   readonly dataDir?: string | undefined;
   readonly toolsDir?: string | undefined;
+  /** `old=new`, absolute directories. */
+  readonly tablespaces?: readonly string[] | undefined;
 }
 
 /** The definition of a target that is known by its backups alone: enough to restore it. */
-export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: RescuePlace): Readonly<Record<string, unknown>> {
+export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir, tablespaces }: RescuePlace): Readonly<Record<string, unknown>> {
   if (engine === 'physical' || engine === 'logical') {
     return {
       type: 'postgres',
@@ -16,6 +19,7 @@ export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: 
       connection: connection ?? 'postgres://postgres@127.0.0.1:5432/postgres',
       ...(dataDir === undefined ? {} : { dataDir: resolve(dataDir) }),
       ...(toolsDir === undefined ? {} : { toolsDir: resolve(toolsDir) }),
+      ...(tablespaces === undefined ? {} : { tablespaceMap: tablespaceMap(tablespaces) }),
     };
   }
   if (engine === 'files') return { type: 'files', paths: ['/'] };
@@ -23,4 +27,15 @@ export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir }: 
   if (engine === 'dataset') return { type: 'dataset', connection: connection ?? 'postgres://postgres@127.0.0.1:5432/postgres', schemaVersion: 'rescue', sets: { rescue: { tables: ['rescue'] } } };
   if (engine === 'rds') return { type: 'rds', instance: 'unknown', region: process.env['AWS_REGION'] ?? 'us-east-1' };
   return { type: engine };
+}
+
+/** @throws usage */
+function tablespaceMap(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, from, to] = /^(\/[^=]*)=(\/.*)$/.exec(pair) ?? [];
+      if (from === undefined || to === undefined) throw new ResurgoError('usage', `--tablespace ${pair}: give OLD=NEW, two absolute directories`);
+      return [from, to] as const;
+    }),
+  );
 }

@@ -36,6 +36,8 @@ export interface RescueOptions {
   readonly toolsDir?: string;
   readonly connection?: string;
   readonly dataDir?: string;
+  /** `old=new`, absolute directories. */
+  readonly tablespaces?: readonly string[];
   readonly input: Omit<RestoreInput, 'target'>;
   readonly onProgress: OnProgress;
   readonly onStep: (name: string, state: string, detail?: string) => void;
@@ -110,6 +112,7 @@ interface Made {
 }
 
 async function fromConfig(options: RescueOptions): Promise<Made> {
+  if (options.tablespaces !== undefined) throw new ResurgoError('usage', '--tablespace goes with --repository; with a configuration, set tablespaceMap of the target');
   const loaded = await options.loadConfig();
   const names = Object.keys(loaded.config.targets);
   const target = options.target ?? (names.length === 1 ? names[0] : undefined);

@@ -11,6 +11,7 @@ interface RescueFlags extends RestoreFlags {
   readonly toolsDir?: string;
   readonly connection?: string;
   readonly dataDir?: string;
+  readonly tablespace?: readonly string[];
 }
 
 export const registerRescue: Register = (program, cli) => {
@@ -41,6 +42,7 @@ export const registerRescue: Register = (program, cli) => {
     .option('--tools-dir <dir>', 'where pg_restore, pg_combinebackup … are')
     .option('--connection <url>', 'logical: server to restore into (password from PGPASSWORD or ~/.pgpass)')
     .option('--data-dir <dir>', 'physical, in place: the data directory to replace')
+    .option('--tablespace <old=new...>', 'physical: another directory for a tablespace, with --repository; else tablespaceMap of the configuration')
     .action(
       cli.action(async (context, target: string | undefined, flags: RescueFlags) => {
         if (flags.repository !== undefined && flags.identity === undefined && context.env['RESURGO_PASSPHRASE'] === undefined) {
@@ -66,6 +68,7 @@ export const registerRescue: Register = (program, cli) => {
             ...(flags.toolsDir === undefined ? {} : { toolsDir: flags.toolsDir }),
             ...(flags.connection === undefined ? {} : { connection: flags.connection }),
             ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+            ...(flags.tablespace === undefined ? {} : { tablespaces: flags.tablespace }),
             input,
             signal: context.signal,
             onNote: (text) => { context.output.note(text); },

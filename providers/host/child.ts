@@ -113,19 +113,29 @@ export const startTool = (options: StartOptions): RunningTool => {
   });
   const { stdout, stderr } = child as { stdout: Readable; stderr: Readable };
 
+  // The first words say what was wrong, the last ones what became of it; between them may lie a statement of any length.
+  let head = Buffer.alloc(0);
   let tail = Buffer.alloc(0);
+  let dropped = false;
   let line = '';
   let lastOutput = performance.now();
   stderr.on('data', (chunk: Buffer) => {
     lastOutput = performance.now();
-    tail = Buffer.concat([tail, chunk]);
-    if (tail.length > stderrLimit) tail = tail.subarray(tail.length - stderrLimit);
+    const room = Math.max(0, (stderrLimit >> 2) - head.length);
+    head = Buffer.concat([head, chunk.subarray(0, room)]);
+    tail = Buffer.concat([tail, chunk.subarray(room)]);
+    const keep = stderrLimit - (stderrLimit >> 2);
+    if (tail.length > keep) {
+      dropped = true;
+      tail = tail.subarray(tail.length - keep);
+    }
     if (options.onStderrLine === undefined) return;
     const lines = (line + chunk.toString('utf8')).split('\n');
     line = (lines.pop() ?? '').slice(-65_536);
     for (const each of lines) options.onStderrLine(redactSecrets(each));
   });
-  const stderrText = (): string => redactSecrets(tail.toString('utf8')).trimEnd();
+  const stderrText = (): string =>
+    redactSecrets(`${head.toString('utf8')}${dropped ? '\n…\n' : ''}${tail.toString('utf8')}`).trimEnd();
 
   let reason: { readonly value: unknown } | undefined;
   let killTimer: NodeJS.Timeout | undefined;
@@ -200,7 +210,7 @@ export const startTool = (options: StartOptions): RunningTool => {
         reject(
           new ResurgoError(
             'toolFailed',
-            `${shown} ${how} after ${String(durationMs)} ms${text === '' ? '' : `: ${text.slice(-2000)}`}`,
+            `${shown} ${how} after ${String(durationMs)} ms${text === '' ? '' : `: ${text.length > 2000 ? `${text.slice(0, 1000)} … ${text.slice(-1000)}` : text}`}`,
             {
               details: { command: shown, exitCode: code, signal: died, stderr: text, durationMs },
             },

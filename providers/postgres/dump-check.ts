@@ -41,6 +41,13 @@ export const listDump = async (
   return ids;
 };
 
+/** What belongs to the database itself, which pg_restore does not list. */
+const unlisted = new Set(['ENCODING', 'STDSTRINGS', 'SEARCHPATH', 'DATABASE', 'DATABASE PROPERTIES']);
+
+/** Whether pg_restore has anything to list: an empty database has only entries about itself. */
+export const hasListed = (toc: DumpToc): boolean =>
+  toc.entries.some((entry) => !unlisted.has(entry.desc) && !entry.tag.startsWith('DATABASE '));
+
 /**
  * Exact facts of every table with data. `found` gives what was packed for an entry.
  * @throws dumpFailed when one is missing or does not end as pg_dump ends a table
@@ -125,7 +132,7 @@ export const checkDump = async (options: {
   const listed = await listDump(options.directory, options.tools, options.env, options.signal);
   const known = new Set(toc.entries.map((entry) => entry.dumpId));
   const unread = [...listed].filter((id) => !known.has(id));
-  if (listed.size === 0 && toc.entries.length > 4)
+  if (listed.size === 0 && hasListed(toc))
     throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
   if (unread.length > 0)
     throw new ResurgoError(

@@ -14,6 +14,13 @@ export const dumpError = (error: unknown, database: string, staging: string): un
       `The staging disk (${staging}) became full while ${database} was dumped; nothing was published`,
       { cause: error, details: error.details },
     );
+  // No later attempt may what this one may not.
+  const denied = /^.*?((?:permission denied for|query would be affected by row-level security policy for) .{1,200}?)\s*$/m.exec(stderr)?.[1];
+  if (denied !== undefined)
+    return new ResurgoError('sourceDenied', `${database} could not be dumped: ${denied}`, {
+      cause: error,
+      details: { hint: 'Give the role the right it lacks; `resurgo check` lists what is missing and the statements that grant it.' },
+    });
   const lockTimeout = /canceling statement due to lock timeout/.test(stderr);
   const lockLost = /could not obtain lock on relation/.test(stderr);
   const what = lockTimeout ? `A table of ${database} stayed locked by another session` : `pg_dump of ${database}`;

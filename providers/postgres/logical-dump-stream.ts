@@ -5,7 +5,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import type { BackupWriter } from '../../domain/ports.ts';
 import { runTool } from '../host/child.ts';
 import { CustomStream } from './custom-stream.ts';
-import { listDump, tableFacts, type CheckedDump } from './dump-check.ts';
+import { hasListed, listDump, tableFacts, type CheckedDump } from './dump-check.ts';
 import type { DatabaseFacts } from './logical-facts.ts';
 import type { LogicalTools } from './logical-tools.ts';
 
@@ -55,7 +55,7 @@ export const dumpThroughPipe = async (options: {
     const head = join(options.directory, 'head');
     await writeFile(head, stream.head, { mode: 0o600 });
     const listed = await listDump(head, options.tools, options.env, options.signal);
-    if (listed.size === 0 && toc.entries.length > 4)
+    if (listed.size === 0 && hasListed(toc))
       throw new ResurgoError('dumpFailed', 'pg_restore --list found nothing in the dump');
   } finally {
     await rm(options.directory, { recursive: true, force: true });

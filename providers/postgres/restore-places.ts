@@ -82,7 +82,7 @@ async function locationOf(facts: TablespaceFacts, options: PlacesOptions): Promi
 
 async function assertLocation(facts: TablespaceFacts, location: string, options: PlacesOptions): Promise<void> {
   const about = `Tablespace ${facts.oid} (was ${facts.path})`;
-  const hint = `Give a new, empty directory for it: --tablespace ${facts.oid}=/new/path.`;
+  const hint = `Give a new, empty directory for it: tablespaceMap of the target, { ${JSON.stringify(facts.path)}: /new/path }, or \`rescue restore --tablespace ${facts.path}=/new/path\`.`;
   if (!isAbsolute(location))
     throw new ResurgoError('inputInvalid', `${about} cannot go to ${location}: the path is not absolute.`, {
       details: { hint },

@@ -155,8 +155,10 @@ describe('B10 B15 the worker is killed in the steps of a run that goes wrong', (
   ];
   test.each(mending.map((plan) => [describePlan(plan), plan] as const))('%s: what was damaged is sent again, once', async (_, plan) => {
     stack.breakStores({ store: 'second', operation: 'put', key: '/index$', at: 1, fault: { kind: 'corrupt' } });
+    // The next worker counts anew: its stores are whole.
+    const whole = stack.workerDeath().then(() => { stack.breakStores(); });
     const crashed = await throughCrash({ stack } as never, plan, 'backup', { target: 'logical' });
-    stack.breakStores();
+    await whole;
     expect(starts(crashed.effects, 'dumpBackup')).toBe(1);
     await assertGood(ended(crashed), 'logical');
   }, 600_000);

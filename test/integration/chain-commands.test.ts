@@ -24,7 +24,7 @@ beforeAll(async () => {
   await createLoad(server, 'shop', 'fast');
   root = restoreRoot();
   stack = await startStack({
-    targets: { whole: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) } },
+    targets: { whole: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin, tablespaceMap: { [server.tablespaceDir('fast')]: join(root, 'restored-ts') }, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) } },
   });
   await stack.startWorker();
   const full = await stack.run('backup', { target: 'whole' });
@@ -77,7 +77,7 @@ test('B2 R2 right: `restore` of a chain of four', async () => {
 test('B2 O6 right: `rescue` of a chain of four, from the repository and the identity alone', async () => {
   const { publicKey } = hostPublic(await parseHostKey(readFileSync(join(stack.dir, 'resurgo-host.key'), 'utf8'), 'host key'));
   const to = join(root, 'rescued');
-  const result = await rescueHere({ target: 'whole', repository: join(stack.dir, 'repo'), identity: join(stack.dir, 'resurgo.key'), trust: [publicKey], toolsDir: server.pgBin, input: { mode: 'beside', to } });
+  const result = await rescueHere({ target: 'whole', repository: join(stack.dir, 'repo'), identity: join(stack.dir, 'resurgo.key'), trust: [publicKey], toolsDir: server.pgBin, tablespaces: [`${server.tablespaceDir('fast')}=${join(root, 'rescued-ts')}`], input: { mode: 'beside', to } });
   await assertRight(result, to);
   expect(existsSync(join(stack.dir, '.resurgo-rescue', 'restoring')) ? readdirSync(join(stack.dir, '.resurgo-rescue', 'restoring')) : []).toEqual([]);
   rmSync(join(stack.dir, '.resurgo-rescue'), { recursive: true });

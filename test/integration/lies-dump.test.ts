@@ -195,6 +195,32 @@ test('B1 somebody changes a table while two workers dump: the next attempt dumps
   await server.sql('postgres', 'drop database busy with (force)');
 });
 
+test('B1 an empty database with settings of its own is a backup, through a pipe too', async () => {
+  await server.sql('postgres', 'create database nothing');
+  await server.sql('postgres', `alter database nothing set search_path = 'a b', public; comment on database nothing is 'none'`);
+  const deps = withTarget('shop', { connection: server.url('nothing') });
+  const prepared = await prepareBackup(deps, { id: idFromUuid(randomUUID()), target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
+  const dumped = await dumpBackup(deps, prepared);
+  expect(dumped.counts).toMatchObject({ tables: 0, rows: 0 });
+  await delivered(deps, prepared, dumped);
+  await server.sql('postgres', 'drop database nothing');
+});
+
+test('B1 O4 a role that may not read everything: refused at once, naming what, however many tables there are', async () => {
+  await server.sql('postgres', `create role nobody_much login password 'x'`);
+  await server.sql('postgres', 'create database forbidden');
+  await server.sql('forbidden', `do $$ begin for i in 1..1500 loop execute format('create table a_rather_long_name_of_a_table_%s (id int)', i); end loop; end $$`);
+  const connection = server.url('forbidden').replace('postgres@', 'nobody_much@');
+  const deps = withTarget('shop', { connection, password: 'x' });
+  const prepared = await prepareBackup(deps, { id: idFromUuid(randomUUID()), target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
+  const error: unknown = await dumpBackup(deps, prepared).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: 'sourceDenied', message: expect.stringMatching(/^forbidden could not be dumped: permission denied for table a_rather_long_name_of_a_table_\d+$/) as string });
+  await abandonBackup(deps, { id: prepared.backup, target: 'shop', kind: 'full', startedAt: prepared.startedAt, startedBy: 'test', prepared, dumped: null, error: { code: 'sourceDenied', message: 'test' } });
+  await server.sql('postgres', 'drop database forbidden with (force)');
+  await server.sql('postgres', 'drop role nobody_much');
+  expect(await left()).toEqual([]);
+});
+
 describe('B2 B10 a base backup', () => {
   test('whose walsender is ended by the server: no backup', async () => {
     const { code } = await failedDump(slowly('whole'), 'whole', async () => {

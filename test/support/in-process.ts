@@ -68,7 +68,7 @@ function failureOf(error: unknown): Error {
 }
 
 /** Break glass from a repository alone. @throws like {@link restoreHere} */
-export async function rescueHere(options: Pick<RescueOptions, 'repository' | 'identity' | 'trust' | 'toolsDir' | 'connection' | 'target' | 'input'>): Promise<RestoreResult> {
+export async function rescueHere(options: Pick<RescueOptions, 'repository' | 'identity' | 'trust' | 'toolsDir' | 'tablespaces' | 'connection' | 'target' | 'input'>): Promise<RestoreResult> {
   const quiet = (): void => undefined;
   try {
     return await rescueRestore({ ...options, loadConfig: () => Promise.reject(new Error('none')), onProgress: quiet, onStep: quiet, onNote: quiet, signal: new AbortController().signal });
