@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { abandonBackup } from '../../activities/backup-end.ts';
 import { dumpBackup } from '../../activities/backup-dump.ts';
 import { prepareBackup } from '../../activities/backup-prepare.ts';
@@ -37,6 +37,9 @@ beforeAll(async () => {
   await server.sql('postgres', 'create database shop');
   await server.sql('shop', `create table orders (id int primary key, note text); insert into orders select i, md5(i::text) || md5((-i)::text) from generate_series(1, 150000) i;
     create table small (id int); insert into small select generate_series(1, 100)`);
+  // More than all buffers between a server and a client who does not read.
+  await server.sql('postgres', 'create database large');
+  await server.sql('large', 'create table orders as select i, md5(i::text) || md5((-i)::text) as note from generate_series(1, 800000) i');
   proxy = new StallingProxy(server.port);
   proxyPort = await proxy.listen();
   s3 = s3Missing() === undefined ? await startS3() : undefined;
@@ -75,7 +78,7 @@ function withTarget(name: string, more: Record<string, unknown>): ActivityDeps {
 }
 
 /** The server through a proxy that stops in the middle of the largest table: whatever happens then happens in the middle of the dump. */
-function slowly(target: 'shop' | 'whole', database = target === 'shop' ? 'shop' : 'postgres', more: Record<string, unknown> = {}): ActivityDeps {
+function slowly(target: 'shop' | 'whole', database = target === 'shop' ? 'large' : 'postgres', more: Record<string, unknown> = {}): ActivityDeps {
   proxy.limit = 6_000_000;
   return withTarget(target, { connection: server.url(database).replace(`:${String(server.port)}/`, `:${String(proxyPort)}/`), ...more });
 }
@@ -105,7 +108,7 @@ async function failedDump(deps: ActivityDeps, target: string, meanwhile: (id: st
   return { id, prepared, code };
 }
 
-const left = (options: { except?: readonly string[] } = {}): Promise<string[]> => leftBehind(stack, { servers: [server], databases: ['shop'], temporal: false, ...options });
+const left = (options: { except?: readonly string[] } = {}): Promise<string[]> => leftBehind(stack, { servers: [server], databases: ['shop', 'large'], temporal: false, ...options });
 
 async function delivered(deps: ActivityDeps, prepared: PreparedBackup, dumped: DumpedBackup): Promise<void> {
   for (const repository of prepared.repositories) {
@@ -181,7 +184,10 @@ async function alteredMeanwhile(deps: ActivityDeps, prepared: PreparedBackup): P
 test('B1 somebody changes a table while two workers dump: the next attempt dumps by one, and says so', async () => {
   await server.sql('postgres', 'create database busy');
   await server.sql('busy', `create table small (id int); insert into small values (1);
-    create table a as select i, md5(i::text) || md5((-i)::text) as note from generate_series(1, 150000) i; create table b as table a`);
+    create table a as select i, md5(i::text) || md5((-i)::text) as note from generate_series(1, 150000) i; create table b as table a; analyze`);
+  onTestFinished(async () => {
+    await server.sql('postgres', 'drop database if exists busy with (force)');
+  });
   const deps = slowly('shop', 'busy', { jobs: 2 });
   proxy.release();
   const prepared = await prepareBackup(deps, { id: idFromUuid(randomUUID()), target: 'shop', kind: 'full', startedBy: 'test', startedAt: new Date().toISOString() });
@@ -191,8 +197,7 @@ test('B1 somebody changes a table while two workers dump: the next attempt dumps
   expect(dumped.warnings.join()).toContain('Dumped by one worker');
   expect(dumped.counts).toMatchObject({ tables: 3, rows: 300_001 });
   await delivered(deps, prepared, dumped);
-  expect(await leftBehind(stack, { servers: [server], databases: ['shop', 'busy'], temporal: false })).toEqual([]);
-  await server.sql('postgres', 'drop database busy with (force)');
+  expect(await leftBehind(stack, { servers: [server], databases: ['shop', 'large', 'busy'], temporal: false })).toEqual([]);
 });
 
 test('B1 an empty database with settings of its own is a backup, through a pipe too', async () => {
