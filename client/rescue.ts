@@ -122,7 +122,8 @@ async function fromConfig(options: RescueOptions): Promise<Made> {
 }
 
 async function fromRepository(options: RescueOptions, address: string): Promise<Made> {
-  const store = await openStoreUrl(address);
+  // As people type it.
+  const store = await openStoreUrl(/^\.{1,2}(\/|$)/.test(address) ? resolve(address) : address);
   await openRepository(store);
   const targets = await listTargets(store);
   const target = options.target ?? (targets.length === 1 ? targets[0] : undefined);

@@ -14,17 +14,19 @@ import { startStack, type Stack } from '../support/stack.ts';
 let server: PostgresServer;
 let stack: Stack;
 let root: string;
+let fast: string;
 let atBackup: Record<string, string>;
 const cwd = process.cwd();
 
 beforeAll(async () => {
   server = await startPostgres({ config: { autovacuum: 'off', wal_log_hints: 'off' } });
-  await server.sql('postgres', `create tablespace fast location '${server.tablespaceDir('fast')}'`);
+  fast = server.tablespaceDir('fast');
+  await server.sql('postgres', `create tablespace fast location '${fast}'`);
   await server.sql('postgres', 'create database shop');
   await createLoad(server, 'shop', 'fast');
   root = restoreRoot();
   stack = await startStack({
-    targets: { whole: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin, tablespaceMap: { [server.tablespaceDir('fast')]: join(root, 'restored-ts') }, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) } },
+    targets: { whole: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin, tablespaceMap: { [fast]: join(root, 'restored-ts') }, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) } },
   });
   await stack.startWorker();
   const full = await stack.run('backup', { target: 'whole' });
@@ -60,7 +62,7 @@ async function assertRight(result: RestoreResult, to: string): Promise<void> {
     // The tables of the tablespace are there, and it is not the source's.
     const [place] = await restored.sql<{ path: string }>('postgres', `select pg_tablespace_location(oid) as path from pg_tablespace where spcname = 'fast'`);
     expect(place?.path.startsWith(root)).toBe(true);
-    expect(place?.path).not.toBe(server.tablespaceDir('fast'));
+    expect(place?.path).not.toBe(fast);
   });
 }
 
@@ -77,7 +79,7 @@ test('B2 R2 right: `restore` of a chain of four', async () => {
 test('B2 O6 right: `rescue` of a chain of four, from the repository and the identity alone', async () => {
   const { publicKey } = hostPublic(await parseHostKey(readFileSync(join(stack.dir, 'resurgo-host.key'), 'utf8'), 'host key'));
   const to = join(root, 'rescued');
-  const result = await rescueHere({ target: 'whole', repository: join(stack.dir, 'repo'), identity: join(stack.dir, 'resurgo.key'), trust: [publicKey], toolsDir: server.pgBin, tablespaces: [`${server.tablespaceDir('fast')}=${join(root, 'rescued-ts')}`], input: { mode: 'beside', to } });
+  const result = await rescueHere({ target: 'whole', repository: join(stack.dir, 'repo'), identity: join(stack.dir, 'resurgo.key'), trust: [publicKey], toolsDir: server.pgBin, tablespaces: [`${fast}=${join(root, 'rescued-ts')}`], input: { mode: 'beside', to } });
   await assertRight(result, to);
   expect(existsSync(join(stack.dir, '.resurgo-rescue', 'restoring')) ? readdirSync(join(stack.dir, '.resurgo-rescue', 'restoring')) : []).toEqual([]);
   rmSync(join(stack.dir, '.resurgo-rescue'), { recursive: true });
