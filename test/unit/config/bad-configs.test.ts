@@ -37,7 +37,7 @@ test('O4 all problems are reported at once, in the order of the file, with remed
     1: 'version: 3',
     3: '  recipients: [age1x]',
     5: '  local: { type: disk }',
-    7: '  shop: { type: postgres, engine: both, wal: true }',
+    7: '  shop: { type: postgres, engine: both, wal: maybe }',
     8: 'policies: [{ targets: [shup], schedule: hourly, timezone: Mars }]\nreplication: []',
   });
   expect.assertions(3);

@@ -332,7 +332,14 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
     'targets.shop.standbys[0].fence',
     'not supported by this version',
   ),
-  wal: bad({ 7: target('wal: true') }, '7:81', 'targets.shop.wal', 'WAL archiving is not supported by this version'),
+  'wal of a dump': bad({ 7: target('wal: true', 'logical') }, '7:75', 'targets.shop.wal', 'is only for engine: physical'),
+  'wal by half': bad({ 7: target('wal: maybe') }, '7:81', 'targets.shop.wal', 'is neither true nor false'),
+  'wal required nowhere': bad(
+    { 7: target('wal: true, walRequired: [elsewhere]') },
+    '7:107',
+    'targets.shop.walRequired[0]',
+    'is no repository of this configuration',
+  ),
   'relative data directory': bad(
     { 7: target('dataDir: data') },
     '7:85',
