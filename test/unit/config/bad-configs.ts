@@ -336,7 +336,7 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   'wal by half': bad({ 7: target('wal: maybe') }, '7:81', 'targets.shop.wal', 'is neither true nor false'),
   'wal required nowhere': bad(
     { 7: target('wal: true, walRequired: [elsewhere]') },
-    '7:107',
+    '7:101',
     'targets.shop.walRequired[0]',
     'is no repository of this configuration',
   ),
