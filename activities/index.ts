@@ -7,6 +7,7 @@ import { atBoundary } from './failure-mapping.ts';
 import { planActivities } from './plan.activities.ts';
 import { incidentActivities } from './incident.activities.ts';
 import { notifyActivities } from './notify.activities.ts';
+import { clusterActivities } from './cluster.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { upkeepActivities } from './upkeep.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
@@ -28,6 +29,7 @@ export function createActivities(deps: ActivityDeps) {
     ...planActivities(deps),
     ...incidentActivities(deps),
     ...notifyActivities(deps),
+    ...clusterActivities(deps),
     ...pruneActivities(deps),
     ...upkeepActivities(deps),
     ...restoreActivities(deps),

@@ -1,5 +1,6 @@
 /** What no single field shows: names that refer to each other, and fields that exclude or need each other. Works on unchecked data, so that all problems are reported at once. */
 import path from 'node:path';
+import { checkFailover } from './cross-check-cluster.ts';
 import { archiveSuffix } from '../domain/archive.ts';
 import { engineOf, engineTraits, type EngineTraits } from '../domain/engines.ts';
 import { namePattern } from '../domain/ids.ts';
@@ -91,6 +92,13 @@ export function crossCheck(data: unknown): RawProblem[] {
     for (const [table, which] of Object.entries(tables))
       if (isMapping(which) && !has(which, 'column') && !has(which, 'where')) report([...at, 'tables', table], 'has neither column nor where; write for example { column: created_at }', 'key');
   }
+  const servers = mappingOf(root['dns']);
+  for (const [key, target] of Object.entries(targets))
+    for (const [i, record] of listOf(mappingOf(mappingOf(target)['failover'])['dns']).entries()) {
+      const { server } = mappingOf(record) as { server?: unknown };
+      if (typeof server === 'string' && !has(servers, server)) report(['targets', key, 'failover', 'dns', i, 'server'], `${show(server)} is no server of section dns${didYouMean(server, Object.keys(servers))}`);
+    }
+  checkReferences(['replication', 'targets'], mappingOf(root['replication'])['targets'], targets, 'target');
   for (const section of ['policies', 'retention']) {
     for (const [i, value] of listOf(root[section]).entries()) {
       const rule = mappingOf(value);
@@ -222,6 +230,7 @@ function checkPostgres(at: ConfigPath, target: Raw, report: Report): void {
     report([...at, 'only'], 'names neither schemas nor tables', 'key');
   for (const key of Object.keys(mappingOf(target['tablespaceMap'])))
     if (!key.startsWith('/')) report([...at, 'tablespaceMap', key], `${show(key)} must be an absolute path`, 'key');
+  checkFailover(at, target, report);
   for (const field of ['standbys', 'members']) {
     const seen = new Set<unknown>();
     for (const [i, member] of listOf(target[field]).entries()) {

@@ -43,6 +43,7 @@ export function absolutePaths(config: Config, dir: string): Config {
 
   return {
     ...config,
+    ...(config.dns === undefined ? {} : { dns: mapValues(config.dns, (server) => change(server, ['key'], (key) => change(key, ['secret'], secret))) }),
     encryption: change(config.encryption, ['identity', 'passphrase', 'hostKey'], secret),
     repositories: mapValues(config.repositories, repository),
     targets: mapValues(config.targets, target),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { connection, secret } from './leaf-keys.ts';
-import { duration, filePath, flag, integer, list, mapping, name, notYet, oneOf, size, text } from './leaf.ts';
+import { failover, fence } from './schema-cluster.ts';
+import { duration, filePath, flag, integer, list, mapping, name, oneOf, size, text } from './leaf.ts';
 import { commonTarget, service } from './schema-target-common.ts';
 
 const userName = (description: string) =>
@@ -21,7 +22,13 @@ export const member = mapping(
     password: secret("Password, when the URL has none; default the target's.").optional(),
     dataDir: dataDir.optional(),
     service: service.optional(),
-    fence: notYet('Fencing comes with failover, which is', 'Remove the key').optional(),
+    fence: fence.optional(),
+    address: text('`host:port` by which the other members reach it; default that of its connection.', {
+      check: (value) => (/^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}$/.test(value) ? undefined : 'is not host:port'),
+    }).optional(),
+    slot: text('Replication slot it uses on its primary; default `resurgo_<name>`.', {
+      check: (value) => (/^[a-z0-9_]{1,63}$/.test(value) ? undefined : 'is not a slot name: a-z, 0-9 and _'),
+    }).optional(),
     site: text('Where it stands; a label.').optional(),
   },
   'One server of a cluster.',
@@ -41,6 +48,7 @@ export const postgresTarget = mapping(
       member,
       'All servers of a cluster; which is primary is found out. In place of `connection` and `standbys`.',
     ).optional(),
+    failover: failover.optional(),
     wal: flag('Continuous WAL archiving, for restores to a point in time (physical).').optional(),
     walRequired: list(
       name('Name of a repository.'),

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
+import { dnsServer, replication, type dnsRecord, type failover, type fence } from './schema-cluster.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import { archiveRule } from './schema-archive.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
@@ -151,7 +152,8 @@ export const configSchema = mapping({
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
   archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
-  replication: unbuilt('replication'),
+  replication: replication.optional(),
+  dns: z.record(z.string(), dnsServer).meta({ kind: 'mapping of name to DNS server', description: 'DNS servers whose records may be changed.' }).optional(),
   monitors: unbuilt('monitors'),
   plans: plans.optional(),
   approvers: approvers.optional(),
@@ -165,16 +167,18 @@ export const configSchema = mapping({
 
 type Parsed = z.output<typeof configSchema>;
 /** The parsed configuration: defaults filled in, durations in ms, sizes in bytes, paths absolute, secrets as references. */
-export type Config = Omit<
-  Parsed,
-  'replication'
->;
+export type Config = Parsed;
 export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;
 export type RepositoryConfig = DiskRepositoryConfig | S3RepositoryConfig;
 export type { DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, RdsTargetConfig, TargetConfig } from './target-types.ts';
 export type MemberConfig = z.output<typeof member>;
+export type FenceConfig = z.output<typeof fence>;
+export type FailoverConfig = z.output<typeof failover>;
+export type DnsServerConfig = z.output<typeof dnsServer>;
+export type DnsRecordConfig = z.output<typeof dnsRecord>;
+export type ReplicationConfig = z.output<typeof replication>;
 export type ServiceConfig = z.output<typeof service>;
 export type ObjectivesConfig = z.output<typeof objectives>;
 export type ArchiveRuleConfig = z.output<typeof archiveRule>;

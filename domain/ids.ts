@@ -27,4 +27,6 @@ export const lockIds = {
   upkeep: (target: string): string => `upkeep/${target}`,
   /** Apart from the lock of restores: a drill must never stand in the way of a real recovery. */
   drill: (target: string): string => `drill/${target}`,
+  /** Who is the primary of a cluster: failover, switchover. */
+  failover: (target: string): string => `failover/${target}`,
 } as const;

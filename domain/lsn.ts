@@ -29,3 +29,6 @@ export function parseSegmentFile(name: string, segmentBytes: number): { timeline
   const segment = BigInt(`0x${name.slice(8, 16)}`) * perLog + BigInt(`0x${name.slice(16)}`);
   return { timeline: Number.parseInt(name.slice(0, 8), 16), start: segment * BigInt(segmentBytes) };
 }
+
+/** Bytes from one position to another; negative when `to` comes first. @throws RangeError */
+export const lsnDistance = (from: string, to: string): number => Number(parseLsn(to) - parseLsn(from));

@@ -7,6 +7,7 @@ export { incident } from './incident.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { drill, drillOperation } from './drill.workflow.ts';
+export { failover, failoverRun } from './failover.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
 export { upkeep, upkeepOperation } from './upkeep.workflow.ts';

@@ -1,6 +1,7 @@
 /** All actions; docs/reference/actions.md is made from them. A line each. */
 import type { Action } from '../../domain/action.ts';
 import type { ActivityDeps } from '../deps.ts';
+import { dnsSwitch } from './dns/switch.ts';
 import { approve } from './generic/approve.ts';
 import { exec } from './generic/exec.ts';
 import { httpCall, httpOk } from './generic/http.ts';
@@ -14,6 +15,7 @@ type Entry = Action | ((deps: ActivityDeps) => Action);
 // prettier-ignore
 const builtIn: readonly Entry[] = [
   approve,
+  dnsSwitch,
   exec,
   httpCall,
   httpOk,

@@ -7,6 +7,7 @@ import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerDrill } from './drill.ts';
 import { registerEvidence } from './evidence.ts';
+import { registerFailover } from './failover.ts';
 import { registerInit } from './init.ts';
 import { registerPlan } from './plan.ts';
 import { registerGateway } from './gateway.ts';
@@ -45,6 +46,7 @@ export const commands: readonly Register[] = [
   registerPlan,
   registerWal,
   registerArchive,
+  registerFailover,
   registerStatus,
   registerDrill,
   registerEvidence,

@@ -1,8 +1,13 @@
 import { RestoreFailed } from '../../workflows/restore-flow.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ProgressStep } from '../progress.ts';
+import { failoverInput, showFailedFailover, showFailover, type FailoverFlags } from './failover.ts';
 import type { Register } from './index.ts';
 import { restoreInput, restoreOptions, showFailedRestore, showRestore, type RestoreFlags } from './restore.ts';
+
+interface RescueFailoverFlags extends FailoverFlags {
+  readonly host?: string;
+}
 
 interface RescueFlags extends RestoreFlags {
   readonly repository?: string;
@@ -90,6 +95,48 @@ export const registerRescue: Register = (program, cli) => {
           const { code, message, hint } = error.result.error ?? { code: 'bug', message: error.message };
           const failure = new ResurgoError(code as 'bug', message, { cause: error.original, details: { result: error.result, ...(hint === undefined ? {} : { hint }) } });
           return showFailedRestore(context, failure);
+        }
+      }),
+    );
+  rescue
+    .command('failover')
+    .argument('<cluster>')
+    .description('fail a cluster over without Temporal; fences what runs on this machine, or by fence.exec')
+    .option('--to <member>', 'which standby (it must lack nothing that another one has)')
+    .option('--host <name>', "name of this host, as the members' `host` says it")
+    .option('--preview', 'decide and show everything, touch nothing')
+    .option('--override-fence <reason>', 'answer in writing for an old primary that cannot be proved to be off')
+    .action(
+      cli.action(async (context, cluster: string, flags: RescueFailoverFlags) => {
+        const input = failoverInput(cluster, flags);
+        const loaded = await context.loadConfig();
+        const [{ rescueFailover }, { createRescueDeps }, { Progress }, { FailoverFailed }, { startedBy }] = await Promise.all([
+          import('../rescue-failover.ts'), import('../rescue-deps.ts'), import('../progress.ts'), import('../../workflows/failover-flow.ts'), import('../session.ts'),
+        ]);
+        const progress = new Progress(context.output);
+        const steps: ProgressStep[] = [];
+        const deps = createRescueDeps(loaded, { ...(flags.host === undefined ? {} : { host: flags.host }), signal: context.signal });
+        try {
+          const result = await rescueFailover({
+            deps, input: { ...input, startedBy: `rescue ${await startedBy(context.env)}` }, signal: context.signal,
+            onNote: (text) => { context.output.note(text); },
+            onStep: (name, state, detail) => {
+              const step = { name, state: state as ProgressStep['state'], ...(detail === undefined ? {} : { detail }) };
+              const at = steps.findIndex((known) => known.name === name);
+              if (at < 0) steps.push(step);
+              else steps[at] = step;
+              progress.update({ steps, active: [] });
+            },
+          });
+          progress.end();
+          return await showFailover(context, result);
+        } catch (error) {
+          progress.end();
+          if (!(error instanceof FailoverFailed)) throw error;
+          const { code, message, hint } = error.result.error ?? { code: 'bug', message: error.message };
+          return await showFailedFailover(context, new ResurgoError(code as 'bug', message, { cause: error.original, details: { result: error.result, ...(hint === undefined ? {} : { hint }) } }));
+        } finally {
+          await deps.stores.close();
         }
       }),
     );

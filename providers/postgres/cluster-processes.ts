@@ -1,4 +1,4 @@
-import { readFile, readdir, readlink, realpath } from 'node:fs/promises';
+import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
 
@@ -10,15 +10,17 @@ export interface ClusterProcess {
 const commandOf = async (pid: number): Promise<string> =>
   (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
 
-/** Empty when the process is gone; undefined when it may not be looked at. */
+/** By device and inode: a server in a container has the directory under another name. Empty when the process is gone; undefined when it may not be looked at. */
 async function workingDirectory(pid: number): Promise<string | undefined> {
   try {
-    return await readlink(`/proc/${pid}/cwd`);
+    return identityOf(await stat(`/proc/${pid}/cwd`, { bigint: true }));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === 'EACCES' || code === 'EPERM' ? undefined : '';
   }
 }
+
+const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }): string => `${dev}:${ino}`;
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -36,13 +38,14 @@ const isAlive = (pid: number): boolean => {
 export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[]> {
   const real = await realpath(dataDir).catch(() => undefined);
   if (real === undefined) return [];
+  const here = identityOf(await stat(real, { bigint: true }));
   const found = new Map<number, ClusterProcess>();
   for (const name of await readdir('/proc').catch((): string[] => [])) {
     if (!/^\d+$/.test(name)) continue;
     const pid = Number(name);
     const cwd = await workingDirectory(pid);
     // A shell that stands in the directory is in the way of nothing.
-    if (cwd !== real) continue;
+    if (cwd !== here) continue;
     const command = await commandOf(pid);
     if (/postgres|postmaster/.test(command)) found.set(pid, { pid, command });
   }
@@ -52,7 +55,7 @@ export async function clusterProcesses(dataDir: string): Promise<ClusterProcess[
     const cwd = await workingDirectory(first);
     // The number may have gone to somebody else; where nothing can be read it must be believed.
     const believed = cwd === undefined && (command === '' || /postgres|postmaster/.test(command));
-    if (believed || cwd === real) found.set(first, { pid: first, command });
+    if (believed || cwd === here) found.set(first, { pid: first, command });
   }
   return [...found.values()];
 }

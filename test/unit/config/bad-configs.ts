@@ -328,9 +328,15 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   ),
   fence: bad(
     { 7: target('standbys: [{ name: a, connection: { env: A }, fence: exec }]') },
-    '7:129',
+    '7:122',
     'targets.shop.standbys[0].fence',
-    'not supported by this version',
+    'must be a mapping',
+  ),
+  'two members in one directory': bad(
+    { 7: target('standbys: [{ name: a, connection: { env: A }, dataDir: /d }, { name: b, connection: { env: B }, dataDir: /d }]') },
+    '7:181',
+    'targets.shop.standbys[1].dataDir',
+    'fenced for the other',
   ),
   'wal of a dump': bad({ 7: target('wal: true', 'logical') }, '7:75', 'targets.shop.wal', 'is only for engine: physical'),
   'wal by half': bad({ 7: target('wal: maybe') }, '7:81', 'targets.shop.wal', 'is neither true nor false'),

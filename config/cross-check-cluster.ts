@@ -1,0 +1,28 @@
+import type { ConfigPath } from './yaml-source.ts';
+import { show } from './leaf-core.ts';
+
+type Raw = Readonly<Record<string, unknown>>;
+const isMapping = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
+const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
+
+/** Two members in one place could be fenced for each other. */
+export function checkFailover(at: ConfigPath, target: Raw, report: (at: ConfigPath, message: string, part?: 'key' | 'value') => void): void {
+  const lists = ['standbys', 'members'].flatMap((field) => listOf(target[field]).map((member, i) => ({ member: mappingOf(member), at: [...at, field, i] })));
+  const places = new Map<string, unknown>();
+  for (const { member, at: where } of lists) {
+    if (typeof member['dataDir'] !== 'string') continue;
+    const place = `${typeof member['host'] === 'string' ? member['host'] : ''}|${member['dataDir'].replace(/\/+$/, '')}`;
+    if (places.has(place)) report([...where, 'dataDir'], `is the one of ${show(places.get(place))} on the same host too; one of them would be fenced for the other`);
+    places.set(place, member['name']);
+  }
+  if (has(target, 'failover') && lists.length + (has(target, 'connection') ? 1 : 0) < 2) report([...at, 'failover'], 'needs a cluster: members, or a connection and standbys', 'key');
+  const names = [...(has(target, 'connection') ? ['primary'] : []), ...lists.map(({ member }) => member['name'])];
+  for (const [i, value] of listOf(mappingOf(target['failover'])['dns']).entries()) {
+    const record = mappingOf(value);
+    const missing = names.filter((name) => typeof name === 'string' && !has(mappingOf(record['values']), name));
+    if (missing.length > 0) report([...at, 'failover', 'dns', i, 'values'], `says nothing for ${missing.map(show).join(', ')}; every member may become the primary`);
+    for (const name of Object.keys(mappingOf(record['values']))) if (!names.includes(name)) report([...at, 'failover', 'dns', i, 'values', name], `${show(name)} is no member of this cluster`, 'key');
+  }
+}

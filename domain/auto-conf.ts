@@ -1,0 +1,11 @@
+/** postgresql.auto.conf as text: settings are replaced and taken out, everything else stays. */
+
+const nameOf = (line: string): string | undefined => /^\s*([A-Za-z_][\w.]*)\s*(?:=|\s)/.exec(line)?.[1]?.toLowerCase();
+
+/** @param settings null takes a setting out */
+export function withSettings(text: string, settings: Readonly<Record<string, string | null>>): string {
+  const kept = text.split('\n').filter((line) => !Object.hasOwn(settings, nameOf(line) ?? ''));
+  while (kept.at(-1) === '') kept.pop();
+  const added = Object.entries(settings).flatMap(([name, value]) => (value === null ? [] : [`${name} = '${value.replaceAll("'", "''").replaceAll('\\', '\\\\')}'`]));
+  return `${[...kept, ...added].join('\n')}\n`;
+}
