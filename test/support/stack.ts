@@ -98,7 +98,7 @@ export class Stack {
       },
       logFile,
     });
-    await this.worker.ready(() => tail(logFile, 200).includes('worker is polling'), 180_000);
+    await this.worker.ready(() => tail(logFile, 200).includes('worker is polling'), 330_000);
   }
 
   /** Gives the present worker out of hand, for example a stopped one; {@link startWorker} then starts another beside it. The caller ends it. */
