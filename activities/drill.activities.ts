@@ -17,6 +17,7 @@ const drillInput = z.strictObject({
   schemaVersion: z.literal(1).optional(),
   target: z.string().regex(namePattern, 'is not a target name'),
   backup: z.string().min(1).max(64).optional(),
+  time: z.string().min(1).max(64).optional(),
   startedBy: z.string().max(200).optional(),
 });
 

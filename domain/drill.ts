@@ -6,6 +6,8 @@ export interface DrillInput {
   readonly target: string;
   /** Backup id, `latest` (default) or a date. */
   readonly backup?: string;
+  /** Point in time (physical with a WAL archive): ISO time, or `latest`, the end of the archived WAL; the default where WAL is archived. */
+  readonly time?: string;
   readonly startedBy?: string;
 }
 

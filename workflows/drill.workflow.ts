@@ -18,6 +18,7 @@ export interface DrillOperationInput {
   readonly id: string;
   readonly target: string;
   readonly backup: string | null;
+  readonly time: string | null;
   readonly startedBy: string;
   readonly startedAt: string;
   readonly host: string;
@@ -41,7 +42,7 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
     const { target } = announced.input;
     steps.tag([{ key: searchAttributes.target, value: target }, { key: searchAttributes.operation, value: 'drill' }]);
     const operation: DrillOperationInput = {
-      id, target, backup: announced.input.backup ?? null, startedBy: announced.input.startedBy ?? 'temporal', startedAt: new Date(workflowInfo().startTime).toISOString(),
+      id, target, backup: announced.input.backup ?? null, time: announced.input.time ?? null, startedBy: announced.input.startedBy ?? 'temporal', startedAt: new Date(workflowInfo().startTime).toISOString(),
       host: announced.host, engine: announced.engine, timeoutMs: announced.timeoutMs, objectives: announced.objectives, searchAttributes: announced.searchAttributes,
     };
     const result = await steps.run('run', () => runLocked<typeof drillOperation>('drillOperation', [operation], { lockId: lockIds.drill(target), summary: `restore drill ${id} of ${target}`, onBusy: 'refuse' }), (done) => (done === skipped ? undefined : done.status));
@@ -90,7 +91,7 @@ async function run(input: DrillOperationInput, steps: Steps, course: Course): Pr
   // The source is asked beside the drill, which waits for nothing of it until the data is there.
   const observed = onHost(host, `what ${target} has now`, { startToCloseTimeout: '3 minutes', retry: { maximumAttempts: 2 } }).observeSource({ target }).catch(() => undefined);
   const since = Date.now();
-  const plan = await steps.run('choose the backup', () => onHost(host, `choose the backup of ${target}, check keys and space`, { startToCloseTimeout: '30 minutes' }).planDrill({ id, target, startedAt, startedBy, ...(input.backup === null ? {} : { backup: input.backup }) }), (made) => `${made.restore.backup} from ${made.restore.repositories.join(', ')}`);
+  const plan = await steps.run('choose the backup', () => onHost(host, `choose the backup of ${target}, check keys and space`, { startToCloseTimeout: '30 minutes' }).planDrill({ id, target, startedAt, startedBy, ...(input.backup === null ? {} : { backup: input.backup }), ...(input.time === null ? {} : { time: input.time }) }), (made) => `${made.restore.backup} from ${made.restore.repositories.join(', ')}`);
   course.plan = plan;
   course.decideMs = Date.now() - since;
   course.built = await steps.run('fetch and build', () => bulkOnHost(host, `fetch and build backup ${plan.restore.backup} of ${target} in isolation`, few).buildDrill(plan), (built) => `${(built.bytes / 1048576).toFixed(1)} MiB in ${String(built.files)} files`);
@@ -120,7 +121,8 @@ async function cleanUp({ id, target, host }: DrillOperationInput, steps: Steps):
 
 async function conclude(input: DrillOperationInput, steps: Steps, course: Course, cleaned: Cleaned, error: FailureFacts | undefined): Promise<DrillResult> {
   const { plan, built, checked } = course;
-  const source: SourceMoment = course.source ?? { at: input.startedAt, reachable: false, marker: null, records: null };
+  // A point in time that was asked for stands for the disaster: what came after it was not wanted.
+  const source: SourceMoment = plan?.wanted !== undefined ? { at: new Date(plan.wanted).toISOString(), reachable: false, marker: null, records: null } : course.source ?? { at: input.startedAt, reachable: false, marker: null, records: null };
   const phases: EvidencePhase[] = [
     { phase: 'decide', startedAt: input.startedAt, durationMs: course.decideMs, outcome: plan === undefined ? 'failed' : 'completed', detail: plan === undefined ? (error?.message ?? '') : `backup ${plan.restore.backup} from ${plan.restore.repositories.join(', ')}` },
     ...(built?.phases ?? []), ...(checked?.phases ?? []), cleaned.phase,

@@ -105,8 +105,7 @@ export async function withServer<T>(deps: ActivityDeps, plan: DrillPlan, options
 
 /** The data directory below the root: a physical build has a working name. */
 async function clusterOf({ places }: DrillPlan): Promise<string> {
-  const names = (await readdir(places.root)).filter((name) => name === 'data' || name.startsWith('data.resurgo-'));
-  const found = names.find((name) => !name.endsWith('-links'));
+  const found = (await readdir(places.root)).find((name) => name === 'data' || name === `data.resurgo-${places.id}`);
   if (found === undefined) throw new ResurgoError('restoreFailed', `what the drill ${places.id} had built is gone from ${places.root}`);
   return join(places.root, found);
 }

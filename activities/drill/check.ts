@@ -111,6 +111,8 @@ async function verify(deps: ActivityDeps, plan: DrillPlan, drill: DrillConfig | 
     { group: 'restore', name: 'extensions', ...(compared.extensions.length === 0 ? { outcome: 'passed' as const, detail: 'every extension of the data is installed here' } : { outcome: 'failed' as const, detail: `not installed here: ${compared.extensions.join(', ')}` }) },
     { group: 'restore', name: 'collations', ...(compared.collations.length === 0 ? { outcome: 'passed' as const, detail: 'of the same versions as the data was sorted with' } : { outcome: 'warning' as const, detail: `other versions here, indexes on text must be rebuilt (REINDEX): ${compared.collations.slice(0, 5).join(', ')}` }) },
   );
+  if (plan.walProblem !== undefined) checks.push({ group: 'restore', name: 'WAL archive', outcome: 'failed', detail: `the target archives WAL, but it could not be replayed: ${plan.walProblem}` });
+  if (plan.restore.recovery !== undefined) checks.push({ group: 'restore', name: 'WAL archive', outcome: 'passed', detail: `replayed to ${plan.restore.recoversTo.time}${plan.restore.recoversTo.lsn === undefined ? '' : ` (LSN ${plan.restore.recoversTo.lsn})`}` });
   if (plan.restore.engine === 'logical') checks.push(await rowCounts(deps, plan, server, signal));
   for (const check of drill?.checks ?? []) checks.push(await functionCheck(deps, check, place));
   return checks;

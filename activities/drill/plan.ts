@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { LogicalFacts, PhysicalFacts } from '../../domain/backup.ts';
 import type { DrillInput } from '../../domain/drill.ts';
 import type { RestorePlan } from '../../domain/operations.ts';
-import { ResurgoError } from '../../domain/errors.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { canonicalJson } from '../../config/canonical.ts';
 import { drillOf } from '../../config/lookup.ts';
 import { longestWait } from '../../config/longest-wait.ts';
@@ -31,6 +31,10 @@ export interface DrillPlan {
   readonly consistentAt: string | null;
   /** Where checks are run; empty for what is no database. */
   readonly database: string;
+  /** Why the archived WAL could not be replayed, though the target archives it. */
+  readonly walProblem?: string;
+  /** The point in time that was asked for: the loss is counted from it. */
+  readonly wanted?: string;
   readonly has: { readonly marker: boolean; readonly functionChecks: boolean; readonly performance: boolean };
 }
 
@@ -56,10 +60,18 @@ export async function planDrill(deps: ActivityDeps, input: DrillInput & { readon
   const drill = drillOf(config, input.target);
   const places = drillPlaces(settings, drill, input.id);
   const restored = { target: input.target, id: input.id, startedAt: input.startedAt, ...(input.backup === undefined ? {} : { backup: input.backup }) };
-  const inspected: { database?: string; consistentAt?: string } = {};
+  // Where WAL is archived a recovery goes to its end, so a drill does, unless told otherwise.
+  const byDefault = settings.config.type === 'postgres' && settings.config.wal === true && input.time === undefined && (input.backup ?? 'latest') === 'latest';
+  const time = input.time ?? (byDefault ? 'latest' : undefined);
+  const inspected: Inspected = {};
   const isDatabase = settings.engine === 'physical' || settings.engine === 'logical';
   const restore = isDatabase
-    ? await planRestore(deps, { ...restored, mode: 'scratch' }, isolatedPlace(settings, places, inspected))
+    ? await planRestore(deps, { ...restored, mode: 'scratch', ...(time === undefined ? {} : { time }) }, isolatedPlace(settings, places, inspected)).catch((error: unknown) => {
+        if (!byDefault || !isResurgoError(error, 'recoveryTargetUnreachable')) throw error;
+        // The archive does not serve: that is a finding of the drill, which shows what the backup alone is good for.
+        inspected.walProblem = error.message;
+        return planRestore(deps, { ...restored, mode: 'scratch' }, isolatedPlace(settings, places, inspected));
+      })
     : await planRestore(deps, { ...restored, mode: 'beside', to: join(places.root, 'files') });
   return {
     id: input.id,
@@ -71,12 +83,20 @@ export async function planDrill(deps: ActivityDeps, input: DrillInput & { readon
     scheduleGapMs: longestWait(config, input.target) ?? null,
     consistentAt: inspected.consistentAt ?? restore.recoversTo.time,
     database: isDatabase ? (inspected.database ?? drill?.database ?? databaseOf(settings)) : '',
+    ...(inspected.walProblem === undefined ? {} : { walProblem: inspected.walProblem }),
+    ...(input.time === undefined || input.time === 'latest' ? {} : { wanted: input.time }),
     has: { marker: drill?.marker !== undefined, functionChecks: drill?.checks !== undefined, performance: drill?.performance !== undefined },
   };
 }
 
+interface Inspected {
+  database?: string;
+  consistentAt?: string;
+  walProblem?: string;
+}
+
 /** A place of the drill's own, which asks the source's server nothing: it may well be down. */
-function isolatedPlace(settings: TargetSettings, places: DrillPlaces, inspected: { database?: string; consistentAt?: string }): Pick<RestoreEngine, 'inspect'> {
+function isolatedPlace(settings: TargetSettings, places: DrillPlaces, inspected: Inspected): Pick<RestoreEngine, 'inspect'> {
   const destination = join(places.root, 'data');
   return {
     async inspect(input, chain, open): Promise<DestinationFacts> {

@@ -15,7 +15,7 @@ export const registerDrill: Register = (program, cli) => {
     .argument('[of]', 'with `history`: the target')
     .description('restore a backup in isolation, check and measure it, throw it away; `drill history TARGET` shows the trend; exit code 6 when it failed or missed an objective')
     .option('--backup <which>', 'backup id, date, or latest', 'latest')
-    .option('--time <time>', 'to a point in time (needs WAL archiving, not in this version)')
+    .option('--time <time>', 'point in time (local time without a zone), or latest: the end of the WAL archive, the default where WAL is archived')
     .option('--limit <n>', 'with `history`: at most this many', '24')
     .option('--detach', 'start it and return')
     .action(
@@ -34,12 +34,11 @@ export const registerDrill: Register = (program, cli) => {
           for (const problem of history.problems) output.warn(`repository ${problem.repository}: ${problem.message}`);
           return history.problems.length > 0 ? (history.drills.length === 0 ? 1 : 7) : undefined;
         }
-        if (flags.time !== undefined) {
-          throw new ResurgoError('unsupported', '--time: recovery to a point in time needs the WAL archive, which this version does not have yet', { details: { hint: 'A drill of the newest backup, or of one chosen by --backup, works.' } });
-        }
+        const time = flags.time === undefined || flags.time === 'latest' ? flags.time : new Date(flags.time);
+        if (time instanceof Date && Number.isNaN(time.getTime())) throw new ResurgoError('usage', `--time ${JSON.stringify(flags.time)} is not a time`);
         assertTarget(loaded, first);
         const [{ runAndFollow, startedBy }, { describeDrill }] = await Promise.all([import('../session.ts'), import('../describe-drill.ts')]);
-        const result = await runAndFollow(context, 'drill', { target: first, backup: flags.backup, startedBy: await startedBy(context.env) }, { detach: flags.detach === true });
+        const result = await runAndFollow(context, 'drill', { target: first, backup: flags.backup, ...(time === undefined ? {} : { time: time instanceof Date ? time.toISOString() : time }), startedBy: await startedBy(context.env) }, { detach: flags.detach === true });
         if (result === undefined) return undefined;
         output.result(result, () => describeDrill(result));
         for (const warning of result.warnings) output.note(warning);

@@ -33,6 +33,7 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--soft);font-size:13px;
 .advice{margin:0;padding-left:20px}.advice li{margin:5px 0}
 dl{display:grid;grid-template-columns:minmax(140px,max-content) 1fr;gap:6px 18px;margin:0;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+dd b{font-weight:550}.pair{display:inline-block;margin-right:16px}dd table{width:auto}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:12.5px}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em;overflow-wrap:anywhere}
 footer{color:var(--soft);font-size:12.5px;margin-top:22px}footer p{margin:4px 0}

@@ -37,7 +37,7 @@ function summary(document: EvidenceDocument): string {
       return tile(label(name), valueOf(name, value), wanted === undefined ? '' : `objective ${valueOf(name, wanted)}`, wanted === undefined ? '' : verdict(value, wanted).tone);
     }),
     ...(document.checks.length === 0 ? [] : [tile('Checks', `${passed} of ${document.checks.length}`, 'passed', document.checks.some((check) => check.outcome === 'failed') ? 'bad' : 'good')]),
-    ...(begin === undefined ? [] : [tile('Took', formatDuration(Date.parse(document.at) - begin), `ended ${moment(document.at)}`, '')]),
+    ...(begin === undefined ? [] : [tile('Took', formatDuration(Date.parse(document.at) - begin), 'from start to end', '')]),
   ];
   return `<header class="${tone(document.status)}"><p class="kind">${escapeHtml(headings[document.kind])} · ${escapeHtml(document.target)} · ${escapeHtml(moment(document.at))}</p>
 <h1>${escapeHtml(document.title)}</h1><p class="status"><span class="badge ${tone(document.status)}">${escapeHtml(document.status)}</span></p></header>
@@ -94,10 +94,28 @@ function facts({ facts: all }: EvidenceDocument): string {
   return `<section><h2>Facts</h2><dl>${entries.map(([name, value]) => `<dt>${escapeHtml(label(name))}</dt><dd>${shown(name, value)}</dd>`).join('')}</dl></section>`;
 }
 
+type JsonRecord = Readonly<Record<string, JsonValue | undefined>>;
+const isRecord = (value: JsonValue | undefined): value is JsonRecord => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isPlain = (value: JsonValue | undefined): boolean => value === undefined || value === null || typeof value !== 'object';
+const isFlat = (value: JsonValue | undefined): value is JsonRecord => isRecord(value) && Object.values(value).every(isPlain);
+
+/** Plain values as they are, a flat record as a list of pairs, a list of flat records as a table, everything else as JSON. */
 function shown(name: string, value: JsonValue): string {
-  if (typeof value === 'number' || value === null) return escapeHtml(valueOf(name, value));
+  if (typeof value === 'number') return escapeHtml(valueOf(name === 'bytes' ? 'sizeBytes' : name, value));
+  if (value === null) return '–';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (typeof value === 'string') return escapeHtml(value);
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number')) return escapeHtml(value.join(', '));
+  if (Array.isArray(value) && value.every((item) => isPlain(item as JsonValue))) return value.map((item) => shown('', item as JsonValue)).join(', ');
+  if (isFlat(value)) return pairs(value);
+  if (Array.isArray(value) && value.every((item) => isFlat(item as JsonValue))) {
+    const rows = value as readonly JsonRecord[];
+    const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    return `<div class="scroll"><table><thead><tr>${names.map((each) => `<th>${escapeHtml(label(each))}</th>`).join('')}</tr></thead><tbody>${rows.map((row) => `<tr>${names.map((each) => `<td>${row[each] === undefined ? '' : shown(each, row[each])}</td>`).join('')}</tr>`).join('')}</tbody></table></div>`;
+  }
   return `<pre>${escapeHtml(JSON.stringify(value, null, 1))}</pre>`;
 }
+
+const pairs = (record: JsonRecord): string =>
+  Object.entries(record)
+    .flatMap(([name, value]) => (value === undefined ? [] : [`<span class="pair">${escapeHtml(label(name))}: <b>${shown(name, value)}</b></span>`]))
+    .join(' ');

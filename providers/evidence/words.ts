@@ -2,6 +2,12 @@ import { formatBytes, formatDuration } from '../../domain/format.ts';
 
 /** Names that mean more than their letters. */
 const known: Readonly<Record<string, string>> = {
+  p50Ms: 'p50',
+  p95Ms: 'p95',
+  p99Ms: 'p99',
+  limitP95Ms: 'p95 allowed',
+  baselineP95Ms: 'p95 before',
+  rpoBasis: 'RPO counted by',
   rtoMs: 'Recovery time (RTO)',
   rpoMs: 'Data loss window (RPO)',
   dataLossRatio: 'Data loss',
