@@ -58,7 +58,10 @@ interface Course {
   plan?: Plan;
   built?: Built;
   checked?: Checked;
+  /** By the clock of the run, attempts that died included: what a recovery would have taken. */
   decideMs: number;
+  buildMs: number;
+  checkMs: number;
   source: SourceMoment | undefined;
 }
 
@@ -67,7 +70,7 @@ export async function drillOperation(input: DrillOperationInput): Promise<DrillR
   const steps = new Steps(`Restore drill ${input.id} of ${input.target}`, ['choose the backup', 'fetch and build', 'check and measure', 'clean up', 'record']);
   steps.enableAttributes(input.searchAttributes);
   steps.tag([{ key: searchAttributes.target, value: input.target }, { key: searchAttributes.operation, value: 'drill' }]);
-  const course: Course = { decideMs: 0, source: undefined };
+  const course: Course = { decideMs: 0, buildMs: 0, checkMs: 0, source: undefined };
   let error: FailureFacts | undefined;
   let cancelled = false;
   try {
@@ -94,8 +97,12 @@ async function run(input: DrillOperationInput, steps: Steps, course: Course): Pr
   const plan = await steps.run('choose the backup', () => onHost(host, `choose the backup of ${target}, check keys and space`, { startToCloseTimeout: '30 minutes' }).planDrill({ id, target, startedAt, startedBy, ...(input.backup === null ? {} : { backup: input.backup }), ...(input.time === null ? {} : { time: input.time }) }), (made) => `${made.restore.backup} from ${made.restore.repositories.join(', ')}`);
   course.plan = plan;
   course.decideMs = Date.now() - since;
+  const planned = Date.now();
   course.built = await steps.run('fetch and build', () => bulkOnHost(host, `fetch and build backup ${plan.restore.backup} of ${target} in isolation`, few).buildDrill(plan), (built) => `${(built.bytes / 1048576).toFixed(1)} MiB in ${String(built.files)} files`);
+  const built = Date.now();
+  course.buildMs = built - planned;
   course.checked = await steps.run('check and measure', () => bulkOnHost(host, `check and measure what was built`, few).checkDrill(plan), (checked) => `${String(checked.checks.filter((check) => check.outcome === 'passed').length)} of ${String(checked.checks.length)} checks passed`);
+  course.checkMs = Date.now() - built;
   course.source = await observed;
 }
 
@@ -127,7 +134,7 @@ async function conclude(input: DrillOperationInput, steps: Steps, course: Course
     { phase: 'decide', startedAt: input.startedAt, durationMs: course.decideMs, outcome: plan === undefined ? 'failed' : 'completed', detail: plan === undefined ? (error?.message ?? '') : `backup ${plan.restore.backup} from ${plan.restore.repositories.join(', ')}` },
     ...(built?.phases ?? []), ...(checked?.phases ?? []), cleaned.phase,
   ];
-  const rto = plan === undefined || built === undefined || checked === undefined ? null : splitOf(plan, course, [...built.phases, ...checked.phases]);
+  const rto = plan === undefined || built === undefined || checked === undefined ? null : splitOf(plan, course, checked, [...built.phases, ...checked.phases]);
   const rtoMs = rto === null ? null : rto.detect + rto.decide + rto.fetch + rto.restore + rto.verify;
   const rpo: RpoResult | null = plan === undefined || checked === undefined ? null : rpoOf(source, checked.restored, plan.consistentAt);
   const { objectives } = input;
@@ -170,8 +177,13 @@ async function conclude(input: DrillOperationInput, steps: Steps, course: Course
   return { ...base, proven, evidence: evidence?.key ?? null, warnings: [...base.warnings, ...notes, ...(evidence?.repositories ?? []).flatMap((one) => (one.error === undefined ? [] : [`repository ${one.name} did not take the evidence: ${one.error.message}`]))] };
 }
 
-/** Fetching is one part, everything until a server answers another, until the last functional check the third; what comes later does not count. */
-function splitOf(plan: Plan, course: Course, phases: readonly EvidencePhase[]): RtoSplit {
-  const sum = (fits: (phase: string) => boolean): number => phases.filter(({ phase }) => fits(phase)).reduce((total, { durationMs }) => total + durationMs, 0);
-  return { detect: plan.detectMs, decide: course.decideMs, fetch: sum((phase) => phase === 'fetch'), restore: sum((phase) => phase.startsWith('restore')), verify: sum((phase) => phase === 'verify') };
+/**
+ * Fetching is one part, everything until a server answers another, until the last functional check the third; what comes later does not count. Time that
+ * dead attempts and waiting took is part of the restore: it would be of a real one.
+ */
+function splitOf(plan: Plan, course: Course, checked: Checked, phases: readonly EvidencePhase[]): RtoSplit {
+  const sum = (name: string): number => phases.filter(({ phase }) => phase === name).reduce((total, { durationMs }) => total + durationMs, 0);
+  const [fetch, verify] = [sum('fetch'), sum('verify')];
+  const untilVerified = course.buildMs + Math.max(verify, course.checkMs - checked.afterVerifyMs);
+  return { detect: plan.detectMs, decide: course.decideMs, fetch, restore: Math.max(0, untilVerified - fetch - verify), verify };
 }

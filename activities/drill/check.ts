@@ -31,6 +31,8 @@ export interface CheckedDrill {
   readonly restored: RestoredData;
   readonly tablesWithoutStatistics: number;
   readonly serverVersion: string;
+  /** From the end of `verify` to the end of this activity: what does not count as recovery. */
+  readonly afterVerifyMs: number;
 }
 
 /**
@@ -47,7 +49,8 @@ export async function checkDrill(deps: ActivityDeps, plan: DrillPlan): Promise<C
     const role = `resurgo_drill_${plan.id}`;
     const password = randomBytes(18).toString('base64url');
     clock.begin('restore: start the server');
-    return withServer(
+    let verifiedAt = performance.now();
+    const found = await withServer(
       deps,
       plan,
       {
@@ -62,9 +65,10 @@ export async function checkDrill(deps: ActivityDeps, plan: DrillPlan): Promise<C
         const checks = await verify(deps, plan, drill, server, place);
         const restored = await dataOf(drill, server, place, checks);
         clock.begin('check integrity');
+        verifiedAt = performance.now();
         const statistics = await tablesWithoutStatistics(admin, plan.database, signal).catch(() => 0);
         if (drill?.integrity !== 'none') checks.push(await integrity(admin, drill?.integrity ?? 'full', clock, signal));
-        const performance: PerformanceResult[] = [];
+        const measurements: PerformanceResult[] = [];
         if (drill?.performance !== undefined) {
           clock.begin('measure');
           const baselines = await baselinesOf(deps, plan.target, plan.restore.repositories);
@@ -73,14 +77,15 @@ export async function checkDrill(deps: ActivityDeps, plan: DrillPlan): Promise<C
           for (const check of drill.performance) {
             const measured = await measure(check, place, baselines);
             checks.push(measured.check);
-            if (measured.result !== undefined) performance.push(measured.result);
+            if (measured.result !== undefined) measurements.push(measured.result);
           }
         }
         const version = await withClient(admin, async (client) => (await client.query<{ v: string }>(`select current_setting('server_version') as v`)).rows[0]?.v ?? '', { signal });
         clock.end();
-        return { phases: clock.phases, checks, performance, restored, tablesWithoutStatistics: statistics, serverVersion: version };
+        return { phases: clock.phases, checks, performance: measurements, restored, tablesWithoutStatistics: statistics, serverVersion: version };
       },
     );
+    return { ...found, afterVerifyMs: Math.round(performance.now() - verifiedAt) };
   }, deps);
 }
 
@@ -178,5 +183,5 @@ async function checkFiles(deps: ActivityDeps, plan: DrillPlan, clock: PhaseClock
     check = { group: 'files', name: 'files', outcome: 'failed', detail: error.message };
   }
   clock.end();
-  return { phases: clock.phases, checks: [check], performance: [], restored: { marker: null, records: null, lastCommit: null }, tablesWithoutStatistics: 0, serverVersion: '' };
+  return { phases: clock.phases, checks: [check], performance: [], restored: { marker: null, records: null, lastCommit: null }, tablesWithoutStatistics: 0, serverVersion: '', afterVerifyMs: 0 };
 }
