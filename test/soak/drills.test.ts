@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { startPostgres } from '../support/index.ts';
 import { runDrillSeries, startDrillSeries } from '../support/drill-series.ts';
@@ -12,5 +13,6 @@ test('D1 50 drills in a row, a third cancelled, terminated or killed, leave noth
   } finally {
     await series.stack.stop();
     await server.stop();
+    rmSync(series.temporary, { recursive: true, force: true });
   }
 });

@@ -3,7 +3,7 @@ import { chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { verifyAllEvidence } from '../../client/evidence.ts';
 import { drillHistory } from '../../client/drill-history.ts';
-import { drillsLeft } from './drill-left.ts';
+import { drillsLeft, drillTemporary } from './drill-left.ts';
 import type { PostgresServer } from './postgres.ts';
 import { sleep } from './server-process.ts';
 import { startStack, type Stack } from './stack.ts';
@@ -11,6 +11,7 @@ import { startStack, type Stack } from './stack.ts';
 export interface DrillSeries {
   readonly stack: Stack;
   readonly place: string;
+  readonly temporary: string;
 }
 
 export async function startDrillSeries(server: PostgresServer): Promise<DrillSeries> {
@@ -19,7 +20,9 @@ export async function startDrillSeries(server: PostgresServer): Promise<DrillSer
   const place = join(server.socketDir, 'drills');
   mkdirSync(place, { mode: 0o711 });
   if (server.runAs !== undefined) chownSync(place, server.runAs.uid, server.runAs.gid);
+  const temporary = drillTemporary();
   const stack = await startStack({
+    env: { TMPDIR: temporary },
     targets: {
       shop: { type: 'postgres', engine: 'physical', connection: server.url('shop'), toolsDir: server.pgBin },
       orders: { type: 'postgres', engine: 'logical', connection: server.url('shop'), toolsDir: server.pgBin, jobs: 2 },
@@ -28,7 +31,7 @@ export async function startDrillSeries(server: PostgresServer): Promise<DrillSer
   });
   await stack.startWorker();
   for (const target of ['shop', 'orders']) await stack.run('backup', { target });
-  return { stack, place };
+  return { stack, place, temporary };
 }
 
 export interface SeriesOutcome {
@@ -45,7 +48,7 @@ export interface SeriesOutcome {
 const disturbances = ['cancel', 'kill', 'terminate'] as const;
 const steps = ['fetch and build', 'check and measure'] as const;
 
-export async function runDrillSeries({ stack, place }: DrillSeries, count: number): Promise<SeriesOutcome> {
+export async function runDrillSeries({ stack, place, temporary }: DrillSeries, count: number): Promise<SeriesOutcome> {
   const { client } = await stack.client();
   let passed = 0;
   let disturbed = 0;
@@ -79,7 +82,7 @@ export async function runDrillSeries({ stack, place }: DrillSeries, count: numbe
     if (result.status === 'passed' && result.cleanedUp) passed++;
     else failed.push(`${String(n)} ${target}: ${JSON.stringify(result.error ?? result.checks.filter((check) => check.outcome === 'failed'))}`);
   }
-  const left = await drillsLeft(stack, [place]);
+  const left = await drillsLeft(stack, [place, temporary]);
   const { status } = await verifyAllEvidence(stack.loaded);
   const histories = await Promise.all(['shop', 'orders'].map((target) => drillHistory(stack.loaded, target, 1000)));
   return { passed, disturbed, failed, left, evidence: status, recorded: histories.reduce((sum, history) => sum + history.drills.length, 0) };

@@ -1,11 +1,11 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { drillHistory } from '../../client/drill-history.ts';
 import { gatherEvidence, showEvidence, verifyAllEvidence } from '../../client/evidence.ts';
 import { listCatalogue } from '../../client/catalogue.ts';
 import { startPostgres, type PostgresServer } from '../support/index.ts';
-import { drillsLeft } from '../support/drill-left.ts';
+import { drillsLeft, drillTemporary } from '../support/drill-left.ts';
 import { freePort } from '../support/ports.ts';
 import { sleep } from '../support/server-process.ts';
 import { startStack, type Stack } from '../support/stack.ts';
@@ -14,6 +14,7 @@ let server: PostgresServer;
 let stack: Stack;
 /** Where drills build: a directory of the server's user. */
 let place: string;
+const temporary = drillTemporary();
 
 beforeAll(async () => {
   server = await startPostgres({ dataChecksums: true });
@@ -39,6 +40,7 @@ beforeAll(async () => {
     { name: 'psql', command: [join(server.pgBin, 'psql'), '-Atc', 'select 1'] },
   ];
   stack = await startStack({
+    env: { TMPDIR: temporary },
     targets: {
       shop: { type: 'postgres', engine: 'physical', connection: server.url('shop'), toolsDir: server.pgBin },
       orders: { type: 'postgres', engine: 'logical', connection: server.url('shop'), toolsDir: server.pgBin, jobs: 2 },
@@ -55,6 +57,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stack.stop();
   await server.stop();
+  rmSync(temporary, { recursive: true, force: true });
 });
 
 describe('D1 D3 restore drills', () => {
@@ -73,7 +76,7 @@ describe('D1 D3 restore drills', () => {
     expect(rto?.restore).toBeGreaterThan(0);
     expect(result.performance).toMatchObject([{ name: 'by note', runs: 10, baselineP95Ms: null }]);
     expect(result.recommendations.join('\n')).toContain('Nothing is scheduled');
-    expect(await drillsLeft(stack, [place])).toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
     const { backups } = await listCatalogue(stack.loaded, 'shop');
     expect(backups[0]).toMatchObject({ id: backup.id, status: 'proven' });
     const shown = await showEvidence(stack.loaded, result.id, join(stack.dir, 'page.html'));
@@ -109,7 +112,7 @@ describe('D1 D3 restore drills', () => {
     expect(by['nonsense']).toMatchObject({ outcome: 'failed', detail: expect.stringContaining('neither true nor false') as string });
     expect(result.recommendations.join('\n')).toMatch(/"wrong" failed/);
     expect(await server.sql('postgres', 'select datname from pg_database order by 1')).toEqual(before);
-    expect(await drillsLeft(stack, [place])).toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
   });
 
   test('D1 no backup, or one that cannot be restored, is a failed drill with evidence, not a crash', async () => {
@@ -133,7 +136,7 @@ describe('D1 D3 restore drills', () => {
     await during('check and measure');
     await cancelled.handle.cancel();
     await expect(cancelled.handle.result()).rejects.toThrow();
-    expect(await drillsLeft(stack, [place])).toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
 
     // By force: no compensation runs. The activity hears of it by its heartbeat; the next drill removes what is left.
     const terminated = await stack.start('drill', { target: 'shop' });
@@ -147,7 +150,7 @@ describe('D1 D3 restore drills', () => {
     await stack.workerDeath();
     await stack.startWorker();
     expect(await stack.resultOf(killed)).toMatchObject({ status: 'passed', cleanedUp: true });
-    expect(await drillsLeft(stack, [place])).toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
 
     // The worker dies and the run is ended by force: its successor finds the remains when it starts.
     stack.arm({ activity: 'checkDrill', when: 'inside', operation: 'sql', at: 4 });
@@ -155,9 +158,9 @@ describe('D1 D3 restore drills', () => {
     await stack.workerDeath();
     await client.workflow.getHandle('drill/shop').terminate('by force');
     await lost.handle.result().catch(() => undefined);
-    expect(await drillsLeft(stack, [place], 0)).not.toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary], 0)).not.toEqual([]);
     await stack.startWorker();
-    expect(await drillsLeft(stack, [place])).toEqual([]);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
   }, 600_000);
 
   test('D1 with the source gone the drill works all the same, and says that it could not ask', async () => {
