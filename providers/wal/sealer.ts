@@ -13,6 +13,7 @@ import { slotBytes } from '../vault/crypto-jobs.ts';
 import { seal } from '../vault/crypto-pool.ts';
 import type { HostKey } from '../vault/host-key.ts';
 import { generateAttemptKeys, wrapKeys } from '../vault/keys.ts';
+import { sha256Hex } from '../vault/sums.ts';
 import { encodeWalObject, placeOf, type WalHeader } from './wal-object.ts';
 
 /** After so many objects another key is taken: also that old WAL can go together with its keys. */
@@ -35,6 +36,8 @@ interface Key {
 
 export interface SealedWal {
   readonly object: Buffer;
+  /** Of the whole object, hex: the store checks what it took. */
+  readonly sha256: string;
   /** Of the key; absent for what has no body. */
   readonly key: string | undefined;
 }
@@ -72,12 +75,14 @@ export class WalSealer {
     const n = ++key.used;
     const sealed = await seal({ type: 'seal', slot, plainBytes, name: { backup: key.id, attempt: placeOf(header), n }, key: key.dataKey, compression: this.options.compression, level: this.options.level });
     const full = { ...header, format: 1 as const, key: key.id, n, plainBytes, compression: this.options.compression };
-    return { object: encodeWalObject(full, new Uint8Array(sealed.slot, 0, sealed.storedBytes), sealed.sha256, this.options.hostKey), key: key.id };
+    const object = encodeWalObject(full, new Uint8Array(sealed.slot, 0, sealed.storedBytes), sealed.sha256, this.options.hostKey);
+    return { object, sha256: sha256Hex(object), key: key.id };
   }
 
   /** Signed, without content. */
   sign(header: Omit<WalHeader, 'signer' | 'body' | 'key' | 'n' | 'compression' | 'plainBytes' | 'format'>): SealedWal {
-    return { object: encodeWalObject({ ...header, format: 1, plainBytes: 0, compression: 'none' }, new Uint8Array(0), undefined, this.options.hostKey), key: undefined };
+    const object = encodeWalObject({ ...header, format: 1, plainBytes: 0, compression: 'none' }, new Uint8Array(0), undefined, this.options.hostKey);
+    return { object, sha256: sha256Hex(object), key: undefined };
   }
 
   /** The wrapped key lies in a repository before anything sealed under it does. */
