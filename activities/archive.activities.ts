@@ -13,7 +13,7 @@ import { backupName, keysOf } from '../providers/repository/layout.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseInput } from './announce.activities.ts';
 import { listSets, openSet, readDeleted, readDeleting, resolveSet, withdrawSet, writeDeleted, writeDeleting } from './archive/sets.ts';
-import { archiveSettings, archiveSource } from './archive/settings.ts';
+import { archiveDefinitions, archiveSettings, archiveSource } from './archive/settings.ts';
 import { refOf } from './backup-dump.ts';
 import { assertEpoch } from './backup-store.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -74,8 +74,7 @@ export function archiveActivities(deps: ActivityDeps) {
     async planArchive({ target, cutoff }: { readonly target: string; readonly cutoff: string }): Promise<PlannedTables> {
       const settings = archiveSettings(deps, target);
       const { connection } = await archiveSource(settings, 'resurgo archive');
-      const definitions = Object.entries(settings.rule.tables).map(([table, { column, where }]) => ({ table, ...(column === undefined ? {} : { column }), ...(where === undefined ? {} : { where }) }));
-      return planTables(connection, definitions, cutoff);
+      return planTables(connection, archiveDefinitions(settings), cutoff);
     },
 
     /** Rows that would be moved now. Effect: none. Heartbeat: while it counts. */

@@ -6,8 +6,10 @@ import { deleteBackup, trimRunRecords, writeRunRecord } from '../providers/repos
 import { keysOf, keysPrefix, runsPrefix } from '../providers/repository/layout.ts';
 import { refOf } from './backup-dump.ts';
 import type { ActivityDeps } from './deps.ts';
+import { engineDefinition } from './engines/index.ts';
 import { deleteRunFile, readRunFile } from './run-file.ts';
 import { removeStaging } from './staging.ts';
+import { targetSettings } from './target-settings.ts';
 
 /** Effect: run file and spool are gone; unfinished copies in repositories that failed are swept where they can be reached. */
 export async function finishBackup(deps: ActivityDeps, { prepared, outcomes }: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> {
@@ -46,8 +48,13 @@ export async function abandonBackup(deps: ActivityDeps, input: AbandonInput): Pr
   const stores: ObjectStore[] = [];
   for (const name of prepared?.repositories ?? repositoriesFor(deps.loaded.config, input.target)) await deps.stores.open(name).then((store) => stores.push(store), () => undefined);
   const published: string[] = [];
+  let certain = stores.length === (prepared?.repositories.length ?? -1);
   if (prepared !== null) {
-    for (const store of stores) if (await removeUnpublished(store, prepared).catch(() => false)) published.push(store.name);
+    for (const store of stores) await removeUnpublished(store, prepared).then((there) => (there ? published.push(store.name) : undefined), () => { certain = false; });
+  }
+  // What the engine left elsewhere (an RDS snapshot) is nobody's without an entry; a repository that does not answer may hold one.
+  if (prepared !== null && published.length === 0 && certain && prepared.engine !== 'archive') {
+    await engineDefinition(prepared.engine).removed?.(targetSettings(deps, input.target), input.id).catch(() => undefined);
   }
   const message = published.length === 0 ? input.error.message : `${input.error.message} (it had been published in ${published.join(', ')} before, and stays there)`;
   const record = {

@@ -4,6 +4,7 @@ import { canonicalJson } from '../../config/canonical.ts';
 import type { ArchiveRuleConfig, PostgresTargetConfig } from '../../config/schema.ts';
 import { archivedTarget, archiveName } from '../../domain/archive.ts';
 import { ResurgoError } from '../../domain/errors.ts';
+import type { ArchiveDefinition } from '../../providers/archive/plan-tables.ts';
 import type { PostgresConnection } from '../../providers/postgres/connection.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { sourceServer, type SourceServer } from '../source-server.ts';
@@ -31,6 +32,10 @@ export function archiveSettings(deps: Pick<ActivityDeps, 'loaded'>, name: string
   const repositories = rule.repositories ?? base.repositories;
   return { ...base, config: base.config, name: archiveName(source), source, engine: 'archive', hash, rule, repositories: Object.keys(deps.loaded.config.repositories).filter((one) => repositories.includes(one)), verify: 'content' };
 }
+
+/** The tables of the rule. */
+export const archiveDefinitions = ({ rule }: ArchiveSettings): ArchiveDefinition[] =>
+  Object.entries(rule.tables).map(([table, { column, where }]) => ({ table, ...(column === undefined ? {} : { column }), ...(where === undefined ? {} : { where }) }));
 
 /** The primary: rows are deleted there. */
 export async function archiveSource(settings: ArchiveSettings, applicationName: string): Promise<SourceServer & { readonly connection: PostgresConnection }> {

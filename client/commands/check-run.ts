@@ -4,6 +4,7 @@ import { errors } from '../../domain/errors.ts';
 import { formatBytes } from '../../config/units.ts';
 import type { CheckScope, CheckStatus, Finding } from '../checks/finding.ts';
 import { Findings } from '../checks/finding.ts';
+import { checkArchive } from '../checks/archives.ts';
 import { checkKeys } from '../checks/keys.ts';
 import { checkConfig } from '../checks/plain-secrets.ts';
 import { checkRepository } from '../checks/repositories.ts';
@@ -55,6 +56,7 @@ export async function runCheck(context: CliContext, options: CheckOptions): Prom
         say(checked.findings);
       },
     );
+    for (const name of targets) say(await checkArchive(scope, name));
     for (const [name, bytes] of free) say(checkRoom(scope, name, bytes, sizes));
     say(await checkTemporal(scope));
   }

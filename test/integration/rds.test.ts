@@ -94,6 +94,7 @@ describe.skipIf(s3Missing() !== undefined)('B7 RDS', () => {
     const stack: Stack = await startStack({
       targets: { ledger: { type: 'rds', instance: 'ledger-prod', region, endpoint: front.endpoint, poll: '100ms', deadline: '2m' } },
       env: keys,
+      sections: { deletion: { grace: '0s' }, retention: [{ targets: ['ledger'], last: 1 }] },
     });
     try {
       await stack.startWorker();
@@ -118,6 +119,17 @@ describe.skipIf(s3Missing() !== undefined)('B7 RDS', () => {
       const second = await stack.resultOf(run);
       expect(second.status).toBe('available');
       expect(front.count('CreateDBSnapshot')).toBe(before + 1);
+      // Retention kept one: the first one's entry went, and its snapshot with it.
+      expect(second.pruned).toMatchObject({ removed: 1 });
+      expect(await rds.snapshot('instance', snapshotIdentifier('ledger', first.id))).toBeUndefined();
+      expect((await rds.snapshot('instance', snapshotIdentifier('ledger', second.id)))?.status).toBe('available');
+      // A run that fails leaves no snapshot behind.
+      const known = front.count('CreateDBSnapshot');
+      front.script({ on: 'DescribeDBSnapshots', when: () => front.count('CreateDBSnapshot') > known, times: 2, rewrite: (body) => body.replace('<Status>available<', '<Status>failed<') });
+      await expect(stack.run('backup', { target: 'ledger' })).rejects.toMatchObject({ code: 'awsFailed' });
+      front.script();
+      const { DBSnapshots } = await admin.send(new DescribeDBSnapshotsCommand({ DBInstanceIdentifier: 'ledger-prod', SnapshotType: 'manual' }));
+      expect(DBSnapshots?.filter((one) => one.DBSnapshotIdentifier?.startsWith('resurgo-ledger-')).map((one) => one.DBSnapshotIdentifier)).toEqual([snapshotIdentifier('ledger', second.id)]);
       await rds.deleteSnapshot('instance', snapshotIdentifier('ledger', second.id));
       rds.close();
     } finally {
