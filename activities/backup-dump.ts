@@ -129,6 +129,7 @@ export async function dumpBackup(deps: ActivityDeps, plan: PreparedBackup): Prom
         digests: { sha256sums: sha256Hex(sums), index: sha256Hex(indexObject) },
         versions: { resurgo: deps.version, server: engine.serverVersion, ...(engine.toolVersion === undefined ? {} : { tool: engine.toolVersion }) },
         ...(engine.wal === undefined ? {} : { wal: engine.wal }),
+        ...(engine.members === undefined ? {} : { members: engine.members }),
         checks: engine.checks,
         warnings: [...plan.warnings, ...engine.warnings],
       };

@@ -19,6 +19,8 @@ export interface ActivityDeps {
   readonly isRunning?: (workflowId: string) => Promise<boolean>;
   /** The result of a workflow, waiting for its end. @throws what it failed with. Absent in rescue. */
   readonly outcomeOf?: (workflowId: string, signal: AbortSignal) => Promise<unknown>;
+  /** What Temporal knows of our schedules, as JSON. Absent in rescue. */
+  readonly listSchedules?: () => Promise<unknown>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
   /** Aborts bulk work where there is no Temporal to cancel it. */

@@ -21,15 +21,26 @@ export function restoreActivities(deps: ActivityDeps) {
   };
 
   const hook = async (plan: RestorePlan, name: 'stop' | 'start' | 'health'): Promise<string | undefined> => {
-    const service = targetSettings(deps, plan.target, plan.configHash).service;
+    const targets = engineOf(plan).serviceTargets?.(plan) ?? [plan.target];
+    const told: string[] = [];
+    // What was stopped last starts first.
+    for (const target of name === 'start' ? [...targets].reverse() : targets) {
+      const line = await hookOf(plan, target, name);
+      if (line !== undefined) told.push(targets.length > 1 ? `${target}: ${line}` : line);
+    }
+    return told.length === 0 ? undefined : told.join('; ');
+  };
+
+  const hookOf = async (plan: RestorePlan, target: string, name: 'stop' | 'start' | 'health'): Promise<string | undefined> => {
+    const service = targetSettings(deps, target, target === plan.target ? plan.configHash : undefined).service;
     const command = service?.[name];
     if (service === undefined || command === undefined) return undefined;
     // Somebody may have changed it since `resurgo check`; as root it must be nobody else's to change.
     const [program] = command;
-    if (program?.includes('/') === true) checkHookProgram(program, `targets.${plan.target}.service.${name}`, deps.loaded.owner);
+    if (program?.includes('/') === true) checkHookProgram(program, `targets.${target}.service.${name}`, deps.loaded.owner);
     await withPulse(({ signal, report }) => {
-      report({ phase: `${name} hook of ${plan.target}` });
-      return runHook({ name, command, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: plan.target, RESURGO_RESTORE: plan.id } });
+      report({ phase: `${name} hook of ${target}` });
+      return runHook({ name, command, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: target, RESURGO_RESTORE: plan.id } });
     }, deps);
     return `${name}: ${command[0] ?? ''}`;
   };

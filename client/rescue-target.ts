@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Engine } from '../domain/backup.ts';
+import type { Engine, Manifest } from '../domain/backup.ts';
 import { ResurgoError } from '../domain/errors.ts';
 
 export interface RescuePlace {
@@ -26,7 +26,17 @@ export function rescueTarget(engine: Engine, { connection, dataDir, toolsDir, ta
   // The sets themselves, and their versions, are in the backup; what the destination is at, only a person can say.
   if (engine === 'dataset') return { type: 'dataset', connection: connection ?? 'postgres://postgres@127.0.0.1:5432/postgres', schemaVersion: 'rescue', sets: { rescue: { tables: ['rescue'] } } };
   if (engine === 'rds') return { type: 'rds', instance: 'unknown', region: process.env['AWS_REGION'] ?? 'us-east-1' };
+  if (engine === 'config') return { type: 'config', files: ['/'] };
   return { type: engine };
+}
+
+/** The targets of a rescue: the one that is asked for and, of a group, its members. */
+export function rescueTargets(name: string, { engine, members = [] }: Pick<Manifest, 'engine' | 'members'>, place: RescuePlace): Readonly<Record<string, unknown>> {
+  if (engine !== 'group') return { [name]: rescueTarget(engine, place) };
+  return {
+    [name]: { type: 'group', members: members.map((member) => member.name) },
+    ...Object.fromEntries(members.map((member) => [member.name, rescueTarget(member.engine, place)])),
+  };
 }
 
 /** @throws usage */

@@ -21,7 +21,7 @@ import { parseManifest } from '../providers/vault/publish.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { readTrustedFile } from '../config/safe-file.ts';
 import { restoreFlow, type FlowHost, type RestoreSteps } from '../workflows/restore-flow.ts';
-import { rescueTarget } from './rescue-target.ts';
+import { rescueTargets } from './rescue-target.ts';
 import { version } from './version.ts';
 
 export interface RescueOptions {
@@ -141,9 +141,7 @@ async function fromRepository(options: RescueOptions, address: string): Promise<
     version: 1,
     encryption: { passphrase: 'unused-in-a-rescue' },
     repositories: { rescue: { type: 'disk', path: join(stateDir, 'none') } },
-    targets: {
-      [target]: rescueTarget(manifest.engine, options),
-    },
+    targets: rescueTargets(target, manifest, options),
   });
   const source = parseConfig(text, { shown: 'rescue', dir: process.cwd(), env: process.env });
   const loaded: LoadedConfig = { config: source, source, path: '(rescue)', dir: process.cwd(), stateDir, hash: 'rescue', owner: process.getuid?.() ?? 0 };

@@ -75,6 +75,15 @@ export function crossCheck(data: unknown): RawProblem[] {
     if (!isMapping(target)) continue;
     checkTarget(['targets', key], target, report);
     checkReferences(['targets', key, 'repositories'], target['repositories'], repositories, 'repository');
+    if (target['type'] === 'group' || target['type'] === 'config') {
+      const field = target['type'] === 'group' ? 'members' : 'databases';
+      checkReferences(['targets', key, field], target[field], targets, 'target');
+      for (const [i, name] of listOf(target[field]).entries()) {
+        const type = typeof name === 'string' && has(targets, name) ? mappingOf(targets[name])['type'] : undefined;
+        if (field === 'members' && type === 'group') report(['targets', key, field, i], `${show(name)} is a group; name its members`);
+        if (field === 'databases' && type !== undefined && type !== 'postgres') report(['targets', key, field, i], `${show(name)} is no PostgreSQL target`);
+      }
+    }
     checkReferences(['targets', key, 'walRequired'], target['walRequired'], repositories, 'repository');
   }
   const archived = new Set<unknown>();

@@ -28,10 +28,13 @@ export function snapshotOf(loaded: Pick<LoadedConfig, 'source'>, target: string)
   const { source } = loaded;
   const meaning = (value: object): Record<string, unknown> =>
     plain(Object.fromEntries(Object.entries(value).filter(([key]) => !local.has(key)))) as Record<string, unknown>;
+  const own = targetOf(source, target);
   const body = {
     schemaVersion: 1 as const,
     target,
     definition: meaning(targetOf(source, target)),
+    // A group means what its members mean.
+    ...(own.type === 'group' ? { members: Object.fromEntries(own.members.map((name) => [name, meaning(targetOf(source, name))])) } : {}),
     policies: plain(policiesOf(source, target).map(({ kind, repositories }) => ({ kind, repositories }))) as unknown[],
     repositories: Object.fromEntries(
       repositoriesFor(source, target).map((name) => [name, meaning(repositoryOf(source, name))]),

@@ -172,7 +172,7 @@ export type EncryptionConfig = z.output<typeof encryption>;
 export type DiskRepositoryConfig = z.output<typeof diskRepository>;
 export type S3RepositoryConfig = z.output<typeof s3Repository>;
 export type RepositoryConfig = DiskRepositoryConfig | S3RepositoryConfig;
-export type { DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, RdsTargetConfig, TargetConfig } from './target-types.ts';
+export type { ConfigTargetConfig, GroupTargetConfig, DatasetTargetConfig, FilesTargetConfig, PostgresTargetConfig, RdsTargetConfig, TargetConfig } from './target-types.ts';
 export type MemberConfig = z.output<typeof member>;
 export type FenceConfig = z.output<typeof fence>;
 export type FailoverConfig = z.output<typeof failover>;

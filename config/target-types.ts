@@ -2,16 +2,20 @@
 import type { z } from 'zod';
 import { rdsTarget } from './schema-target-rds.ts';
 import { datasetTarget } from './schema-target-dataset.ts';
+import { configTarget } from './schema-target-config.ts';
+import { groupTarget } from './schema-target-group.ts';
 import { filesTarget } from './schema-target-files.ts';
 import { postgresTarget } from './schema-target.ts';
 
-export const targetTypes = [postgresTarget, filesTarget, datasetTarget, rdsTarget] as const;
+export const targetTypes = [postgresTarget, filesTarget, datasetTarget, rdsTarget, configTarget, groupTarget] as const;
 
 /** Known words that this version still refuses. */
-export const unbuiltTargetTypes: readonly string[] = ['config', 'group'];
+export const unbuiltTargetTypes: readonly string[] = [];
 
 export type PostgresTargetConfig = z.output<typeof postgresTarget>;
 export type FilesTargetConfig = z.output<typeof filesTarget>;
 export type DatasetTargetConfig = z.output<typeof datasetTarget>;
 export type RdsTargetConfig = z.output<typeof rdsTarget>;
+export type ConfigTargetConfig = z.output<typeof configTarget>;
+export type GroupTargetConfig = z.output<typeof groupTarget>;
 export type TargetConfig = z.output<(typeof targetTypes)[number]>;

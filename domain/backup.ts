@@ -174,8 +174,46 @@ export interface FilesFacts {
   readonly unread: number;
 }
 
+/** A configuration bundle: its files, and blobs of what is no file. */
+export interface ConfigFacts {
+  readonly engine: 'config';
+  readonly tree: FilesFacts;
+  /** Name below `resurgo-bundle/` in a restore, and the stream that has it. */
+  readonly extras: readonly { readonly file: string; readonly stream: string }[];
+}
+
+/** One member of a group's backup. */
+export interface GroupMember {
+  readonly name: string;
+  readonly engine: Engine;
+  /** Its streams are `<prefix>.<name>`. */
+  readonly prefix: string;
+  readonly systemId: string;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  /** Positions in the chain of the group of the backups its part builds on, oldest first. */
+  readonly chain: readonly number[];
+  /** Bytes read for it in each of these. */
+  readonly chainBytes: readonly number[];
+  /** Bytes read for it in this one. */
+  readonly bytes: number;
+  /** Absent where it failed. */
+  readonly facts?: EngineFacts;
+  readonly engineManifest?: string;
+  readonly wal?: NonNullable<Manifest['wal']>;
+  readonly serverVersion: string;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface GroupFacts {
+  readonly engine: 'group';
+  readonly members: readonly GroupMember[];
+  /** Between the first member's beginning and the last's. */
+  readonly skewMs: number;
+}
+
 /** What an engine notes about a backup of its own; a union, told apart by `engine`. */
-export type EngineFacts = PhysicalFacts | LogicalFacts | FilesFacts | DatasetFacts | ArchiveFacts | RdsFacts;
+export type EngineFacts = ConfigFacts | GroupFacts | PhysicalFacts | LogicalFacts | FilesFacts | DatasetFacts | ArchiveFacts | RdsFacts;
 
 /** Counts of what is in a backup; which of them there are depends on its engine. */
 export interface BackupCounts {
@@ -225,6 +263,8 @@ export interface Manifest {
   /** What was checked before it was called verified, in words: `manifest`, `pg_restore --list`, `page-checksums` … */
   readonly checks: readonly string[];
   readonly warnings: readonly string[];
+  /** Of a group: who is in it. */
+  readonly members?: readonly { readonly name: string; readonly engine: Engine }[];
 }
 
 export interface ManifestSignature {

@@ -52,6 +52,8 @@ export interface StreamSink {
   /** Takes a copy of the chunk at once; a returned promise asks the caller to wait (back-pressure). */
   write(chunk: Uint8Array): Promise<void> | undefined;
   end(): Promise<void>;
+  /** In place of `end`, after a failure: what was written stays as opaque bytes. */
+  abandon?(): Promise<void>;
 }
 
 /** What engines write into. Streams are written one after the other. */

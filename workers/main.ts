@@ -14,6 +14,7 @@ import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
+import { listSchedules } from './list-schedules.ts';
 import { reapDaily } from './reaper.ts';
 import { isRunning, outcomeOf, waitForClose } from './wait-for-close.ts';
 
@@ -54,7 +55,7 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
   const host = options.host ?? defaultHostName(loaded.stateDir);
   const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);
   if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
-  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), outcomeOf: (id, stop) => outcomeOf(client, id, stop) });
+  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), listSchedules: () => listSchedules(client), outcomeOf: (id, stop) => outcomeOf(client, id, stop) });
   try {
     const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.makeActivities === undefined ? {} : { activities: options.makeActivities(deps) }), ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
     const stop = (): void => { worker.shutdown(); };

@@ -8,14 +8,15 @@ import type { DumpContext, EngineDump } from './engine.ts';
 import { parentIndex } from './parent-index.ts';
 
 /** A base backup of the whole cluster, or what changed in it since the parent. */
-export async function dumpPhysicalTarget({ deps, plan, settings: target, writer, signal, report }: DumpContext): Promise<EngineDump> {
+export async function dumpPhysicalTarget(context: DumpContext): Promise<EngineDump> {
+  const { plan, settings: target, writer, signal, report } = context;
   const settings = postgresSettings(target);
   const { connection, facts } = await sourceServer(settings, sessionsOf(plan.backup));
   if (facts.systemId !== plan.systemId) {
     throw new ResurgoError('sourceChanged', `the server at ${connection.redacted} is database system ${facts.systemId}; the run was prepared for ${plan.systemId}`);
   }
   await endEarlierSessions(connection, sessionsOf(plan.backup), signal);
-  const incremental = plan.parent === null ? undefined : await parentOf({ deps, plan });
+  const incremental = plan.parent === null ? undefined : await parentOf(context);
   const dump = await dumpPhysical({
     connection,
     writer,
@@ -40,7 +41,7 @@ export async function dumpPhysicalTarget({ deps, plan, settings: target, writer,
 }
 
 /** The parent's backup_manifest, from its index. @throws parentMissing, wrongKey */
-async function parentOf(context: Pick<DumpContext, 'deps' | 'plan'>): Promise<{ parentManifest: Buffer; parentChecksums?: boolean }> {
+async function parentOf(context: DumpContext): Promise<{ parentManifest: Buffer; parentChecksums?: boolean }> {
   const { engine, engineManifest } = await parentIndex(context, context.plan.parent as string);
   return { parentManifest: Buffer.from(engineManifest, 'utf8'), ...(engine.engine === 'physical' ? { parentChecksums: engine.dataChecksums } : {}) };
 }

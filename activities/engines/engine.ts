@@ -32,6 +32,8 @@ export interface DumpContext {
   readonly report: OnProgress;
   /** Without parallel workers, whatever is configured: an earlier attempt failed because of them. */
   readonly oneJob?: boolean;
+  /** What a member of a group builds on; without it, what `plan.parent` names is read from the repository. */
+  readonly parent?: { readonly engine: EngineFacts; readonly engineManifest: string };
 }
 
 /** What an engine tells about the dump it wrote. */
@@ -40,6 +42,7 @@ export interface EngineDump {
   /** Shown by `backups`, besides parts and files. */
   readonly counts?: Omit<BackupCounts, 'parts' | 'files'> & { readonly files?: number };
   readonly wal?: NonNullable<Manifest['wal']>;
+  readonly members?: NonNullable<Manifest['members']>;
   readonly serverVersion: string;
   readonly toolVersion?: string;
   /** Kept in the index for the next incremental; a host without the identity can read it. */
@@ -62,3 +65,6 @@ export interface EngineDefinition {
   /** Its own check of the plaintext read back (depth `content`), besides sizes and digests of the streams. */
   readonly contentCheck?: EngineCheck;
 }
+
+/** The other engines, by name: given to an engine that is made of them. */
+export type EngineLookup = (name: Engine) => EngineDefinition;

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { lstatSync } from 'node:fs';
+import type { BackupIndex, FilesFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { dumpFiles } from '../../providers/files/dump.ts';
 import { resolveTool } from '../../providers/host/tool-command.ts';
@@ -11,21 +12,30 @@ import type { DumpContext, EngineDefinition, EngineDump } from './engine.ts';
 import { parentIndex } from './parent-index.ts';
 import { filesRestoreEngine } from './restore-files.ts';
 
-/** Directories and files of a host by GNU tar, and our own list of everything (docs/adr/0006-files.md). */
+/** Directories and files of a host by GNU tar, and our own list of everything (docs/adr/0011-files.md). */
 export const filesEngine: EngineDefinition = {
   name: 'files',
   async prepare({ settings }) {
-    const { paths } = settingsOf(settings, 'files').config;
-    resolveTool('tar');
-    const missing = paths.filter((path) => !isThere(path));
-    if (missing.length === paths.length) throw new ResurgoError('sourceUnreachable', `target ${settings.name}: ${missing.join(', ')} cannot be looked at on this host`);
+    assertSource(settings.name, settingsOf(settings, 'files').config.paths);
     return { systemId: 'files', warnings: [] };
   },
   async dump(context) {
     const { config } = settingsOf(context.settings, 'files');
     return dumpFileTree(context, { paths: config.paths, exclude: config.exclude ?? [], include: config.include ?? [], oneFileSystem: config.oneFileSystem });
   },
-  restore: (deps, settings) => filesRestoreEngine(deps, settings),
+  restore: (deps, settings) => filesRestoreEngine(deps, settings, factsOf),
+};
+
+/** @throws sourceUnreachable when none of the paths is there; one that is missing is told by the dump */
+export function assertSource(target: string, paths: readonly string[]): void {
+  resolveTool('tar');
+  const missing = paths.filter((path) => !isThere(path));
+  if (missing.length === paths.length) throw new ResurgoError('sourceUnreachable', `target ${target}: ${missing.join(', ')} cannot be looked at on this host`);
+}
+
+const factsOf = (index: BackupIndex): FilesFacts => {
+  if (index.engine.engine !== 'files') throw new ResurgoError('bug', `backup ${index.backup} is ${index.engine.engine}, not files`);
+  return index.engine;
 };
 
 const problems = (count: number): { problems?: number } => (count === 0 ? {} : { problems: count });
@@ -69,7 +79,7 @@ async function dumpFileTree(context: DumpContext, tree: { paths: readonly string
 }
 
 /** Repositories and our own state are never part of a backup of files: each backup would hold the ones before it. */
-function ownDirectories(deps: ActivityDeps, settings: TargetSettings): string[] {
+export function ownDirectories(deps: ActivityDeps, settings: TargetSettings): string[] {
   const { config, stateDir } = deps.loaded;
   const disks = Object.values(config.repositories).flatMap((repository) => (repository.type === 'disk' ? [repository.path] : []));
   return [...disks, stateDir, ...(settings.config.staging === undefined ? [] : [settings.config.staging])];

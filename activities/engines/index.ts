@@ -2,10 +2,12 @@
 import type { Engine } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { EngineDefinition } from './engine.ts';
+import { configEngine } from './config.ts';
 import { filesEngine } from './files.ts';
 import { rdsEngine } from './rds.ts';
 import { archiveEngine } from './archive.ts';
 import { datasetEngine } from './dataset.ts';
+import { groupEngine } from './group.ts';
 import { logicalEngine } from './logical.ts';
 import { physicalEngine } from './physical.ts';
 
@@ -16,6 +18,8 @@ const engines: readonly EngineDefinition[] = [
   datasetEngine,
   archiveEngine,
   rdsEngine,
+  configEngine,
+  groupEngine((name) => engineDefinition(name)),
 ];
 
 /** @throws unsupported for an engine of a newer version */

@@ -39,4 +39,6 @@ export interface RestoreEngine {
   keeps(plan: RestorePlan): Promise<boolean>;
   confirm(plan: RestorePlan): Promise<string>;
   rollback(plan: RestorePlan): Promise<string>;
+  /** Whose service hooks run around the swap; default the target itself. */
+  serviceTargets?(plan: RestorePlan): readonly string[];
 }

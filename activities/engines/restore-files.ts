@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { tmpdir } from 'node:os';
+import type { BackupIndex, FilesFacts } from '../../domain/backup.ts';
 import type { BackupReader } from '../../domain/ports.ts';
 import type { RestorePlan } from '../../domain/operations.ts';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -30,14 +31,13 @@ const stateOf = (plan: RestorePlan): FilesState => plan.engineState as FilesStat
 const relative = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
 /** Restores a tree of files: built in a directory of its own on the same file system, compared, then moved by renames. */
-export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings): RestoreEngine {
+export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings, factsOf: (index: BackupIndex) => FilesFacts): RestoreEngine {
   return {
     async inspect(input, chain, open) {
       const mode = input.mode ?? 'beside';
       if (input.digest === true) throw new ResurgoError('unsupported', '--digest is for tables; files are compared by SHA-256 always');
       const reader = await open();
-      const facts = reader.index.engine;
-      if (facts.engine !== 'files') throw new ResurgoError('bug', `a ${facts.engine} backup was handed to the files engine`);
+      const facts = factsOf(reader.index);
       const listing = listingOf(reader);
       const asked = (input.only ?? []).map(relative);
       const only = withFirstNames(listing, asked);

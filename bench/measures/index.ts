@@ -1,5 +1,6 @@
 import type { Lab } from '../lab.ts';
 import type { Measure } from '../types.ts';
+import { filesIncremental } from './files.ts';
 import { chainRestore, physicalIncremental } from './incremental.ts';
 import { logicalBackup, logicalRestore } from './logical.ts';
 import { workerMemory } from './memory.ts';
@@ -21,6 +22,7 @@ export const groups: readonly Group[] = [
   { names: ['logical-restore'], run: logicalRestore },
   { names: ['physical-incremental'], run: physicalIncremental },
   { names: ['chain-restore'], run: chainRestore },
+  { names: ['files-incremental'], run: filesIncremental },
   { names: ['step-overhead-ms'], run: stepOverhead },
   { names: ['idle-worker-cpu'], run: idleWorker },
   { names: ['up-second-start'], run: secondStart },

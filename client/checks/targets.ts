@@ -1,6 +1,8 @@
 import { targetOf } from '../../config/lookup.ts';
 import type { TargetConfig } from '../../config/schema.ts';
 import { ResurgoError } from '../../domain/errors.ts';
+import { checkConfigBundle } from './config-target.ts';
+import { checkGroup } from './group-target.ts';
 import { checkFiles } from './files-target.ts';
 import type { CheckScope, Finding } from './finding.ts';
 import { checkDataset } from './dataset-target.ts';
@@ -23,6 +25,8 @@ const checks: { readonly [T in TargetConfig['type']]?: TargetCheck<T> } = {
   files: checkFiles,
   dataset: checkDataset,
   rds: checkRds,
+  config: checkConfigBundle,
+  group: checkGroup,
 };
 
 export async function checkTarget(scope: CheckScope, name: string): Promise<CheckedTarget> {

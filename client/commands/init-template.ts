@@ -57,6 +57,14 @@ targets:
   #   type: files
   #   paths: [/srv/media]
   #   exclude: ['**/cache/**']
+  # conf:
+  #   type: config                       # with service definitions, database settings and this configuration
+  #   files: [/etc/shop]
+  #   services: [shop-api.service]
+  #   databases: [cluster]
+  # platform:
+  #   type: group                        # one backup of all, in this order
+  #   members: [cluster, media, conf]
 
 # When, and into which repositories.
 policies:

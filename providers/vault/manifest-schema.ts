@@ -40,6 +40,7 @@ export const manifestSchema = z.looseObject({
   digests: z.looseObject({ sha256sums: sha256, index: sha256 }),
   versions: z.looseObject({ resurgo: z.string(), server: z.string(), tool: z.string().optional() }),
   wal: z.looseObject({ startLsn: z.string(), stopLsn: z.string(), timeline: count }).optional(),
+  members: z.array(z.looseObject({ name: segment, engine: z.enum(engineNames) })).optional(),
   checks: z.array(z.string()),
   warnings: z.array(z.string()),
   signature: z.looseObject({ algorithm: z.literal('ed25519'), publicKey: z.string(), value: z.string() }),

@@ -106,6 +106,10 @@ export function createBackupWriter(options: BackupWriterOptions): SealingWriter 
           streams.push(await cutter.end());
           current = undefined;
         },
+        async abandon() {
+          streams.push(await cutter.abandon());
+          current = undefined;
+        },
       };
     },
     async finish() {

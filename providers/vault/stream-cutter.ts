@@ -74,6 +74,15 @@ export class StreamCutter {
     };
   }
 
+  /** Ends it wherever it is; what there is of it counts as a blob, without a digest of the whole where it was to be a tar. */
+  async abandon(): Promise<StreamRecord> {
+    this.#ended = true;
+    if (this.#flushing !== undefined) await this.#flushing;
+    this.#line.assertAlive();
+    this.#submit();
+    return { name: this.name, kind: 'blob', bytes: this.#bytes, ...(this.#hash === undefined ? {} : { sha256: this.#hash.digest('hex') }) };
+  }
+
   /** Copies into part buffers until the chunk ends or there is no free buffer; how many bytes went in. */
   #fill(chunk: Uint8Array): number {
     let at = 0;
