@@ -70,7 +70,7 @@ export function groupRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
         });
       }
       const mode = input.mode ?? 'beside';
-      const to = destinationsOf(input.to, names, mode);
+      const to = destinationsOf(input.to, names, mode, facts.members.map(({ name }) => name));
       const members: MemberPlan[] = [];
       const warnings: string[] = [];
       const sums = { requiredBytes: 0, freeBytes: null as number | null };
@@ -141,11 +141,11 @@ export function groupRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
 }
 
 /** `--to`: one destination for one member, else `member=destination` for each. @throws inputInvalid */
-function destinationsOf(to: string | undefined, names: readonly string[], mode: string): Map<string, string> {
+function destinationsOf(to: string | undefined, names: readonly string[], mode: string, members: readonly string[]): Map<string, string> {
   if (mode !== 'beside' || to === undefined) return new Map();
   const pairs = to.split(',').map((pair) => /^\s*([^=]+)=(.+)$/s.exec(pair));
   const [only] = names;
-  if (names.length === 1 && only !== undefined && pairs.some((pair) => pair === null || !names.includes(pair[1] ?? ''))) return new Map([[only, to]]);
+  if (names.length === 1 && only !== undefined && pairs.some((pair) => pair === null || !members.includes(pair[1] ?? ''))) return new Map([[only, to]]);
   const found = new Map(pairs.flatMap((pair) => (pair === null ? [] : [[pair[1] as string, pair[2] as string] as const])));
   const missing = names.filter((name) => !found.has(name));
   const strange = [...found.keys()].filter((name) => !names.includes(name));
