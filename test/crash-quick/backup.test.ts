@@ -23,9 +23,6 @@ const cases: { target: string; kind?: 'incremental'; plan: CrashPlan }[] = [
   { target: 'mixed', plan: { activity: 'storeBackup', when: 'inside', operation: 'put', store: 'cloud' } },
   { target: 'physical', plan: { activity: 'verifyBackup', when: 'inside', operation: 'get', at: 2 } },
   { target: 'mixed', plan: { activity: 'publishBackup', when: 'inside', operation: 'put', match: 'manifest', afterwards: true } },
-  { target: 'tree', plan: { activity: 'dumpBackup', when: 'inside', operation: 'put', match: '/parts/', at: 2, afterwards: true } },
-  { target: 'platform', kind: 'incremental', plan: { activity: 'dumpBackup', when: 'inside', operation: 'spawn', match: 'tar ', afterwards: true } },
-  { target: 'bundle', plan: { activity: 'publishBackup', when: 'inside', operation: 'put', match: 'manifest' } },
   { target: 'spooled', plan: { activity: 'finishBackup', when: 'inside', operation: 'rm', at: 2 } },
 ];
 
