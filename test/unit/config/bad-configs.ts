@@ -258,11 +258,11 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   ),
   // Targets
   'target without type': bad({ 7: '  shop: { engine: physical }' }, '7:3', 'targets.shop.type', 'use one of: postgres'),
-  'target type not built': bad(
-    { 7: '  shop: { type: group, members: [] }' },
-    '7:17',
-    'targets.shop.type',
-    '"group" is not supported by this version',
+  'group of a group': bad(
+    { 7: '  shop: { type: group, members: [shop] }' },
+    '7:35',
+    'targets.shop.members[0]',
+    '"shop" is a group; name its members',
   ),
   'target type unknown': bad({ 7: '  shop: { type: mysql }' }, '7:17', 'targets.shop.type', 'use one of: postgres'),
   'target without engine': bad(
