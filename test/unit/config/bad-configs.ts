@@ -260,7 +260,7 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   'target without type': bad({ 7: '  shop: { engine: physical }' }, '7:3', 'targets.shop.type', 'use one of: postgres'),
   'group of a group': bad(
     { 7: '  shop: { type: group, members: [shop] }' },
-    '7:35',
+    '7:34',
     'targets.shop.members[0]',
     '"shop" is a group; name its members',
   ),
