@@ -6,6 +6,7 @@ import { ResurgoError } from '../domain/errors.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { ArchiveInput, ArchiveResult } from '../domain/archive.ts';
 import type { BackupInput, BackupResult, FinishRestoreInput, FinishRestoreResult, PruneInput, PruneReport, RestoreInput, RestoreResult, UpkeepInput, UpkeepReport, VerifyInput, VerifyReport } from '../domain/operations.ts';
+import type { AttachInput, AttachResult } from '../domain/attach.ts';
 import type { FailoverInput, FailoverResult } from '../domain/failover.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import type { DrillInput, DrillResult } from '../domain/drill.ts';
@@ -22,6 +23,8 @@ export interface Runs {
   prune: { input: PruneInput; result: PruneReport };
   recover: { input: RecoverInput; result: PlanResult };
   drill: { input: DrillInput; result: DrillResult };
+  switchover: { input: FailoverInput; result: FailoverResult };
+  attachStandby: { input: AttachInput; result: AttachResult };
   failover: { input: FailoverInput; result: FailoverResult };
   finishRestore: { input: FinishRestoreInput; result: FinishRestoreResult };
 }

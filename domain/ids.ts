@@ -29,4 +29,6 @@ export const lockIds = {
   drill: (target: string): string => `drill/${target}`,
   /** Who is the primary of a cluster: failover, switchover. */
   failover: (target: string): string => `failover/${target}`,
+  /** Building, rebuilding and bringing back members: one at a time. */
+  standby: (target: string): string => `standby/${target}`,
 } as const;

@@ -7,6 +7,8 @@ export { incident } from './incident.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { drill, drillOperation } from './drill.workflow.ts';
+export { attachStandby, attachStandbyRun } from './attach.workflow.ts';
+export { switchover, switchoverRun } from './switchover.workflow.ts';
 export { failover, failoverRun } from './failover.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';

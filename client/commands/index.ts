@@ -7,6 +7,7 @@ import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerDrill } from './drill.ts';
 import { registerEvidence } from './evidence.ts';
+import { registerCluster } from './cluster.ts';
 import { registerFailover } from './failover.ts';
 import { registerInit } from './init.ts';
 import { registerPlan } from './plan.ts';
@@ -47,6 +48,7 @@ export const commands: readonly Register[] = [
   registerWal,
   registerArchive,
   registerFailover,
+  registerCluster,
   registerStatus,
   registerDrill,
   registerEvidence,

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
+import { freePort } from './ports.ts';
 import { tempDir } from './temp.ts';
 import { startPostgres, type PostgresServer } from './postgres.ts';
 import { sleep } from './server-process.ts';
@@ -19,15 +20,20 @@ export interface ClusterOptions {
   /** How many standbys, named b, c …; default 1. */
   readonly standbys?: number;
   readonly config?: Readonly<Record<string, string>>;
+  /** Each member's port stands in its own files, so that `pg_ctl` can start it. */
+  readonly ports?: boolean;
 }
 
 /** Members a (primary), b, c … of one cluster; `shop` is a database with a table `t (id bigserial, at timestamptz, note text)`. */
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const primary = await startPostgres({ config: { wal_log_hints: 'on', hot_standby: 'on', wal_keep_size: '128MB', ...options.config } });
+  const port = await freePort();
+  const own = { port: String(port), listen_addresses: '127.0.0.1', unix_socket_directories: '' };
+  const primary = await startPostgres({ port, config: { wal_log_hints: 'on', hot_standby: 'on', wal_keep_size: '128MB', ...(options.ports === true ? own : {}), ...options.config } });
   await primary.sql('postgres', 'create database shop');
   await primary.sql('shop', 'create table t (id bigserial primary key, at timestamptz default clock_timestamp(), note text)');
   const members: Record<string, PostgresServer> = { a: primary };
   for (let i = 0; i < (options.standbys ?? 1); i++) members[String.fromCharCode(98 + i)] = await primary.createStandby();
+  if (options.ports === true) for (const standby of Object.values(members).slice(1)) await standby.sql('postgres', `alter system set port = ${String(standby.port)}`);
   await caughtUp(primary, Object.values(members).slice(1));
   const member = (name: string): PostgresServer => {
     const found = members[name];
