@@ -63,7 +63,7 @@ export async function switchoverFlow(run: FailoverRun, steps: SwitchoverSteps, h
 
     log.pointOfNoReturn();
     const made = (promoted = await log.run('promote', () => steps.promote(next, chosen.timeline ?? 0), { detail: (value) => `timeline ${String(value.timeline)} from ${value.switchLsn} on` }));
-    const proof = await log.run('prove writes', () => steps.proveWrites(next, made.timeline), { detail: () => `a write is durable on timeline ${String(made.timeline)}` });
+    await log.run('prove writes', () => steps.proveWrites(next, made.timeline), { detail: () => `a write is durable on timeline ${String(made.timeline)}` });
     writableAfterMs = Date.parse(host.now()) - Date.parse(run.startedAt);
     if (plan.records.length > 0) records = await log.run('move clients', () => steps.moveClients(next), { detail: (lines) => lines.join('; ') });
     const others = plan.members.filter(({ name }) => name !== old.name && name !== next.name);
