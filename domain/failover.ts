@@ -105,6 +105,8 @@ export interface Elected {
 
 export interface PromotedMember {
   readonly timeline: number;
+  /** The timeline that was left. */
+  readonly parent: number;
   readonly switchLsn: string;
   readonly promotedNow: boolean;
 }

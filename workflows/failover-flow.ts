@@ -87,7 +87,7 @@ export async function failoverFlow(run: FailoverRun, steps: FailoverSteps, host:
     const endedAt = host.now();
     return {
       schemaVersion: 1, id: run.id, target: input.target, kind: 'failover', status, from, to: promoted === undefined && status !== 'preview' ? null : (chosen?.name ?? null),
-      timeline: { before: chosen?.timeline ?? null, after: promoted?.timeline ?? null }, switchLsn: promoted?.switchLsn ?? null,
+      timeline: { before: promoted?.parent ?? chosen?.timeline ?? null, after: promoted?.timeline ?? null }, switchLsn: promoted?.switchLsn ?? null,
       loss, fences, records, startedAt: run.startedAt, endedAt, durationMs: Date.parse(endedAt) - Date.parse(run.startedAt), writableAfterMs,
       steps: log.steps, warnings, ...(error === undefined ? {} : { error }), ...(view === undefined ? {} : { view }), ...(would === undefined ? {} : { would }),
     };
@@ -157,7 +157,7 @@ export async function failoverFlow(run: FailoverRun, steps: FailoverSteps, host:
 
     const old = suspects.length === 1 ? suspects[0] : undefined;
     if (old?.hasDataDir === true && fences.some((fence) => fence.member === old.name && fence.method === 'local')) {
-      loss = (await log.try('measure loss', () => steps.measureLoss(old, elected.timeline ?? 1, made.switchLsn), { detail: (value) => value.detail })) ?? unknownLoss;
+      loss = (await log.try('measure loss', () => steps.measureLoss(old, made.parent, made.switchLsn), { detail: (value) => value.detail })) ?? unknownLoss;
     } else log.skip('measure loss', 'the old primary is not within reach');
     if (loss.bytes !== null && loss.bytes > 0) warnings.push(`data loss: ${loss.detail}`);
     const result = resultOf(warnings.length > plan.warnings.length ? 'completed-with-warnings' : 'completed');

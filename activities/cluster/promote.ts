@@ -17,8 +17,8 @@ export async function promoteMember(deps: ActivityDeps, input: PromoteInput): Pr
   return withPulse(async ({ signal, report }) => {
     report({ phase: `promote ${member.name}` });
     // Replaying what was received but not applied yet may take long: the heartbeat says that we wait.
-    const { timeline, switchLsn, promotedNow } = await promote(member.connection({ applicationName: 'resurgo-promote' }), input.fromTimeline, { waitMs: 10 * 60_000, signal });
-    return { timeline, switchLsn, promotedNow };
+    const { timeline, parent, switchLsn, promotedNow } = await promote(member.connection({ applicationName: 'resurgo-promote' }), input.fromTimeline, { waitMs: 10 * 60_000, signal });
+    return { timeline, parent, switchLsn, promotedNow };
   }, deps);
 }
 

@@ -21,11 +21,14 @@ interface StateRow {
   silent_ms: number | null;
 }
 
+// The control file of a standby tells the timeline of its last restartpoint only, and the receiver is gone with the primary: the WAL files know.
+const newestWal = `, (select ('x' || max(substr(name, 1, 8)))::bit(32)::int from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$')`;
+
 // One round trip. The LSN functions of the wrong role are errors, hence the CASEs. The receiver's position falls back to the start of a segment
 // when it reconnects, so the further of received and replayed counts.
-const stateSql = `
+const stateSql = (waldir: boolean): string => `
 select (select system_identifier::text from pg_control_system()) as system_id, r.is as in_recovery,
-  case when r.is then greatest((select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery()), w.received_tli)
+  case when r.is then greatest((select timeline_id from pg_control_checkpoint()), (select min_recovery_end_timeline from pg_control_recovery()), w.received_tli${waldir ? newestWal : ''})
     else ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int end as timeline,
   case when not r.is then pg_current_wal_flush_lsn() end::text as flushed,
   case when r.is then pg_last_wal_receive_lsn() end::text as received,
@@ -51,7 +54,10 @@ export async function probeMember(name: string, connection: PostgresConnection, 
   try {
     const row = await withClient(connection, async (client) => {
       try {
-        return (await client.query<StateRow>(stateSql)).rows[0];
+        return (await client.query<StateRow>(stateSql(true)).catch(async (error: unknown) => {
+          if ((error as { code?: string }).code !== '42501') throw error;
+          return client.query<StateRow>(stateSql(false));
+        })).rows[0];
       } catch (error) {
         throw mapPostgresError(error, 'asking for its state', connection, 'sourceUnreachable');
       }

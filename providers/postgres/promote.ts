@@ -8,6 +8,8 @@ import { quoteLiteral } from './quote.ts';
 export interface Promotion {
   /** The new timeline. */
   readonly timeline: number;
+  /** The timeline it leaves, as its history says. */
+  readonly parent: number;
   /** Where the new timeline leaves the old one. */
   readonly switchLsn: string;
   /** False: it was the primary of a newer timeline already. */
@@ -44,7 +46,7 @@ export async function promote(connection: PostgresConnection, fromTimeline: numb
       for (const until = performance.now() + options.waitMs; ; ) {
         options.signal?.throwIfAborted();
         const now = before.in_recovery ? await ask() : before;
-        if (!now.in_recovery && now.timeline > fromTimeline) return { timeline: now.timeline, switchLsn: await switchPoint(client, fromTimeline, now), promotedNow: before.in_recovery };
+        if (!now.in_recovery && now.timeline > fromTimeline) return { timeline: now.timeline, ...(await switchPoint(client, fromTimeline, now)), promotedNow: before.in_recovery };
         if (performance.now() > until) throw new ResurgoError('promoteFailed', `${connection.redacted} is still in recovery ${options.waitMs} ms after it was asked to become the primary`);
         await sleep(20);
       }
@@ -57,11 +59,11 @@ export async function promote(connection: PostgresConnection, fromTimeline: numb
 type Client = Parameters<Parameters<typeof withClient>[1]>[0];
 
 /** The history file of the new timeline says where it forked; only those who may read server files see it, others get the position right after. */
-async function switchPoint(client: Client, from: number, now: Row): Promise<string> {
+async function switchPoint(client: Client, from: number, now: Row): Promise<{ parent: number; switchLsn: string }> {
   const file = `pg_wal/${now.timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   const text = await client.query<{ text: string | null }>(`select pg_read_file(${quoteLiteral(file)}, true) as text`).then(({ rows }) => rows[0]?.text ?? '', () => '');
-  const line = text.split('\n').map((each) => each.split('\t')).findLast(([timeline]) => Number(timeline) === from);
-  return line?.[1]?.trim() ?? now.flushed ?? '0/0';
+  const line = text.split('\n').map((each) => each.split('\t')).findLast(([timeline]) => Number(timeline) > 0);
+  return { parent: Number(line?.[0] ?? from), switchLsn: line?.[1]?.trim() ?? now.flushed ?? '0/0' };
 }
 
 /**
