@@ -81,7 +81,7 @@ describe('P3 failover', () => {
     expect(await takesWrites(b)).toBe(false);
     const failing = await configOf(cluster, {}, { a: { fence: { local: false, exec: ['/bin/false'] } } });
     expect(await failover(failing)).toMatchObject({ error: { code: 'fenceUnproved', message: expect.stringContaining('exit code 1') as string } });
-    const wrong = await configOf(cluster, {}, { a: { dataDir: b.dataDir } });
+    const wrong = await configOf(cluster, {}, { a: { dataDir: b.dataDir }, b: { dataDir: '/nowhere' } });
     expect(await failover(wrong)).toMatchObject({ error: { code: 'fenceUnproved', message: expect.stringContaining('listens on port') as string } });
     expect(await takesWrites(b)).toBe(false);
     expect(b.isRunning).toBe(true);
