@@ -15,7 +15,10 @@ beforeAll(async () => {
   stack = await startStack({ targets: { shop: cluster.target() } });
   await stack.startWorker();
 }, 300_000);
-afterAll(stopAll);
+afterAll(async () => {
+  await stack.stop();
+  await stopAll();
+});
 
 const cli = (...args: string[]): Promise<CliRun> => runCli(args, { cwd: stack.dir, env: { TEMPORAL_ADDRESS: stack.temporal.address } });
 const count = async (name: string): Promise<number> => (await cluster.member(name).sql<{ n: number }>('shop', 'select count(*)::int as n from t'))[0]?.n ?? -1;
