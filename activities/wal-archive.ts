@@ -191,7 +191,7 @@ class WalRun {
       if (decision.kind === 'continue') {
         this.lineage = decision.lineage.id;
         this.timeline = decision.timeline;
-        this.stored = decision.stored;
+        this.stored = await this.unbroken(decision.lineage, decision.timeline, decision.stored);
       } else {
         await this.newLineage(decision, server);
         this.timeline = server.timeline;
@@ -205,6 +205,17 @@ class WalRun {
     } finally {
       session.destroy();
     }
+  }
+
+  /**
+   * Objects are stored several at once: a crash may leave one stored and the one before it not. The slot has never moved beyond what is there without a hole, so
+   * the server still has what is missing: archiving goes on at the end of the stretch the slot points into, not at the end of the last.
+   */
+  private async unbroken(lineage: ArchivedLineage, timeline: number, end: bigint): Promise<bigint> {
+    const { restartLsn } = await readSlot(this.client, this.slot);
+    if (restartLsn === undefined) return end;
+    const held = coverage(lineage.timelines.find((one) => one.timeline === timeline)?.pieces ?? []);
+    return held.find((stretch) => stretch.start <= restartLsn && restartLsn <= stretch.end)?.end ?? end;
   }
 
   /** Of the required repositories the one whose archive reaches furthest. */

@@ -1,7 +1,7 @@
 /** Which backup and which WAL lead to a point in time, or why none does. Pure; the archive and the backups are those of one database system. */
 import { ResurgoError } from './errors.ts';
 import { formatLsn, isLsn, parseLsn } from './lsn.ts';
-import { cover, coverage, pathOf, type PathStep, type WalLineage, type WalPiece, type WalTimeline } from './wal.ts';
+import { cover, coverage, frontier, newestTime, pathOf, type PathStep, type WalLineage, type WalPiece, type WalTimeline } from './wal.ts';
 
 export interface RecoveryInput {
   /** ISO time, or `latest`: the end of what is archived. */
@@ -132,14 +132,26 @@ function holdsAll(branch: Branch, time: number): { lsn: bigint; at: number } | u
   return found;
 }
 
+/** How far the branch can be followed without a hole from its newest backup; objects are stored several at once, so behind that end some may lie that nothing leads to yet. */
+function reachOf(branch: Branch, backups: readonly RecoveryBackup[]): bigint {
+  const entered = branch.path.at(-1)?.start ?? 0n;
+  const stops = backups.filter((backup) => liesOn(branch, backup)).map(({ stopLsn }) => parseLsn(stopLsn)).sort((a, b) => (a < b ? 1 : -1));
+  const [newest] = stops;
+  if (newest === undefined) return branch.end;
+  // Where the newest backup lies behind the end of the archive, it is the end itself.
+  return frontier(branch.timeline.pieces, newest > entered ? newest : entered);
+}
+
 /** Of the history people mean when they name none: the newest lineage's newest timeline. */
 export function windowOf(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[]): RecoveryWindow {
   const branch = branches(lineages).find(isTip);
   if (branch === undefined) return { from: null, fromLsn: null, to: null, toLsn: null };
   const usable = backups.filter((backup) => liesOn(branch, backup));
-  const oldest = usable.filter((backup) => parseLsn(backup.stopLsn) <= branch.end && 'steps' in stepsTo(branch, backup, branch.end)).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? -1 : 1))[0];
+  const end = reachOf(branch, backups);
+  const oldest = usable.filter((backup) => parseLsn(backup.stopLsn) <= end && 'steps' in stepsTo(branch, backup, end)).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? -1 : 1))[0];
   if (oldest === undefined) return { from: null, fromLsn: null, to: null, toLsn: null };
-  return { from: oldest.endedAt, fromLsn: oldest.stopLsn, to: branch.newest === undefined ? null : new Date(branch.newest).toISOString(), toLsn: formatLsn(branch.end) };
+  const newest = newestTime(branch.timeline.pieces, end);
+  return { from: oldest.endedAt, fromLsn: oldest.stopLsn, to: newest === undefined ? null : new Date(newest).toISOString(), toLsn: formatLsn(end) };
 }
 
 export function describeWindow(window: RecoveryWindow): string {
@@ -167,7 +179,7 @@ export function planRecovery(lineages: readonly WalLineage[], backups: readonly 
   if (said !== 1) throw new ResurgoError('inputInvalid', 'a point in time is named by exactly one of time, lsn and point');
   const all = branches(lineages).filter((branch) => input.timeline === undefined || branch.timeline.timeline === input.timeline);
   if (all.length === 0) throw unreachable(input.timeline === undefined ? 'no WAL is archived' : `no WAL of timeline ${String(input.timeline)} is archived`);
-  const { kind, value, goals } = goalsOf(all, input, window);
+  const { kind, value, goals } = goalsOf(all, backups, input, window);
   // Of two ways to the same place one is enough: a branch that only goes on from another says nothing new.
   const distinct = goals.filter((goal, i) => !goals.some((other, j) => i !== j && other.end === goal.end && sameWay(other, goal) && (j < i)));
   if (distinct.length > 1) {
@@ -185,10 +197,15 @@ function sameWay(a: Goal, b: Goal): boolean {
   return x?.timeline === y?.timeline && x?.lineage === y?.lineage;
 }
 
-function goalsOf(all: readonly Branch[], input: RecoveryInput, window: RecoveryWindow): { kind: RecoveryPlan['target']['kind']; value: string; goals: Goal[] } {
+function latest(branch: Branch, backups: readonly RecoveryBackup[]): Goal {
+  const end = reachOf(branch, backups);
+  return { branch, end, endTime: newestTime(branch.timeline.pieces, end), backupBy: end };
+}
+
+function goalsOf(all: readonly Branch[], backups: readonly RecoveryBackup[], input: RecoveryInput, window: RecoveryWindow): { kind: RecoveryPlan['target']['kind']; value: string; goals: Goal[] } {
   if (input.time === 'latest') {
     const branch = all.find(isTip) ?? all[0];
-    return { kind: 'latest', value: 'latest', goals: branch === undefined ? [] : [{ branch, end: branch.end, endTime: branch.newest, backupBy: branch.end }] };
+    return { kind: 'latest', value: 'latest', goals: branch === undefined ? [] : [latest(branch, backups)] };
   }
   if (input.time !== undefined) return { kind: 'time', value: input.time, goals: byTime(all, input.time, window) };
   if (input.lsn !== undefined) {

@@ -167,8 +167,9 @@ export class Archiver {
     this.flushed = this.flushed > end ? this.flushed : end;
     this.blocksAtWork++;
     const work = this.store(block.start, end, block.slot, block.samples, points)
-      .then(async () => {
-        await Promise.all(this.lanes.map((lane) => lane.drop(this.prefix, (piece) => piece.start >= block.start && piece.end <= end && !(piece.start === block.start && piece.end === end))));
+      .then(async (stored) => {
+        // Also what an earlier run stored of it, whole or not.
+        await Promise.all(this.lanes.map((lane) => lane.drop(this.prefix, (piece) => piece.start >= block.start && piece.end <= end && piece.name !== stored.name && piece.name !== '')));
         for (const lane of this.lanes) lane.fold(block.start);
       })
       .finally(() => {
@@ -214,7 +215,7 @@ export class Archiver {
     this.track(work);
   }
 
-  private async store(start: bigint, end: bigint, slot: ArrayBuffer, samples: readonly WalSample[], points: readonly { name: string; lsn: bigint }[]): Promise<void> {
+  private async store(start: bigint, end: bigint, slot: ArrayBuffer, samples: readonly WalSample[], points: readonly { name: string; lsn: bigint }[]): Promise<WalPiece> {
     const { target, systemId, lineage, timeline } = this.o;
     const time = this.timeAt(end);
     const place = { target, systemId, lineage, timeline };
@@ -232,6 +233,7 @@ export class Archiver {
       await Promise.all(this.lanes.map((lane) => lane.put(`${this.prefix}${pointFile(lsn, name)}`, signed, undefined)));
     }
     if (time !== undefined) this.lastStoredTime = Math.max(this.lastStoredTime, time);
+    return piece;
   }
 
   /** On an idle server nothing is stored; a mark says that nothing was written until now. */

@@ -178,7 +178,7 @@ describe('WAL archive under load', () => {
     await starting;
     await load.stop();
     const { lsn } = await record(server);
-    const status = await archived(stack, lsn);
+    const status = await until('the end without a gap', () => archived(stack, lsn), ({ repositories }) => repositories[0]?.lineages[0]?.timelines.at(-1)?.stretches.length === 1);
     expect(status.repositories.flatMap(({ gaps }) => gaps)).toEqual([]);
     lags.sort((a, b) => a - b);
     const median = lags[Math.floor(lags.length / 2)] ?? 0;

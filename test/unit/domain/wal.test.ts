@@ -85,6 +85,11 @@ describe('R4 planning', () => {
     expect(planRecovery([one], base, { lsn: formatLsn(11n * block) })).toMatchObject({ backup: 'b2' });
   });
 
+  test('the end is where nothing is missing: what a crash left behind a hole, stored out of order, is not waited for', () => {
+    const one = lineage('a', [timeline(1, [...blocks(0, 14), ...blocks(15, 16)])]);
+    expect(planRecovery([one], base, { time: 'latest' })).toMatchObject({ backup: 'b2', endLsn: formatLsn(14n * block), endTime: new Date(t0 + 14 * minute).toISOString(), window: { toLsn: formatLsn(14n * block) } });
+  });
+
   test('across a failover, and after a restore to an earlier point: ambiguous positions are refused until the timeline is named', () => {
     const left = 12n * block + 500n;
     const two = (from: bigint, minutes: number): WalPiece[] => [piece(12n * block, from + block, t0 + minutes * minute), piece(from + block, from + 5n * block, t0 + (minutes + 5) * minute)];
