@@ -7,7 +7,7 @@ import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 import { LineWriter, readLines } from './line-file.ts';
-import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readListing, type Entry, type EntryStat } from './listing.ts';
+import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readLinesOf, type Entry, type EntryStat } from './listing.ts';
 import { packFiles } from './pack.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
@@ -125,19 +125,18 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
     } else if (mended.get(path)?.type === 'f') problems.changing.push(path);
   }
 
-  const facts = { engine: 'files' as const, paths: options.selection.paths, exclude: options.selection.exclude, entries: 0, files: 0, directories: 0, links: 0, others: 0, bytes: 0, changed: walked.changed, sockets: problems.sockets, changing: problems.changing.length, unread: 0 };
   const listing = new ListingWriter();
-  for (const entry of finalEntries(draft, results, mended)) {
-    if (lost.has(entry.path) || problems.gone.has(entry.path)) continue;
-    facts.entries++;
-    if (entry.type === 'f') facts.files++;
-    else if (entry.type === 'd') facts.directories++;
-    else if (entry.type === 'l') facts.links++;
-    else facts.others++;
-    if (entry.type === 'f' && entry.hardlink === undefined) facts.bytes += entry.extents?.reduce((sum, [, length]) => sum + length, 0) ?? entry.size;
-    listing.add(lineOf(entry));
+  // Names of an unchanged file are packed again when another name of it changed.
+  const parse = mended.size + lost.size + problems.gone.size > 0;
+  const totals = parse ? noTotals() : walked.unchanged;
+  for (const line of finalLines(draft, results, mended, parse)) {
+    if (typeof line === 'string') listing.add(line);
+    else if (!lost.has(line.path) && !problems.gone.has(line.path)) {
+      tally(totals, line);
+      listing.add(lineOf(line));
+    }
   }
-  facts.unread = problems.unread.size;
+  const facts = { engine: 'files' as const, paths: options.selection.paths, exclude: options.selection.exclude, ...totals, changed: walked.changed, sockets: problems.sockets, changing: problems.changing.length, unread: problems.unread.size };
   const summary = writer.openStream('files.json', 'blob');
   await summary.write(Buffer.from(`${JSON.stringify(facts)}\n`));
   await summary.end();
@@ -152,6 +151,8 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
 interface Surveyed {
   readonly entries: number;
   readonly changed: number;
+  /** What the lines of the parent that still hold add up to. */
+  readonly unchanged: Totals;
   /** All names of every file that has several. */
   readonly names: ReadonlyMap<string, readonly string[]>;
   /** Names of files of which some names are unchanged and others are not: they are packed together. */
@@ -161,10 +162,11 @@ interface Surveyed {
 /** Walks the tree beside the parent's list, both in the same order. */
 async function survey(options: FilesDumpOptions, out: { draft: string; list: string }, problems: Problems): Promise<Surveyed> {
   const { selection, parent, link, onProgress } = options;
-  const before = parent === undefined ? undefined : readListing(parent);
+  const before = parent === undefined ? undefined : readLinesOf(parent);
   let old = before?.next();
   const draft = new LineWriter(out.draft);
   const list = new LineWriter(out.list, '\0');
+  const totals = noTotals();
   const names = new Map<string, { paths: string[]; changed: number }>();
   for await (const batch of walk({
     roots: rootsOf(selection.paths),
@@ -181,11 +183,14 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
     signal: options.signal,
   })) {
     for (const stat of batch) {
-      while (old?.done === false && comparePaths(old.value.path, stat.path) < 0) old = before?.next();
-      const then = old?.done === false && old.value.path === stat.path ? old.value : undefined;
-      const unchanged = then !== undefined && isUnchanged(stat, then);
-      // A link or stream of 0 … is the parent's; a changed one gets its own.
-      draft.add(lineOf(unchanged ? { ...then, ...stat } : { ...stat, link, stream: 0 }));
+      while (old?.done === false && comparePaths(old.value.entry.path, stat.path) < 0) old = before?.next();
+      const then = old?.done === false && old.value.entry.path === stat.path ? old.value : undefined;
+      const unchanged = then !== undefined && isUnchanged(stat, then.entry);
+      // Most lines of an incremental are the parent's as they are; a changed one gets its own link and stream.
+      if (unchanged) {
+        draft.add(`=${then.line}`);
+        tally(totals, then.entry);
+      } else draft.add(`+${lineOf({ ...stat, link, stream: 0 })}`);
       if (!unchanged) list.add(Buffer.from(pathBytes(stat.path === '' ? '.' : stat.path)));
       if (stat.links > 1) {
         const group = names.get(stat.ino) ?? { paths: [], changed: 0 };
@@ -203,6 +208,7 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   return {
     entries: draft.lines,
     changed: list.lines,
+    unchanged: totals,
     names: new Map(groups.flatMap(({ paths }) => paths.map((path) => [path, paths] as const))),
     mixed: groups.filter(({ paths, changed }) => changed > 0 && changed < paths.length).flatMap(({ paths }) => paths),
   };
@@ -215,24 +221,37 @@ export function rootsOf(paths: readonly string[]): string[] {
 }
 
 function* changedIn(draft: string): Generator<Entry> {
-  for (const line of readLines(draft)) {
-    const entry = entryOf(line);
-    if (entry.stream === 0) yield entry;
-  }
+  for (const line of readLines(draft)) if (line.startsWith('+')) yield entryOf(line.slice(1));
 }
 
-/** The draft with what became of it. */
-function* finalEntries(draft: string, results: string, mended: ReadonlyMap<string, Entry>): Generator<Entry> {
+/** The draft with what became of it; lines of the parent as they are, unless some of them may have been packed after all. */
+function* finalLines(draft: string, results: string, mended: ReadonlyMap<string, Entry>, parse: boolean): Generator<Entry | string> {
   const packed = readLines(results);
   let next = packed.next();
   for (const line of readLines(draft)) {
-    const entry = entryOf(line);
-    const result = next.done === true ? undefined : entryOf(next.value);
-    const isPacked = entry.stream === 0 && result?.path === entry.path;
+    if (line.startsWith('=') && !parse) {
+      yield line.slice(1);
+      continue;
+    }
+    const entry = entryOf(line.slice(1));
+    const result = next.done === true || line.startsWith('=') ? undefined : entryOf(next.value);
+    const isPacked = result?.path === entry.path;
     if (isPacked) next = packed.next();
     const final = mended.get(entry.path) ?? (isPacked ? result : entry);
     if (final.stream > 0) yield final;
   }
+}
+
+type Totals = { -readonly [K in 'entries' | 'files' | 'directories' | 'links' | 'others' | 'bytes']: number };
+const noTotals = (): Totals => ({ entries: 0, files: 0, directories: 0, links: 0, others: 0, bytes: 0 });
+
+function tally(totals: Totals, entry: Entry): void {
+  totals.entries++;
+  if (entry.type === 'f') totals.files++;
+  else if (entry.type === 'd') totals.directories++;
+  else if (entry.type === 'l') totals.links++;
+  else totals.others++;
+  if (entry.type === 'f' && entry.hardlink === undefined) totals.bytes += entry.extents?.reduce((sum, [, length]) => sum + length, 0) ?? entry.size;
 }
 
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;

@@ -84,13 +84,18 @@ export class ListingWriter {
 
 /** @throws manifestInvalid when it is no list of files */
 export function* readListing(text: string): Generator<Entry> {
+  for (const { entry } of readLinesOf(text)) yield entry;
+}
+
+/** As {@link readListing}, with the line as it is in the list. @throws manifestInvalid */
+export function* readLinesOf(text: string): Generator<{ readonly entry: Entry; readonly line: string }> {
   for (let at = 0; at < text.length;) {
     const end = text.indexOf('\n', at);
     const frame = text.slice(at, end < 0 ? text.length : end);
     at = end < 0 ? text.length : end + 1;
-    let entries: Entry[];
+    let entries: { entry: Entry; line: string }[];
     try {
-      entries = zstdDecompressSync(Buffer.from(frame, 'base64'), { maxOutputLength: 256 * 1024 * 1024 }).toString('utf8').split('\n').map(entryOf);
+      entries = zstdDecompressSync(Buffer.from(frame, 'base64'), { maxOutputLength: 256 * 1024 * 1024 }).toString('utf8').split('\n').map((line) => ({ entry: entryOf(line), line }));
     } catch (error) {
       throw new ResurgoError('manifestInvalid', 'the list of files in the index cannot be read', { cause: error });
     }

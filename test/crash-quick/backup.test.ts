@@ -23,6 +23,7 @@ const cases: { target: string; kind?: 'incremental'; plan: CrashPlan }[] = [
   { target: 'mixed', plan: { activity: 'storeBackup', when: 'inside', operation: 'put', store: 'cloud' } },
   { target: 'physical', plan: { activity: 'verifyBackup', when: 'inside', operation: 'get', at: 2 } },
   { target: 'mixed', plan: { activity: 'publishBackup', when: 'inside', operation: 'put', match: 'manifest', afterwards: true } },
+  { target: 'tree', plan: { activity: 'dumpBackup', when: 'inside', operation: 'put', match: '/parts/', at: 2, afterwards: true } },
   { target: 'spooled', plan: { activity: 'finishBackup', when: 'inside', operation: 'rm', at: 2 } },
 ];
 

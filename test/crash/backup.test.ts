@@ -12,6 +12,9 @@ const variants = [
   { target: 'mixed', kind: 'full' },
   { target: 'logical', kind: 'full' },
   { target: 'spooled', kind: 'full' },
+  { target: 'tree', kind: 'full' },
+  { target: 'tree', kind: 'incremental' },
+  { target: 'platform', kind: 'incremental' },
 ] as const;
 const nameOf = ({ target, kind }: (typeof variants)[number]): string => `${target} ${kind}`;
 
@@ -25,7 +28,7 @@ beforeAll(async () => {
   digest = await arena.digest();
   await arena.inLane(async (lane) => {
     for (const variant of variants) {
-      if (arena.s3 === undefined && variant.target !== 'physical' && variant.target !== 'logical') continue;
+      if (arena.s3 === undefined && ['mixed', 'spooled'].includes(variant.target)) continue;
       if (variant.kind === 'incremental') await lane.stack.run('backup', { target: variant.target });
       const before = lane.stack.effects().length;
       await lane.stack.run('backup', { target: variant.target, kind: variant.kind });

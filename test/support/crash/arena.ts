@@ -1,11 +1,13 @@
 /** Several Resurgos side by side, for cases that mostly wait: one Temporal, one PostgreSQL, one S3; each lane with a namespace, host, keys and repositories of its own. */
-import { cpSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveConnection } from '../../../providers/postgres/connection.ts';
 import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
 import { searchAttributeNames } from '../../../workers/search-attributes.ts';
 import { leftBehind } from '../left-behind.ts';
 import { startPostgres, type PostgresServer } from '../postgres.ts';
+import { adversarialTree } from '../tree.ts';
 import { tempDir, type TempDir } from '../temp.ts';
 import type { TestService } from './service.ts';
 import { s3Missing, startS3, type S3Server } from '../s3.ts';
@@ -65,10 +67,16 @@ export class Arena {
   private made = 0;
   private bundles: string | undefined;
   private readonly bundleDir = tempDir('bundles');
+  private readonly treeDir = tempDir('crash-tree');
+  /** Files that stand still, for all lanes. */
+  readonly tree = join(this.treeDir.path, 'tree');
 
   constructor(parts: { temporal: TemporalServer; server: PostgresServer; s3: S3Server | undefined }, options: ArenaOptions) {
     ({ temporal: this.temporal, server: this.server, s3: this.s3 } = parts);
     this.options = options;
+    adversarialTree(this.tree);
+    // More parts than one.
+    for (let i = 0; i < 6; i++) writeFileSync(join(this.tree, `part-${String(i)}`), randomBytes(9 * 1024 * 1024));
   }
 
   /** Digest of a database of the server. */
@@ -91,6 +99,9 @@ export class Arena {
       physical: { ...physical, repositories: routes.physical, staging: place },
       logical: { ...logical, repositories: s3 === undefined ? ['local', 'second'] : routes.logical },
       single: { ...logical, repositories: routes.single },
+      tree: { type: 'files', paths: [this.tree], repositories: routes.physical },
+      bundle: { type: 'config', files: [this.tree], databases: ['single'], repositories: routes.physical },
+      platform: { type: 'group', members: ['single', 'tree'], repositories: routes.physical },
       ...(s3 === undefined ? {} : { mixed: { ...physical, repositories: routes.mixed }, spooled: { ...logical, repositories: routes.spooled } }),
     };
     const extra = await this.options.extend?.({ n, place, server });
@@ -159,6 +170,7 @@ export class Arena {
   async stop(): Promise<void> {
     await Promise.all([...this.all].map(stopLane));
     await this.bundleDir.stop();
+    await this.treeDir.stop();
     await this.temporal.stop();
     await this.s3?.stop();
     await this.server.stop();

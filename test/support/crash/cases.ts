@@ -1,5 +1,6 @@
 /** One case of the matrix: start a run, let its worker die where the plan says, start a new one, and look at everything. */
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { targetOf } from '../../../config/lookup.ts';
 import type { BackupKind } from '../../../domain/backup.ts';
@@ -11,6 +12,7 @@ import { deleteBackup, listBackups } from '../../../providers/repository/catalog
 import { parsePartName } from '../../../providers/repository/layout.ts';
 import type { Runs } from '../../../client/operations.ts';
 import { Stores } from '../../../activities/stores.ts';
+import { describeTree } from '../tree.ts';
 import { onCluster } from '../physical-cluster.ts';
 import type { Arena, Lane } from './arena.ts';
 import { describePlan, type CrashPlan, type Effect } from './plan.ts';
@@ -92,14 +94,34 @@ export async function restoredDigest(arena: Arena, lane: Lane, target: string, n
     await lane.server.sql('postgres', `drop database "${to}" with (force)`);
     return digest;
   }
+  if (engine === 'group') {
+    const [to, copy] = [`${lane.stack.namespace}_${name}`, `${lane.place}/${name}`];
+    const both = await lane.stack.run('restore', { target, backup, mode: 'beside', to: `single=${to},tree=${copy}` });
+    expect(both).toMatchObject({ status: 'restored' });
+    await sameTree(arena, copy);
+    const digest = await arena.digest(to);
+    await lane.server.sql('postgres', `drop database "${to}" with (force)`);
+    return digest;
+  }
   const to = `${lane.place}/${name}`;
   const result = await lane.stack.run('restore', { target, backup, mode: 'beside', to });
   expect(result).toMatchObject({ status: 'restored' });
+  if (engine === 'files' || engine === 'config') {
+    await sameTree(arena, to);
+    // The database is the digest of the source of every case; of these, the tree is.
+    return arena.digest();
+  }
   try {
     return await onCluster(to, async (server) => (await digestDatabase(server.connection, { database: 'shop' })).digest);
   } finally {
     await rm(to, { recursive: true, force: true });
   }
+}
+
+/** The copy of the lanes' tree is what the tree is, by an independent comparison; it is removed. */
+async function sameTree(arena: Arena, to: string): Promise<void> {
+  expect(describeTree(join(to, arena.tree))).toBe(describeTree(arena.tree));
+  await rm(to, { recursive: true, force: true });
 }
 
 /** Removes all backups of a target in all repositories of the lane. */
