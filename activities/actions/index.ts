@@ -3,6 +3,9 @@ import type { Action } from '../../domain/action.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { dnsSwitch } from './dns/switch.ts';
 import { approve } from './generic/approve.ts';
+import { ecsRestart, ecsRollback, ecsScale } from './aws/ecs.ts';
+import { rdsFailover, rdsPromoteReplica } from './aws/rds.ts';
+import { redisPurge } from './redis/purge.ts';
 import { exec } from './generic/exec.ts';
 import { httpCall, httpOk } from './generic/http.ts';
 import { wait } from './generic/wait.ts';
@@ -16,9 +19,15 @@ type Entry = Action | ((deps: ActivityDeps) => Action);
 const builtIn: readonly Entry[] = [
   approve,
   dnsSwitch,
+  ecsRestart,
+  ecsRollback,
+  ecsScale,
   exec,
   httpCall,
   httpOk,
+  rdsFailover,
+  rdsPromoteReplica,
+  redisPurge,
   serviceRestart,
   serviceStart,
   serviceStop,

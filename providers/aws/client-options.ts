@@ -22,7 +22,8 @@ interface AwsError {
 
 const throttling = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|BandwidthLimitExceeded|LimitExceededException/i;
 const denied = /AccessDenied|UnauthorizedOperation|InvalidClientTokenId|SignatureDoesNotMatch|ExpiredToken|UnrecognizedClient|CredentialsProviderError|NotAuthorized|OptInRequired/i;
-const network = /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|EPIPE|TimeoutError|NetworkingError/i;
+/** Whole words: `DBInstanceNotFound` is no `ENOTFOUND`. */
+const network = /^(ECONN\w*|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|EPIPE|TimeoutError|NetworkingError)$/;
 
 /** What AWS answered, as our one error class. @param what what was being done, to what */
 export function mapAwsError(error: unknown, what: string, fallback: 'awsFailed' | 'awsUnavailable' = 'awsFailed'): ResurgoError {
