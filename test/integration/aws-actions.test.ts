@@ -22,6 +22,12 @@ const deploys = (after = 0): AwsRule => {
   return { on: 'DescribeServices', rewrite: (body) => (++asked > after ? body.replaceAll('"rolloutState": "IN_PROGRESS"', '"rolloutState": "COMPLETED"').replaceAll('"rolloutState":"IN_PROGRESS"', '"rolloutState":"COMPLETED"') : body.replace(/"runningCount": ?\d+/, '"runningCount": 0')) };
 };
 
+const failed = (body: string): string => {
+  const answer = JSON.parse(body) as { services: { deployments: object[] }[] };
+  for (const service of answer.services) service.deployments = service.deployments.map((one) => ({ ...one, rolloutState: 'FAILED', rolloutStateReason: 'ECS deployment circuit breaker: tasks failed to start.' }));
+  return JSON.stringify(answer);
+};
+
 describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
   beforeAll(async () => {
     Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
@@ -69,7 +75,7 @@ describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
     await ecsRollback.apply(context, captured);
     await ecsRollback.apply(context, captured);
     expect((await live())?.taskDefinition).toMatch(/api:2$/);
-    front.script({ on: 'DescribeServices', rewrite: (body) => body.replace(/"rolloutState": ?"IN_PROGRESS"/, '"rolloutState":"FAILED","rolloutStateReason":"ECS deployment circuit breaker: tasks failed to start."') });
+    front.script({ on: 'DescribeServices', rewrite: failed });
     await expect(ecsRollback.verify?.(context, captured, undefined)).rejects.toMatchObject({ code: 'awsFailed', message: expect.stringContaining('circuit breaker') as string });
     front.script(deploys());
     expect(await ecsRollback.verify?.(context, captured, undefined)).toContain('runs api:2');
