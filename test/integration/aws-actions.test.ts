@@ -1,8 +1,10 @@
 /** ECS and RDS actions (A1, A2), against moto with a scripted front; not verified against the real services. */
 import { CreateClusterCommand, CreateServiceCommand, DescribeServicesCommand, ECSClient, RegisterTaskDefinitionCommand, UpdateServiceCommand } from '@aws-sdk/client-ecs';
 import { CreateDBClusterCommand, CreateDBInstanceCommand, CreateDBInstanceReadReplicaCommand, DescribeDBClustersCommand, RDSClient } from '@aws-sdk/client-rds';
+import { ChangeResourceRecordSetsCommand, CreateHostedZoneCommand, ListResourceRecordSetsCommand, Route53Client } from '@aws-sdk/client-route-53';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ecsRestart, ecsRollback, ecsScale } from '../../activities/actions/aws/ecs.ts';
+import { dnsSwitch } from '../../activities/actions/dns/switch.ts';
 import { rdsFailover, rdsPromoteReplica } from '../../activities/actions/aws/rds.ts';
 import { contextOf } from '../support/action-context.ts';
 import { type AwsFront, type AwsRule, jsonError, queryError, startAwsFront } from '../support/aws-front.ts';
@@ -112,6 +114,43 @@ describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
     await expect(rdsFailover.check?.(contextOf(rdsFailover, ledger({ instance: 'nope' })))).rejects.toMatchObject({ code: 'awsFailed' });
     expect(() => rdsFailover.parse(ledger({}))).toThrow(/either instance or cluster/);
     expect(rdsFailover.effect).toBe('irreversible');
+  });
+
+  test('A3 dns.switch on Route 53: waits for INSYNC, writes aliases, brings the record back only where it is still its own', async () => {
+    const route53 = new Route53Client({ region: 'us-east-1', endpoint: moto.endpoint });
+    const zone = ((await route53.send(new CreateHostedZoneCommand({ Name: 'example.test', CallerReference: 'x' }))).HostedZone?.Id ?? '').replace('/hostedzone/', '');
+    const put = (Value: string) => route53.send(new ChangeResourceRecordSetsCommand({ HostedZoneId: zone, ChangeBatch: { Changes: [{ Action: 'UPSERT', ResourceRecordSet: { Name: 'api.example.test', Type: 'A', TTL: 60, ResourceRecords: [{ Value }] } }] } }));
+    const now = async () => (await route53.send(new ListResourceRecordSetsCommand({ HostedZoneId: zone, StartRecordName: 'api.example.test', StartRecordType: 'A', MaxItems: 1 }))).ResourceRecordSets?.[0];
+    await put('192.0.2.1');
+    const action = dnsSwitch({} as never);
+    const record = (more: object) => contextOf(action, { provider: 'route53', zone, name: 'api.example.test', type: 'A', endpoint: front.endpoint, poll: '50ms', within: '60s', ...more });
+    const context = record({ values: ['192.0.2.2'] });
+    expect(await action.check?.(context)).toEqual([expect.stringContaining('192.0.2.1')]);
+    const captured = (await action.capture?.(context)) as never;
+    front.script({ on: /GET .*change\//, times: 3, rewrite: (body) => body.replace('INSYNC', 'PENDING') });
+    await action.apply(context, captured);
+    expect(front.calls.filter(({ action: call }) => /GET .*change/.test(call)).length).toBeGreaterThan(3);
+    expect(await action.verify?.(context, captured, undefined)).toContain('192.0.2.2');
+    expect(await action.probe?.(context, captured)).toBe('applied');
+    expect(await action.compensate?.(context, captured, undefined)).toContain('192.0.2.1');
+    expect(await action.compensate?.(context, captured, undefined)).toContain('as it was');
+    await put('203.0.113.9');
+    await expect(action.compensate?.(context, captured, undefined)).rejects.toMatchObject({ code: 'dnsConflict' });
+    await expect(action.apply(context, captured)).rejects.toMatchObject({ code: 'dnsConflict' });
+
+    const alias = record({ alias: { to: 'lb.example.test', zone: 'Z456' } });
+    const before = (await action.capture?.(alias)) as never;
+    await action.apply(alias, before);
+    expect(await now()).toMatchObject({ AliasTarget: { HostedZoneId: 'Z456', EvaluateTargetHealth: true } });
+    expect(await action.compensate?.(alias, before, undefined)).toContain('203.0.113.9');
+    front.script({ on: /POST .*rrset/, times: 2, answer: () => ({ status: 400, body: '<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>' }) });
+    const again = record({ values: ['192.0.2.5'] });
+    await action.apply(again, (await action.capture?.(again)) as never);
+    expect((await now())?.ResourceRecords).toEqual([{ Value: '192.0.2.5' }]);
+    await expect(action.check?.(record({ zone: 'ZNOPE', values: ['192.0.2.5'] }))).rejects.toMatchObject({ code: expect.stringMatching(/aws/) as string });
+    expect(() => action.parse({ provider: 'route53', name: 'a.b', values: ['1.2.3.4'] })).toThrow(/zone/);
+    expect(() => action.parse({ provider: 'rfc2136', name: 'a.b', alias: { to: 'x', zone: 'y' } })).toThrow(/route53 only/);
+    route53.destroy();
   });
 
   test('rds.promote-replica is a point of no return, waits through rebooting, and refuses what is no replica', async () => {
