@@ -107,7 +107,6 @@ export function crossCheck(data: unknown): RawProblem[] {
       const { server } = mappingOf(record) as { server?: unknown };
       if (typeof server === 'string' && !has(servers, server)) report(['targets', key, 'failover', 'dns', i, 'server'], `${show(server)} is no server of section dns${didYouMean(server, Object.keys(servers))}`);
     }
-  checkReferences(['replication', 'targets'], mappingOf(root['replication'])['targets'], targets, 'target');
   for (const section of ['policies', 'retention']) {
     for (const [i, value] of listOf(root[section]).entries()) {
       const rule = mappingOf(value);

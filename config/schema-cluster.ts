@@ -1,7 +1,7 @@
 /** Keys of a cluster: how a member is fenced, how a failover is decided and where clients are sent, how replication is watched. */
 import { z } from 'zod';
 import { secret } from './leaf-keys.ts';
-import { duration, flag, integer, list, mapping, name, oneOf, size, text } from './leaf.ts';
+import { duration, flag, integer, list, mapping, name, notYet, oneOf, text } from './leaf.ts';
 
 /** How it is made certain, and proved, that a member takes no writes any more. What is given is tried in the order of the keys. */
 export const fence = mapping(
@@ -36,7 +36,7 @@ export const dnsRecord = mapping(
 
 export const failover = mapping(
   {
-    automatic: flag('Fail over without asking a person, when the replication watch finds the primary dead.').default(false),
+    automatic: notYet('Failing over without being asked needs the watch over replication, which is', 'Remove the key').optional(),
     probes: integer('So many questions in a row must fail before a primary is taken for dead.', 1, 100).default(3),
     every: duration('Between two of them.', { min: 50 }).default(500),
     timeout: duration('A server that gives no answer for this long has failed a question.', { min: 100 }).default(3000),
@@ -68,16 +68,4 @@ export const dnsServer = mapping(
     timeout: duration('How long a server may take to show a change.').default(30_000),
   },
   'A DNS server whose records Resurgo may change.',
-);
-
-export const replication = mapping(
-  {
-    every: duration('How often every member is asked.', { min: 100 }).default(30_000),
-    maxLag: duration('A standby that lags more is warned about.').default(30_000),
-    criticalLag: duration('A standby that lags more is rebuilt, where `rebuild` allows it.').default(300_000),
-    maxSlotWal: size('A slot that nobody reads is dropped when it holds back more WAL than this on the primary; its standby is then rebuilt.').default(8 * 1024 ** 3),
-    rebuild: flag('Rebuild a standby above criticalLag by itself: one at a time, never the last healthy one.').default(false),
-    targets: list(name('Name of a target.'), 'Only these clusters; default every target with more than one member.').optional(),
-  },
-  'Watch over streaming replication.',
 );

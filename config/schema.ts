@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
 import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
-import { dnsServer, replication, type dnsRecord, type failover, type fence } from './schema-cluster.ts';
+import { dnsServer, type dnsRecord, type failover, type fence } from './schema-cluster.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import { archiveRule } from './schema-archive.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
@@ -152,7 +152,7 @@ export const configSchema = mapping({
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
   archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
-  replication: replication.optional(),
+  replication: unbuilt('replication'),
   dns: z.record(z.string(), dnsServer).meta({ kind: 'mapping of name to DNS server', description: 'DNS servers whose records may be changed.' }).optional(),
   monitors: unbuilt('monitors'),
   plans: plans.optional(),
@@ -178,7 +178,6 @@ export type FenceConfig = z.output<typeof fence>;
 export type FailoverConfig = z.output<typeof failover>;
 export type DnsServerConfig = z.output<typeof dnsServer>;
 export type DnsRecordConfig = z.output<typeof dnsRecord>;
-export type ReplicationConfig = z.output<typeof replication>;
 export type ServiceConfig = z.output<typeof service>;
 export type ObjectivesConfig = z.output<typeof objectives>;
 export type ArchiveRuleConfig = z.output<typeof archiveRule>;
