@@ -1,7 +1,7 @@
 /** A full and three incrementals under load, tablespaces included, as a person restores them: by `restore` and by `rescue`. */
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { RestoreResult } from '../../domain/operations.ts';
 import { checkCluster } from '../../providers/postgres/post-restore-checks.ts';
 import { hostPublic, parseHostKey } from '../../providers/vault/host-key.ts';
@@ -10,6 +10,9 @@ import { depsOf, rescueHere, restoreHere } from '../support/in-process.ts';
 import { onCluster, restoreRoot } from '../support/physical-cluster.ts';
 import { createLoad, digests, disturb } from '../support/physical-load.ts';
 import { startStack, type Stack } from '../support/stack.ts';
+
+// Bounds against hanging only: four backups of a loaded machine take long.
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 });
 
 let server: PostgresServer;
 let stack: Stack;
