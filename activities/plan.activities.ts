@@ -1,6 +1,7 @@
 /** What a plan run asks of a worker. The rules are in domain/plan, the phases in activities/plan. */
 import { z } from 'zod';
 import type { PlanSnapshot, ResolvedStep, Json } from '../domain/plan/model.ts';
+import type { EvaluationReport, PlanEvaluation } from '../domain/plan/evaluation.ts';
 import type { RecoverInput } from '../domain/plan/result.ts';
 import { namePattern } from '../domain/ids.ts';
 import { ResurgoError } from '../domain/errors.ts';
@@ -9,6 +10,7 @@ import { parseInput } from './announce.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 import { currentContext } from './failure-mapping.ts';
 import { withPulse } from './heartbeat.ts';
+import { evaluatePlan, storeEvaluations } from './plan/evaluate.ts';
 import { checkApprovalProof, type ApprovalProof } from './plan/approval.ts';
 import * as phases from './plan/phases.ts';
 import { previewPlan, type PlanPreview } from './plan/preview.ts';
@@ -97,6 +99,21 @@ export function planActivities(deps: ActivityDeps) {
     /** Effect: that of the action a step names under `compensate:`. */
     async undoStep(input: phases.PhaseInput): Promise<string> {
       return run((host) => phases.undoStep(deps, input, host));
+    },
+
+    /** Effect: none. */
+    async listPlans(): Promise<string[]> {
+      return Object.keys(deps.loaded.config.plans ?? {});
+    },
+
+    /** Effect: none. */
+    async evaluatePlan(input: { readonly plan: string }): Promise<PlanEvaluation> {
+      return run((host) => evaluatePlan(deps, input.plan, host.signal));
+    },
+
+    /** Effect: one small file in the state directory. Idempotency: the newest stands. */
+    async storeEvaluations(report: EvaluationReport): Promise<void> {
+      await storeEvaluations(deps.loaded.stateDir, report);
     },
 
     /** Effect: none. @throws approvalInvalid when the proof is not by the token of that approver */

@@ -16,3 +16,4 @@ export { upkeep, upkeepOperation } from './upkeep.workflow.ts';
 export { verify } from './verify.workflow.ts';
 export { planRun, recover } from './recover.workflow.ts';
 export { walArchive } from './wal-archive.workflow.ts';
+export { evaluatePlans } from './evaluate-plans.workflow.ts';

@@ -45,7 +45,7 @@ function activities({ command, effect, retries, host, summary, priority }: Call)
   const options: ActivityOptions = {
     taskQueue: host === undefined ? taskQueues.main : taskQueues.host(host),
     // Of a queue without a worker it is known in seconds. The main queue is polled by whoever runs this workflow, which may just be starting again.
-    scheduleToStartTimeout: host === undefined ? '3 minutes' : '60 seconds',
+    scheduleToStartTimeout: host === undefined ? '3 minutes' : '30 seconds',
     startToCloseTimeout: remaining,
     ...(effect === 'irreversible' ? {} : { scheduleToCloseTimeout: remaining }),
     heartbeatTimeout: '15 seconds',

@@ -4,6 +4,7 @@ import type { RunRef } from '../activities/plan/phases.ts';
 import { errors, isErrorCode } from '../domain/errors.ts';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
 import { refuse, type ControlEvent } from '../domain/plan/control.ts';
+import { evidenceOf } from '../domain/plan/evidence.ts';
 import { initialState, next } from '../domain/plan/machine.ts';
 import type { Json, PlanMode, PlanSnapshot } from '../domain/plan/model.ts';
 import { resultOf, type PlanResult, type RecoverInput, type RunFacts } from '../domain/plan/result.ts';
@@ -139,11 +140,25 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
     await condition(() => state.stage === 'ended');
     await condition(allHandlersFinished);
   });
-  const result = resultOf(snapshot, state, facts, Date.now());
+  const result = await withEvidence(resultOf(snapshot, state, facts, Date.now()), input.incident);
   if (result.status === 'completed') return result;
   const { code, message, hint } = result.error ?? { code: 'bug', message: 'the plan ended without a word' };
   const known = isErrorCode(code) ? code : 'bug';
   throw ApplicationFailure.create({ type: known, message, nonRetryable: true, details: [{ hint: hint ?? errors[known].hint, kind: errors[known].kind, result }] });
+}
+
+/** The record outlives Temporal's history. That it cannot be written makes no recovery fail, and holds none up for long. */
+async function withEvidence(result: PlanResult, incident: Json | undefined): Promise<PlanResult> {
+  const detectedAt = typeof incident === 'object' && incident !== null && !Array.isArray(incident) ? (incident as { detectedAt?: unknown }).detectedAt : undefined;
+  const document = evidenceOf(result, { drivenBy: 'temporal', ...(typeof detectedAt === 'string' && !Number.isNaN(Date.parse(detectedAt)) ? { detectedAt } : {}) });
+  try {
+    const { key } = await CancellationScope.nonCancellable(() =>
+      lightOn(null, `keep the record of run ${result.id}`, { scheduleToCloseTimeout: '2 minutes', retry: { initialInterval: '1 second', maximumAttempts: 3 } }).recordEvidence({ document }),
+    );
+    return { ...result, evidence: key };
+  } catch (error) {
+    return { ...result, warnings: [...result.warnings, `the record of this run could not be written: ${factsOf(error).message}`] };
+  }
 }
 
 interface People {

@@ -2,6 +2,7 @@
 import type { Action } from '../../domain/action.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { dnsSwitch } from './dns/switch.ts';
+import { backup, restore, restoreConfirm } from './data/backup.ts';
 import { approve } from './generic/approve.ts';
 import { ecsRestart, ecsRollback, ecsScale } from './aws/ecs.ts';
 import { rdsFailover, rdsPromoteReplica } from './aws/rds.ts';
@@ -28,11 +29,20 @@ const builtIn: readonly Entry[] = [
   rdsFailover,
   rdsPromoteReplica,
   redisPurge,
+  backup,
+  exec,
+  httpCall,
+  httpOk,
+  restore,
+  restoreConfirm,
   serviceRestart,
   serviceStart,
   serviceStop,
   wait,
 ];
+
+/** Resurgo's own. */
+export const builtInActions = (deps: ActivityDeps): Action[] => builtIn.map((entry) => (typeof entry === 'function' ? entry(deps) : entry));
 
 const registries = new WeakMap<ActivityDeps, Promise<ActionRegistry>>();
 
@@ -48,5 +58,5 @@ export function actionsOf(deps: ActivityDeps): Promise<ActionRegistry> {
 
 async function makeRegistry(deps: ActivityDeps): Promise<ActionRegistry> {
   const { loadUserActions } = await import('../plan/user-actions.ts');
-  return new ActionRegistry([...builtIn.map((entry) => (typeof entry === 'function' ? entry(deps) : entry)), ...(await loadUserActions(deps.loaded))]);
+  return new ActionRegistry([...builtInActions(deps), ...(await loadUserActions(deps.loaded))]);
 }

@@ -7,6 +7,7 @@ import { Findings } from '../checks/finding.ts';
 import { checkArchive } from '../checks/archives.ts';
 import { checkKeys } from '../checks/keys.ts';
 import { checkConfig } from '../checks/plain-secrets.ts';
+import { checkPlans } from '../checks/plans.ts';
 import { checkRepository } from '../checks/repositories.ts';
 import { checkSchedules } from '../checks/schedules.ts';
 import { checkTarget } from '../checks/targets.ts';
@@ -37,6 +38,7 @@ export async function runCheck(context: CliContext, options: CheckOptions): Prom
   say(checkConfig(scope));
   say(await checkKeys(scope));
   for (const name of targets) say(checkSchedules(scope, name));
+  for (const findings of await checkPlans(scope, options.offline === true)) say(findings);
   if (options.offline !== true) {
     const free = new Map<string, number>();
     await inOrder(

@@ -3,6 +3,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import type { ProgressStep } from '../progress.ts';
 import { failoverInput, showFailedFailover, showFailover, type FailoverFlags } from './failover.ts';
 import type { Register } from './index.ts';
+import { registerRescuePlan } from './rescue-plan.ts';
 import { restoreInput, restoreOptions, showFailedRestore, showRestore, type RestoreFlags } from './restore.ts';
 
 interface RescueFailoverFlags extends FailoverFlags {
@@ -140,4 +141,5 @@ export const registerRescue: Register = (program, cli) => {
         }
       }),
     );
+  registerRescuePlan(rescue, cli);
 };

@@ -7,6 +7,7 @@ import type { PlanView } from '../../domain/plan/view.ts';
 import { actionsOf } from '../../activities/actions/index.ts';
 import type { ActivityDeps } from '../../activities/deps.ts';
 import { planOf, plansOf } from '../../activities/plan/compile.ts';
+import { readEvaluations } from '../../activities/plan/evaluate.ts';
 import { previewPlan } from '../../activities/plan/preview.ts';
 import { createDeps } from '../../workers/deps.ts';
 import { defaultHostName } from '../../workers/main.ts';
@@ -145,3 +146,13 @@ export function exitCodeOf(result: PlanResult): number {
   return exitCode === 3 && wasTouchedBy(result) ? 1 : exitCode;
 }
 
+
+/** 3 when one would fail. */
+export async function showEvaluations(context: CliContext): Promise<number | undefined> {
+  const report = await readEvaluations((await context.loadConfig()).stateDir);
+  if (report === undefined) throw new ResurgoError('controlRefused', 'No evaluation has been made on this host yet.', { details: { hint: '`resurgo schedules apply` makes one every half an hour; `resurgo plan check` looks now.' } });
+  context.output.result(report, () =>
+    [`as of ${report.at}`, ...report.plans.flatMap(({ plan, status, problems, steps }) => [`${plan}: ${status}`, ...problems.map((problem) => `  ${problem}`), ...steps.filter(({ outcome }) => outcome === 'failed').map(({ step, detail }) => `  ${step}: ${detail}`)])].join('\n'),
+  );
+  return report.plans.some(({ status }) => status !== 'ready') ? 3 : undefined;
+}

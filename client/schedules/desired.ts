@@ -10,7 +10,7 @@ export interface DesiredSchedule {
   readonly id: string;
   readonly target: string;
   /** Public workflow type. */
-  readonly workflow: 'archive' | 'backup' | 'prune' | 'upkeep' | 'drill';
+  readonly workflow: 'archive' | 'backup' | 'prune' | 'upkeep' | 'drill' | 'evaluatePlans';
   readonly input: object;
   /** Prefix of the ids of its runs; Temporal appends the time. */
   readonly workflowId: string;
@@ -62,6 +62,7 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
   }
   for (const drill of config.drills ?? []) if (drill.schedule !== undefined) desired.push(drillSchedule(drill, drill.schedule));
   for (const rule of config.archives ?? []) if (rule.schedule !== undefined) desired.push(archiveSchedule(rule, rule.schedule));
+  if (Object.keys(config.plans ?? {}).length > 0) desired.push(evaluationSchedule());
   return desired;
 }
 
@@ -138,6 +139,15 @@ function archiveSchedule(rule: ArchiveRuleConfig, cron: string): DesiredSchedule
     overlap: 'SKIP',
     catchup: rule.catchup,
     ...(rule.paused === undefined ? {} : { paused: rule.paused }),
+  };
+}
+
+/** Could the plans work? (I11) */
+function evaluationSchedule(): DesiredSchedule {
+  const cron = '*/30 * * * *';
+  return {
+    id: `${schedulePrefix}plans/evaluate/1`, target: 'plans', workflow: 'evaluatePlans', input: {}, workflowId: 'evaluate-plans', taskQueue: taskQueues.main,
+    cron, calendars: calendarsOf(cron), timezone: 'UTC', jitter: 60_000, overlap: 'SKIP', catchup: 60_000,
   };
 }
 

@@ -132,12 +132,17 @@ class Machine {
     this.commands.push({ type: phase, key: keyOf(id, step), step: id, variant: step.variant, deadlineAt });
   }
 
+  private timer(id: string, step: StepState, ms: number): void {
+    step.timerAt = this.at + ms;
+    this.commands.push({ type: 'timer', key: keyOf(id, step), step: id, at: step.timerAt });
+  }
+
   private resolved(id: string, step: StepState, resolved: NonNullable<StepState['resolved']>): void {
     step.resolved = resolved;
     const { approval } = this.spec(id);
     if (approval !== undefined && step.variant === 'main' && this.approved(id, step).length < approval.count) {
       step.phase = 'approval';
-      this.commands.push({ type: 'timer', key: keyOf(id, step), step: id, at: this.at + approval.withinMs });
+      this.timer(id, step, approval.withinMs);
     } else this.begin(id, step);
   }
 
@@ -163,7 +168,7 @@ class Machine {
     step.attempts++;
     step.phase = 'apply';
     if (resolved.timerMs === undefined) this.enter(id, step, 'apply');
-    else this.commands.push({ type: 'timer', key: keyOf(id, step), step: id, at: this.at + resolved.timerMs });
+    else this.timer(id, step, resolved.timerMs);
   }
 
   private applied(id: string, step: StepState, summary: string, output: StepState['output'] | undefined): void {
@@ -188,6 +193,13 @@ class Machine {
   }
 
   private probed(id: string, step: StepState, answer: 'applied' | 'notApplied' | 'unknown'): void {
+    if (answer === 'applied' && step.error !== undefined && step.error.code !== 'outcomeUnknown') {
+      // The action itself said that it failed: that it has taken effect makes it no success, but something to undo.
+      step.applied = 'yes';
+      if (this.spec(id).pointOfNoReturn) this.pass(id);
+      this.fail(id, step, step.error);
+      return;
+    }
     if (answer === 'applied') {
       this.applied(id, step, step.summary ?? 'took effect, though its end was not seen', undefined);
       return;
@@ -494,7 +506,7 @@ class Machine {
   }
 }
 
-const heldKey = ({ step, until }: { readonly step: string; readonly until: number }): string => `held#${step}#${String(until)}`;
+export const heldKey = ({ step, until }: { readonly step: string; readonly until: number }): string => `held#${step}#${String(until)}`;
 
 /** The failure of a plan that waits for a person because of it. */
 function heldFailure(state: PlanState): PlanState['failure'] {

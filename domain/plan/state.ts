@@ -26,6 +26,8 @@ export interface StepState {
   endedAt?: number;
   /** End of the time the step has, ms since the epoch. */
   deadlineAt?: number;
+  /** When the timer of the phase it is in fires, ms since the epoch. */
+  timerAt?: number;
   approvals: { as: string; at: number; hash: string }[];
   /** An attempt of an irreversible action was lost and proved to have done nothing: so often. */
   lost: number;

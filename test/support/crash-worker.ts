@@ -102,7 +102,9 @@ function noted(activities: Activities): Activities {
       const info = currentContext()?.info;
       // What every run begins with costs nothing and touches nothing; waiting for a lock is no work.
       if (info === undefined || info.isLocal || name === 'waitForOperation') return run(input);
-      return inActivity({ activity: name, attempt: info.attempt, run: info.workflowExecution?.workflowId ?? '' }, () => run(input));
+      // Phases of plans are told apart by their step.
+      const step = (input as { step?: unknown } | undefined)?.step;
+      return inActivity({ activity: typeof step === 'string' ? `${name}:${step}` : name, attempt: info.attempt, run: info.workflowExecution?.workflowId ?? '' }, () => run(input));
     };
   }
   return wrapped as unknown as Activities;
