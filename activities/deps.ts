@@ -1,4 +1,6 @@
 import type { LoadedConfig } from '../config/load.ts';
+import type { Alert } from '../domain/alert.ts';
+import type { Notification } from '../domain/notification.ts';
 import type { OnProgress } from '../domain/ports.ts';
 import type { Keys } from './key-ring.ts';
 import type { StorePool } from './stores.ts';
@@ -21,6 +23,10 @@ export interface ActivityDeps {
   readonly outcomeOf?: (workflowId: string, signal: AbortSignal) => Promise<unknown>;
   /** What Temporal knows of our schedules, as JSON. Absent in rescue. */
   readonly listSchedules?: () => Promise<unknown>;
+  /** Hands an alert to its incident; resolves when Temporal has it. Absent in rescue. */
+  readonly submitAlert?: (alert: Alert) => Promise<void>;
+  /** Tells people something apart from any incident, once per `dedupeKey`. Absent in rescue. */
+  readonly startNotification?: (notification: Notification) => Promise<void>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
   /** Aborts bulk work where there is no Temporal to cancel it. */

@@ -13,6 +13,7 @@ import { upkeepActivities } from './upkeep.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
 import { walActivities } from './wal.activities.ts';
+import { watchActivities } from './watch.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 
 export type { ActivityDeps } from './deps.ts';
@@ -35,6 +36,7 @@ export function createActivities(deps: ActivityDeps) {
     ...restoreActivities(deps),
     ...verifyActivities(deps),
     ...walActivities(deps),
+    ...watchActivities(deps),
   });
 }
 

@@ -1,5 +1,6 @@
 /** What no single field shows in `notify`, `escalation` and `webhooks`. */
 import { show } from './leaf-core.ts';
+import { monitorKinds } from './schema-monitors.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
 
@@ -30,6 +31,7 @@ export function crossCheckAlerts(root: Raw, report: Report, checkReferences: Che
     if (has(smtp, 'user') !== has(smtp, 'password')) report(['notify', i, 'smtp'], `has ${has(smtp, 'user') ? 'user without password' : 'password without user'}; give both or neither`, 'key');
   }
   for (const [i, value] of listOf(root['escalation']).entries()) checkReferences(['escalation', i, 'notify'], mappingOf(value)['notify'], channels, 'notify channel');
+  checkMonitors(root, report);
   const names = new Set<unknown>();
   for (const [i, value] of listOf(root['webhooks']).entries()) {
     if (!isMapping(value)) continue;
@@ -38,6 +40,26 @@ export function crossCheckAlerts(root: Raw, report: Report, checkReferences: Che
     names.add(value['name']);
     checkWebhook(at, value, report);
     for (const [j, rule] of listOf(value['rules']).entries()) checkRule([...at, 'rules', j], mappingOf(rule), root, report);
+  }
+}
+
+/** Exactly one kind each; thresholds where a kind has none of its own. */
+function checkMonitors(root: Raw, report: Report): void {
+  const names = new Set<unknown>();
+  for (const [i, value] of listOf(root['monitors']).entries()) {
+    if (!isMapping(value)) continue;
+    const at = ['monitors', i];
+    if (names.has(value['name'])) report([...at, 'name'], `${show(value['name'])} is there twice; every monitor has its own name`);
+    names.add(value['name']);
+    const kinds = monitorKinds.filter((kind) => has(value, kind));
+    const [kind] = kinds;
+    if (kind === undefined) report(at, `has none of ${monitorKinds.join(', ')}; give one`, 'key');
+    else if (kinds.length > 1) report([...at, kinds[1] as string], `stands beside ${kind}; write two monitors`, 'key');
+    if ((kind === 'prometheus' || kind === 'cloudwatch') && !has(value, 'above') && !has(value, 'below')) report(at, 'has neither above nor below; from when on is it wrong?', 'key');
+    if (has(value, 'path') && value['host'] !== 'disk') report([...at, 'path'], 'is only for host: disk', 'key');
+    const rds = value['rds'];
+    if (isMapping(rds) && has(rds, 'instance') === has(rds, 'cluster')) report([...at, 'rds'], 'needs either an instance or a cluster', 'key');
+    checkRule(at, value, root, report);
   }
 }
 

@@ -49,6 +49,7 @@ export function absolutePaths(config: Config, dir: string): Config {
     targets: mapValues(config.targets, target),
     ...(config.approvers === undefined ? {} : { approvers: mapValues(config.approvers, (value) => change(value, ['token'], secret)) }),
     ...(config.actions === undefined ? {} : { actions: config.actions.map(at) }),
+    ...(config.monitors === undefined ? {} : { monitors: absoluteReferences(config.monitors, at) }),
     ...(config.webhooks === undefined ? {} : { webhooks: absoluteReferences(config.webhooks, at) }),
     ...(config.notify === undefined ? {} : { notify: absoluteReferences(config.notify, at) }),
   };

@@ -5,6 +5,7 @@ import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text
 import { dnsServer, type dnsRecord, type failover, type fence } from './schema-cluster.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import { archiveRule } from './schema-archive.ts';
+import { monitorsSection } from './schema-monitors.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { drill } from './schema-drill.ts';
@@ -106,6 +107,7 @@ const retentionRule = mapping(
   'A backup stays if any rule keeps it.',
 );
 
+
 const unbuilt = (section: string) => notYet(`Section "${section}" is`, 'Remove it').optional();
 
 export const configSchema = mapping({
@@ -154,7 +156,7 @@ export const configSchema = mapping({
   archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
   replication: unbuilt('replication'),
   dns: z.record(z.string(), dnsServer).meta({ kind: 'mapping of name to DNS server', description: 'DNS servers whose records may be changed.' }).optional(),
-  monitors: unbuilt('monitors'),
+  monitors: monitorsSection.optional(),
   plans: plans.optional(),
   approvers: approvers.optional(),
   actions: actionFiles.optional(),

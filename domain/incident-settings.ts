@@ -25,6 +25,10 @@ export interface IncidentSettings {
   readonly plans: readonly string[];
   /** What the default rules chose where no rule named a plan; null with the reason. */
   readonly fallback: { readonly plan: string | null; readonly why: string };
+  /** Whether the incident's target is one of the configuration. */
+  readonly isTarget: boolean;
+  /** Approvals must be proved: the configuration names approvers. */
+  readonly provedApprovals: boolean;
   readonly channels: number;
   readonly searchAttributes: boolean;
 }

@@ -82,8 +82,10 @@ export interface DamageReport {
   readonly why: string;
 }
 
+export const budgetPhases = ['assess', 'infrastructure', 'data', 'verify', 'resume'] as const;
+
 export interface BudgetReport {
-  readonly phase: 'assess' | 'infrastructure' | 'data' | 'verify' | 'resume';
+  readonly phase: (typeof budgetPhases)[number];
   readonly budgetMs: number;
   readonly tookMs: number;
   readonly within: boolean;
@@ -270,6 +272,8 @@ export interface PersonInput {
   readonly note?: string;
   /** retry: this plan instead of those that were tried. */
   readonly plan?: string;
-  /** approve: the hash of the preview that was looked at. */
+  /** approve: the hash of the preview that was looked at, or its beginning. */
   readonly hash?: string;
+  /** approve: where the configuration names approvers, made from the approver's token (activities/plan/approval.ts). */
+  readonly proof?: string;
 }

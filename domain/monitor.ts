@@ -60,7 +60,8 @@ export const startState = (now: number, firedAt: number | null = null): RuleStat
 
 /** The state after one observation, and what happened by it. */
 export function step(rule: Rule, state: RuleState, seen: Observation): { readonly state: RuleState; readonly event?: MonitorEvent } {
-  if (seen.state === 'unknown') return unobserved(rule, state, seen);
+  // A rule about a value learns nothing from an answer that did not come; that it did not come is told by the rule about that.
+  if (seen.state === 'unknown' || (!rule.states && seen.value === null)) return unobserved(rule, state, seen);
   const samples = rule.windowMs === undefined || seen.value === null ? [] : [...state.samples, { at: seen.at, value: seen.value }].filter((sample) => seen.at - sample.at <= (rule.windowMs ?? 0)).slice(-1000);
   const value = samples.length === 0 ? seen.value : samples.reduce((sum, sample) => sum + sample.value, 0) / samples.length;
   const threshold = rule.above ?? rule.below ?? seen.threshold ?? null;
@@ -89,7 +90,7 @@ function unobserved(rule: Rule, state: RuleState, seen: Observation): { readonly
   const unknownSince = state.unknownSince ?? seen.at;
   const health: Health = state.firedAt === null ? 'unknown' : 'breached';
   const next = { ...state, health, since: state.health === health ? state.since : seen.at, detail: seen.detail, unknownSince, good: 0, bad: state.firedAt === null ? 0 : state.bad, badSince: state.firedAt === null ? null : state.badSince };
-  if (state.unknownTold || seen.at - unknownSince < rule.unknownAfterMs) return { state: next };
+  if (state.unknownTold || seen.state !== 'unknown' || seen.at - unknownSince < rule.unknownAfterMs) return { state: next };
   return { state: { ...next, unknownTold: true }, event: 'unknown' };
 }
 

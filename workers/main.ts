@@ -13,6 +13,8 @@ import { startWalArchives, walTargets } from '../client/wal.ts';
 import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
+import { alerting } from './alerting.ts';
+import { startMonitors } from './start-monitors.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { listSchedules } from './list-schedules.ts';
 import { reapDaily } from './reaper.ts';
@@ -55,7 +57,7 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
   const host = options.host ?? defaultHostName(loaded.stateDir);
   const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);
   if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
-  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), listSchedules: () => listSchedules(client), outcomeOf: (id, stop) => outcomeOf(client, id, stop) });
+  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), listSchedules: () => listSchedules(client), outcomeOf: (id, stop) => outcomeOf(client, id, stop), ...alerting(client) });
   try {
     const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.makeActivities === undefined ? {} : { activities: options.makeActivities(deps) }), ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
     const stop = (): void => { worker.shutdown(); };
@@ -66,6 +68,9 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
       logger.warn(`the WAL archives were not started: ${error instanceof Error ? error.message : String(error)}; see resurgo wal start`);
     });
     const reaping = reapDaily(deps, logger);
+    await startMonitors(client, loaded.config).catch((error: unknown) => {
+      logger.warn(`the monitors were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
+    });
     options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
     await running.finally(() => { clearInterval(reaping); });
   } finally {

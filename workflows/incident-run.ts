@@ -1,19 +1,29 @@
 /** One run of the incident workflow: its state, the alerts and people that change it, and the flows that go on beside each other. */
-import { condition, ParentClosePolicy, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
+import { ApplicationFailure, condition, ParentClosePolicy, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
 import type { Alert, DamageScenario } from '../domain/alert.ts';
-import { addTimeline, firing, forget, joinIncident, memoryOf, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
+import { addTimeline, firing, forget, joinIncident, memoryOf, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, budgetPhases, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
 import type { IncidentSettings } from '../domain/incident-settings.ts';
 import { atLeast } from '../domain/severity.ts';
+import { idFromUuid } from '../domain/ids.ts';
+import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { taskQueues } from '../domain/task-queues.ts';
-import { local, waiting } from './activity-profiles.ts';
+import { lightOn, local, waiting } from './activity-profiles.ts';
 import { factsOf } from './failures.ts';
+import { evidenceOf } from '../domain/incident-evidence.ts';
 import { Messenger } from './incident-messages.ts';
 import { searchAttributes } from './progress.ts';
 
 /** By name: the plan interpreter is no part of this file's world. */
 const startPlan = startChild as unknown as (type: string, options: Record<string, unknown>) => Promise<ChildWorkflowHandle<Workflow>>;
 
-interface PlanEnd { readonly ok: boolean; readonly status: string; readonly detail: string }
+/** `busy`: another run of the same plan is at it, so whether it helps is seen by the alert. */
+interface PlanEnd {
+  readonly ok: boolean;
+  readonly busy?: boolean;
+  readonly status: string;
+  readonly detail: string;
+  readonly budgets: readonly { readonly name: string; readonly budgetMs: number; readonly durationMs: number }[];
+}
 
 export class IncidentRun {
   readonly memory: Memory;
@@ -115,15 +125,30 @@ export class IncidentRun {
     if (settings.searchAttributes) upsertSearchAttributes([{ key: searchAttributes.operation, value: 'incident' }, { key: searchAttributes.target, value: (record.target ?? record.service).slice(0, 200) }, { key: searchAttributes.outcome, value: 'open' }]);
     const over = (): boolean => this.leaving || record.resolvedAt !== null;
     const flows = [this.recover(record, settings), this.escalate(record, settings, over)];
+    // Beside a plan that a rule names the damage is assessed for the report: the plan does not wait for it.
+    if (record.target !== null && settings.isTarget && record.damage === null && record.plans === null && record.budgets.length === 0) flows.push(this.assess(record, settings));
     const talking = settings.channels === 0 ? Promise.resolve() : this.messenger.run(record, settings.gatherMs, () => this.leaving);
     await condition(() => record.resolvedAt !== null || workflowInfo().continueAsNewSuggested);
     // The flows stop where they can go on from in the next run.
     if (record.resolvedAt === null) this.leaving = true;
     await Promise.all(flows);
-    if (record.resolvedAt !== null) this.close(record, settings);
-    this.leaving = true;
+    if (record.resolvedAt !== null) {
+      this.close(record, settings);
+      this.leaving = true;
+      await Promise.all([talking, this.keep(record)]);
+      return true;
+    }
     await talking;
     return true;
+  }
+
+  /** Histories go, evidence stays. A repository that is away does not hold up the next incident for ever. */
+  private async keep(record: IncidentRecord): Promise<void> {
+    try {
+      await lightOn(null, 'keep the record of the incident in the repositories', { scheduleToCloseTimeout: '10 minutes' }).recordEvidence({ document: evidenceOf(record) });
+    } catch (error) {
+      addTimeline(record, this.now, 'evidence', `the record could not be kept: ${factsOf(error).message}`);
+    }
   }
 
   private close(record: IncidentRecord, settings: IncidentSettings): void {
@@ -189,10 +214,11 @@ export class IncidentRun {
       this.toPeople(record, `automatic recovery of ${record.service} is stopped after ${String(this.memory.failures.length)} failed recoveries; \`resurgo incident rearm ${record.id}\` starts it again`);
       return;
     }
-    if (record.candidates.length === 0 && record.attempts.length === 0 && settings.fallback.plan !== null) {
+    if (record.candidates.length === 0 && record.attempts.length === 0 && record.plans === null && settings.fallback.plan !== null) {
       record.candidates.push(settings.fallback.plan);
       addTimeline(record, this.now, 'decided', settings.fallback.why);
     }
+    if (record.candidates.length === 0 && record.attempts.length === 0 && record.plans !== null) await this.chooseByDamage(record, settings);
     for (const plan of record.candidates.filter((name) => !settings.plans.includes(name))) addTimeline(record, this.now, 'decided', `the configuration has no plan ${plan}`);
     const unknown = record.candidates.filter((name) => !settings.plans.includes(name));
     record.candidates = record.candidates.filter((name) => settings.plans.includes(name));
@@ -205,10 +231,45 @@ export class IncidentRun {
     const rule = record.approvalRule ?? (settings.approval === 'critical' ? (record.severity === 'critical' ? 'always' : 'never') : settings.approval);
     if (rule === 'never') record.stage = 'start';
     else {
-      record.approval = { plan: next, since: this.now, until: new Date(Date.now() + settings.approvalMs).toISOString(), needed: settings.approvers, by: [], hash: null };
+      const hash = await this.previewHash(record, next);
+      if (this.leaving || record.resolvedAt !== null) return;
+      record.approval = { plan: next, since: this.now, until: new Date(Date.now() + settings.approvalMs).toISOString(), needed: settings.approvers, by: [], hash };
       record.stage = 'approval';
       addTimeline(record, this.now, 'approval', `plan ${next} waits for ${String(settings.approvers)} approval(s)`);
-      this.messenger.say({ event: 'approval', text: `approval wanted: plan ${next} waits for ${settings.approvers === 1 ? 'a person' : `${String(settings.approvers)} persons`}: resurgo incident approve ${record.id}` });
+      this.messenger.say({ event: 'approval', text: `approval wanted: plan ${next} waits for ${settings.approvers === 1 ? 'a person' : `${String(settings.approvers)} persons`}: resurgo incident approve ${record.id}${hash === null ? '' : ` --hash ${hash.slice(0, 12)}`}` });
+    }
+  }
+
+  /** The damage decides between the plans a rule gives for it; what cannot be assessed in time is partial damage. */
+  private async chooseByDamage(record: IncidentRecord, settings: IncidentSettings): Promise<void> {
+    if (record.scenario === null) await this.assess(record, settings);
+    const scenario = record.scenario ?? record.damage?.scenario ?? 'partial';
+    const chosen = record.plans?.[scenario] ?? [];
+    record.candidates.push(...chosen);
+    addTimeline(record, this.now, 'decided', `strategy ${scenario}${record.scenario === null ? '' : ' (named by the operator)'}: ${chosen.join(', ') || 'no plan is given for it'}`);
+  }
+
+  private async assess(record: IncidentRecord, settings: IncidentSettings): Promise<void> {
+    const begun = Date.now();
+    try {
+      const damage = await lightOn(null, 'assess the damage', { scheduleToCloseTimeout: settings.assessMs, retry: { maximumAttempts: 2 } }).assessDamage({ target: record.target, service: record.service, type: record.type });
+      record.damage = damage;
+      addTimeline(record, this.now, 'assessed', `${damage.scenario}: ${damage.why}`);
+    } catch (error) {
+      addTimeline(record, this.now, 'assessed', `the damage could not be assessed: ${factsOf(error).message}`);
+    }
+    const tookMs = Date.now() - begun;
+    record.budgets.push({ phase: 'assess', budgetMs: settings.budgets.assess, tookMs, within: tookMs <= settings.budgets.assess });
+    this.show();
+  }
+
+  /** Of the preview people approve; null when it could not be made, which is told. */
+  private async previewHash(record: IncidentRecord, plan: string): Promise<string | null> {
+    try {
+      return (await lightOn(null, `preview of plan ${plan}`, { retry: { maximumAttempts: 2 } }).previewRecover(planInput(record, plan, this.settings?.isTarget === true))).hash;
+    } catch (error) {
+      addTimeline(record, this.now, 'preview', `plan ${plan}: ${factsOf(error).message}`);
+      return null;
     }
   }
 
@@ -220,6 +281,14 @@ export class IncidentRun {
     if (left > 0 && !answered()) await condition(() => this.leaving || record.resolvedAt !== null || answered(), left);
     if (this.leaving || record.resolvedAt !== null || record.stage !== 'approval') return;
     if (answered()) {
+      // What was approved is what is run: a plan that was changed meanwhile is shown again.
+      const hash = await this.previewHash(record, approval.plan);
+      if (hash !== approval.hash) {
+        addTimeline(record, this.now, 'approval', `plan ${approval.plan} is not what was approved any more; it is asked again`);
+        record.approval = null;
+        record.stage = 'decide';
+        return;
+      }
       record.stage = 'start';
       addTimeline(record, this.now, 'approved', `plan ${approval.plan} by ${approval.by.join(', ')}`);
       record.approval = null;
@@ -232,7 +301,7 @@ export class IncidentRun {
   private async start(record: IncidentRecord, settings: IncidentSettings): Promise<void> {
     const plan = record.candidates.shift();
     if (plan === undefined) { record.stage = 'decide'; return; }
-    const run = `plan/${plan}/${uuid4()}`;
+    const run = `plan/${plan}/${idFromUuid(uuid4())}`;
     record.running = { plan, run, startedAt: this.now };
     record.status = 'mitigating';
     record.stage = 'running';
@@ -243,7 +312,7 @@ export class IncidentRun {
       const child = await startPlan('recover', {
         workflowId: run,
         taskQueue: taskQueues.main,
-        args: [{ schemaVersion: 1, plan, incident: record.id, startedBy: `incident ${record.id}`, ...(record.target === null ? {} : { target: record.target }), ...scenarioOf(record) }],
+        args: [planInput(record, plan, this.settings?.isTarget === true)],
         staticSummary: `plan ${plan} for incident ${record.id}`.slice(0, 200),
         parentClosePolicy: ParentClosePolicy.ABANDON,
       });
@@ -275,6 +344,10 @@ export class IncidentRun {
     record.attempts.push(attempt);
     const tookS = ((Date.parse(this.now) - Date.parse(running.startedAt)) / 1000).toFixed(1);
     addTimeline(record, this.now, end.ok ? 'completed' : 'failed', `plan ${running.plan}: ${end.status} after ${tookS} s${end.detail === '' ? '' : `: ${end.detail}`}`);
+    for (const { name, durationMs } of end.budgets) {
+      const phase = budgetPhases.find((each) => each === name);
+      if (phase !== undefined) record.budgets.push({ phase, budgetMs: settings.budgets[phase], tookMs: durationMs, within: durationMs <= settings.budgets[phase] });
+    }
     if (record.stoppedBy !== null) {
       this.toPeople(record, `plan ${running.plan} was stopped by ${record.stoppedBy}: ${end.status}`);
       return;
@@ -284,9 +357,10 @@ export class IncidentRun {
       this.failed(record, settings);
       return;
     }
-    this.messenger.say({ event: 'completed', text: `plan ${running.plan} completed after ${tookS} s` });
+    this.messenger.say({ event: 'completed', text: end.busy === true ? `plan ${running.plan} runs already; waiting for what it does` : `plan ${running.plan} completed after ${tookS} s` });
     const still = trackedFiring(record);
-    if (still.length === 0) this.resolve(`plan ${running.plan} completed`);
+    if (still.length === 0 && end.busy === true && firing(record).length > 0) this.toPeople(record, `another run of plan ${running.plan} goes on, and nothing tells when the alert ends`);
+    else if (still.length === 0) this.resolve(`plan ${running.plan} completed`);
     else {
       record.stage = 'confirm';
       record.confirmUntil = new Date(Date.now() + settings.confirmMs).toISOString();
@@ -368,6 +442,10 @@ export class IncidentRun {
     this.show();
   }
 
+  get provedApprovals(): boolean {
+    return this.settings?.provedApprovals ?? false;
+  }
+
   approve(by: string): void {
     const approval = this.record?.approval;
     if (approval != null && !approval.by.includes(by)) approval.by.push(by);
@@ -418,19 +496,30 @@ export class IncidentRun {
   }
 }
 
-const scenarioOf = (record: IncidentRecord): { scenario?: DamageScenario } => {
-  const scenario = record.scenario ?? record.damage?.scenario;
-  return scenario === undefined ? {} : { scenario };
-};
+/** What a plan is started with: the same for its preview, so that the hash is of what will run. A target that is none of the configuration is only a name. */
+function planInput(record: IncidentRecord, plan: string, isTarget: boolean): RecoverInput {
+  const scenario: DamageScenario | undefined = record.scenario ?? record.damage?.scenario;
+  return {
+    schemaVersion: 1, plan, startedBy: `incident ${record.id}`.slice(0, 200), onBusy: 'skip',
+    incident: { id: record.id, service: record.service, target: record.target, type: record.type, severity: record.severity, name: record.name },
+    ...(record.target === null || !isTarget ? {} : { target: record.target }), ...(scenario === undefined ? {} : { scenario }),
+  };
+}
 
 /** What a plan run says of itself; anything but completed is no recovery. */
 function endOf(result: unknown): PlanEnd {
-  const { status, detail, error } = (result ?? {}) as { status?: unknown; detail?: unknown; error?: { message?: unknown } };
-  const word = typeof status === 'string' ? status : 'ended without a status';
-  return { ok: word.startsWith('completed'), status: word, detail: typeof error?.message === 'string' ? error.message : typeof detail === 'string' ? detail : '' };
+  const { status, warnings, error, budgets } = (result ?? {}) as Partial<PlanResult>;
+  const word = status ?? 'ended without a status';
+  const detail = error?.message ?? warnings?.[0] ?? '';
+  return { ok: word === 'completed' || word === 'skipped', ...(word === 'skipped' ? { busy: true } : {}), status: word, detail, budgets: budgets ?? [] };
 }
 
+/** The whole result of a plan that did not complete is in its failure. */
 function failedEnd(error: unknown): PlanEnd {
+  for (let current: unknown = error; current instanceof Error; current = current.cause) {
+    const result = current instanceof ApplicationFailure ? (current.details?.[0] as { result?: PlanResult } | undefined)?.result : undefined;
+    if (result !== undefined) return { ...endOf(result), ok: false, detail: current.message };
+  }
   const { code, message } = factsOf(error);
-  return { ok: false, status: code === 'cancelled' ? 'cancelled' : 'failed', detail: message };
+  return { ok: false, status: code === 'cancelled' ? 'cancelled' : 'failed', detail: message, budgets: [] };
 }

@@ -1,6 +1,7 @@
 import { allHandlersFinished, condition, continueAsNew, defineQuery, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
 import type { Alert } from '../domain/alert.ts';
 import type { IncidentState, IncidentView, PersonInput } from '../domain/incident.ts';
+import { lightOn } from './activity-profiles.ts';
 import { failure } from './failures.ts';
 import { IncidentRun } from './incident-run.ts';
 
@@ -51,7 +52,12 @@ function people(run: IncidentRun): void {
   setHandler(ackUpdate, ({ by }) => { run.acknowledge(by); return answer(`acknowledged by ${by}; it escalates no further`); }, { validator: open, description: 'A person takes it; stops the escalation' });
   setHandler(
     approveUpdate,
-    ({ by }) => {
+    async ({ by, proof }) => {
+      const asked = run.record?.approval;
+      if (run.provedApprovals && asked != null) {
+        await lightOn(null, `is the approval by ${by}?`).checkApproval({ run: run.record?.id ?? '', step: asked.plan, hash: asked.hash ?? '', as: by, decision: 'approve', proof: proof ?? '' });
+        if (run.record?.approval !== asked) throw failure('incidentState', 'the plan that waited was decided meanwhile');
+      }
       const { plan, needed } = run.record?.approval ?? { plan: '', needed: 0 };
       run.approve(by);
       const count = run.record?.approval?.by.length ?? needed;
@@ -63,6 +69,8 @@ function people(run: IncidentRun): void {
         open(input);
         const approval = run.record?.approval;
         if (approval == null) throw failure('incidentState', 'no plan of this incident waits for approval');
+        if (input.hash !== undefined && (approval.hash === null || input.hash.length < 8 || !approval.hash.startsWith(input.hash))) throw failure('incidentState', `what waits has another preview (${approval.hash?.slice(0, 12) ?? 'none'}) than the one that was looked at`);
+        if (run.provedApprovals && typeof input.proof !== 'string') throw failure('inputInvalid', 'an approval has to be proved: use resurgo incident approve, with the token of the approver');
         if (approval.by.includes(input.by)) throw failure('incidentState', `${input.by} has approved already; ${String(approval.needed)} different persons are needed`);
       },
     },

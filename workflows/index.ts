@@ -4,6 +4,7 @@ export { archiveOperation } from './archive-operation.workflow.ts';
 export { backup } from './backup.workflow.ts';
 export { backupOperation } from './backup-operation.workflow.ts';
 export { incident } from './incident.workflow.ts';
+export { monitors } from './monitors.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { drill, drillOperation } from './drill.workflow.ts';

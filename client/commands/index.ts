@@ -10,6 +10,8 @@ import { registerEvidence } from './evidence.ts';
 import { registerCluster } from './cluster.ts';
 import { registerFailover } from './failover.ts';
 import { registerInit } from './init.ts';
+import { registerIncident } from './incident.ts';
+import { registerMonitor } from './monitor.ts';
 import { registerPlan } from './plan.ts';
 import { registerGateway } from './gateway.ts';
 import { registerNotify } from './notify.ts';
@@ -53,6 +55,8 @@ export const commands: readonly Register[] = [
   registerDrill,
   registerEvidence,
   registerNotify,
+  registerIncident,
+  registerMonitor,
   registerRescue,
   registerCompletion,
 ];

@@ -32,7 +32,7 @@ export const registerUp: Register = (program, cli) => {
             if (event.type === 'ready') {
               output.result(
                 { status: 'ready', address: event.state.address, namespace: event.state.namespace, ui: event.state.ui, gateway: event.state.gateway, pid: event.state.pid, tookMs: event.tookMs },
-                `ready in ${(event.tookMs / 1000).toFixed(1)} s\n  Temporal  ${event.state.address} (namespace ${event.state.namespace})\n  UI        ${event.state.ui}\n  gateway   ${event.state.gateway ?? ''}\n  state     ${loaded.stateDir}\nStop with Ctrl-C; runs go on at the next start.`,
+                `ready in ${(event.tookMs / 1000).toFixed(1)} s\n  Temporal  ${event.state.address} (namespace ${event.state.namespace})\n  UI        ${event.state.ui}\n  gateway   ${event.state.gateway ?? 'is not running; see above'}\n  state     ${loaded.stateDir}\nStop with Ctrl-C; runs go on at the next start.`,
               );
             } else if (event.type === 'restarted') output.note(`the ${event.part} ended (${event.how}); starting it again`);
             else if (event.type === 'stopping') output.note('stopping');

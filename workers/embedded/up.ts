@@ -97,10 +97,15 @@ export async function runUp(options: UpOptions): Promise<void> {
     );
     worker.start();
     gateway = await startGateway(options, state.address, portOf(last?.gateway));
-    const parts = [worker.hopeless, temporal.hopeless, ...(gateway === undefined ? [] : [gateway.part.hopeless])];
-    await Promise.race([Promise.all([workerReady.promise, gateway?.url]), aborted(signal), ...parts]);
+    const parts = [worker.hopeless, temporal.hopeless];
+    // Backups and runs go on without a gateway: a missing webhook secret does not end them.
+    const url = gateway === undefined ? Promise.resolve(undefined) : Promise.race([gateway.url, gateway.part.hopeless.catch((error: unknown) => {
+      onEvent({ type: 'log', part: 'gateway', line: `error: given up; no alert is taken: ${error instanceof Error ? error.message : String(error)}` });
+      return undefined;
+    })]);
+    await Promise.race([Promise.all([workerReady.promise, url]), aborted(signal), ...parts]);
     if (!signal.aborted) {
-      const ready = { ...state, ready: true, ...(gateway === undefined ? {} : { gateway: await gateway.url }) };
+      const ready = { ...state, ready: true, ...(await url.then((where) => (where === undefined ? {} : { gateway: where }))) };
       await writeUpState(stateDir, ready);
       onEvent({ type: 'ready', state: ready, tookMs: Math.round(performance.now() - begun) });
       await Promise.race([aborted(signal), ...parts]);

@@ -49,13 +49,6 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   'unknown section': bad({ 8: 'target: {}' }, '8:1', 'target', '"target" is not a known key; did you mean "targets"?'),
   'unknown section, no guess': bad({ 8: 'zebra: {}' }, '8:1', 'zebra', '"zebra" is not a known key'),
   'section twice': bad({ 8: 'targets: {}' }, '8:1', '', 'this key is there twice'),
-  'unbuilt section': bad(
-    { 8: 'replication: { every: 30s }' },
-    '8:1',
-    'replication',
-    '"replication" is not supported by this version',
-  ),
-  'unbuilt section, empty': bad({ 8: 'replication:' }, '8:1', 'replication', '"replication" is not supported by this version'),
   'drill of an unknown target': bad({ 8: 'drills: [{ target: shup }]' }, '8:20', 'drills[0].target', 'did you mean "shop"'),
   'two drills of a target': bad({ 8: 'drills: [{ target: shop }, { target: shop }]' }, '8:38', 'drills[1].target', 'has a drill already'),
   'drill check of no kind': bad({ 8: 'drills: [{ target: shop, checks: [{ name: x }] }]' }, '8:35', 'drills[0].checks[0]', 'checks nothing'),

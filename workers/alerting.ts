@@ -1,0 +1,22 @@
+/** How activities reach incidents and people: through Temporal, like a gateway. */
+import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
+import type { ActivityDeps } from '../activities/deps.ts';
+import { groupAlerts, temporalSubmit } from '../client/gateway/submit.ts';
+import { taskQueues } from '../domain/task-queues.ts';
+
+export function alerting(client: Client): Required<Pick<ActivityDeps, 'submitAlert' | 'startNotification'>> {
+  const submit = temporalSubmit(client, { deadlineMs: 5000 });
+  return {
+    submitAlert: async (alert) => {
+      for (const group of groupAlerts([alert])) await submit(group);
+    },
+    startNotification: async (notification) => {
+      await client.workflow
+        .start('notification', { workflowId: `notify/${notification.dedupeKey}`, taskQueue: taskQueues.main, args: [notification], staticSummary: notification.subject.slice(0, 200), workflowIdReusePolicy: 'REJECT_DUPLICATE' })
+        .catch((error: unknown) => {
+          // Said already.
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        });
+    },
+  };
+}

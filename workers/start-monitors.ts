@@ -1,0 +1,18 @@
+import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
+import type { Config } from '../config/schema.ts';
+import { taskQueues } from '../domain/task-queues.ts';
+
+/** One workflow for what any worker may observe, one for each host that monitors name. Those that run already go on. */
+export async function startMonitors(client: Client, config: Pick<Config, 'monitors'>): Promise<void> {
+  const hosts = new Set((config.monitors ?? []).map((monitor) => monitor.on ?? null));
+  for (const host of hosts) {
+    await client.workflow
+      .start('monitors', {
+        workflowId: host === null ? 'monitors' : `monitors/${host}`, taskQueue: taskQueues.main, args: [{ schemaVersion: 1, host }],
+        staticSummary: host === null ? 'watch all monitors' : `watch the monitors of ${host}`, workflowIdConflictPolicy: 'USE_EXISTING',
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      });
+  }
+}
