@@ -16,7 +16,7 @@ header.good{border-color:var(--good)}header.bad{border-color:var(--bad)}header.d
 .tile .value{font-size:23px;font-weight:650;font-variant-numeric:tabular-nums}.tile.good .value{color:var(--good)}.tile.bad .value{color:var(--bad)}.tile.doubtful .value{color:var(--doubtful)}
 section{padding:18px 20px;margin-bottom:16px}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{padding:7px 14px 7px 0;text-align:left;vertical-align:top;border-top:1px solid var(--line);overflow-wrap:anywhere}
-thead th{border-top:0;color:var(--soft);font-weight:500;font-size:12.5px;white-space:nowrap}tbody th{font-weight:600}.n{white-space:nowrap;font-variant-numeric:tabular-nums}
+thead th{border-top:0;color:var(--soft);font-weight:500;font-size:12.5px;white-space:nowrap}tbody th{font-weight:600;min-width:110px}.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 ul{margin:0;padding-left:16px}li.bad{color:var(--bad)}li.doubtful{color:var(--doubtful)}td ul{padding-left:14px}
 .run{border-top:1px solid var(--line);padding-top:10px;margin-top:10px}.run:first-of-type{border-top:0}.run p{margin:0 0 6px}
 .steps{list-style:none;margin:0;padding:0;font-size:14px}.steps li{padding:1px 0}.steps .completed span:first-child{color:var(--good)}.steps .failed span:first-child{color:var(--bad)}.steps .in-progress{font-weight:600}
