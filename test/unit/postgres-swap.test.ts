@@ -294,7 +294,7 @@ describe('settle', () => {
     writeFileSync(join(root, 'fast/something'), '');
     await expect(plan({})).rejects.toMatchObject({
       code: 'destinationNotEmpty',
-      hint: expect.stringContaining('16400='),
+      hint: expect.stringContaining(`--tablespace ${join(root, 'fast')}=`),
     });
     await expect(plan({ tablespaceMap: { 16400: join(root, 'slow') } })).rejects.toMatchObject({
       code: 'inputInvalid',
