@@ -56,6 +56,8 @@ export const errors = define({
   awsUnavailable: transient('AWS, or its emulator, cannot be reached.', 'Check network, region and endpoint.'),
   awsDenied: refused('AWS refused the credentials or the right.', 'Compare the role with the policy in docs/guides/rds.md.'),
   awsFailed: failed('AWS could not do it.', 'The message has its words.'),
+  hostFailed: failed('Something on the host could not be done.', 'The message names it.'),
+  validationFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'A validation query did not answer as it should.', hint: 'Ask it by hand; the message has the query.' },
   cacheFailed: { kind: 'failed', retryable: true, exitCode: 1, meaning: 'A cache could not be reached or did not do what was asked.', hint: 'Check its address and login.' },
   awsTimeout: failed('AWS did not get done in time.', 'Look at it in the console; a backup that is started again finds its snapshot.'),
 

@@ -7,6 +7,9 @@ import { approve } from './generic/approve.ts';
 import { ecsRestart, ecsRollback, ecsScale } from './aws/ecs.ts';
 import { rdsFailover, rdsPromoteReplica } from './aws/rds.ts';
 import { redisPurge } from './redis/purge.ts';
+import { hostCleanLogs, hostEndProcesses, hostProcesses } from './host/host.ts';
+import { postgresFailover, postgresSwitchover } from './postgres/failover.ts';
+import { postgresEndSessions, postgresValidate } from './postgres/sessions.ts';
 import { exec } from './generic/exec.ts';
 import { httpCall, httpOk } from './generic/http.ts';
 import { wait } from './generic/wait.ts';
@@ -26,6 +29,13 @@ const builtIn: readonly Entry[] = [
   exec,
   httpCall,
   httpOk,
+  hostCleanLogs,
+  hostEndProcesses,
+  hostProcesses,
+  postgresEndSessions,
+  postgresFailover,
+  postgresSwitchover,
+  postgresValidate,
   rdsFailover,
   rdsPromoteReplica,
   redisPurge,
