@@ -16,6 +16,7 @@ export const registerStatus: Register = (program, cli) => {
         if (output.json) output.document(report);
         else output.table(statusColumns, report.targets.map(statusRow));
         for (const one of report.repositories) if (one.error !== undefined) output.note(`repository ${one.name}: ${one.error.message}`);
+        for (const incident of report.incidents) output.note(`incident ${incident.service}: ${incident.description} (${incident.severity}, ${incident.status}); resurgo incident show ${incident.service}`);
         if (report.temporal.error !== undefined) output.note(`schedules are not shown: ${report.temporal.error}`);
         return statusExitCode(report);
       }),

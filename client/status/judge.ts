@@ -74,7 +74,7 @@ export interface TargetStatus {
   readonly objectives: { readonly rpoMs: number };
   readonly newestVerifiedBackup: string | null;
   readonly newest: KnownBackup | null;
-  readonly lastDrill: null;
+  readonly lastDrill: { readonly id: string; readonly at: string; readonly status: string } | null;
   readonly schedules: ScheduleFacts | null;
   readonly wal?: WalFacts;
   readonly problems: readonly Problem[];

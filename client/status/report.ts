@@ -1,5 +1,7 @@
 import type { LoadedConfig } from '../../config/load.ts';
 import { isResurgoError } from '../../domain/errors.ts';
+import type { IncidentView } from '../../domain/incident.ts';
+import { lastDrills } from './drills.ts';
 import { gatherFacts, withSchedules, type RepositoryStatus } from './gather.ts';
 import { judge, type ScheduleFacts, type TargetStatus } from './judge.ts';
 import { scheduleFacts } from './schedules.ts';
@@ -8,7 +10,7 @@ export interface StatusReport {
   readonly schemaVersion: 1;
   readonly at: string;
   readonly targets: readonly TargetStatus[];
-  readonly incidents: readonly never[];
+  readonly incidents: readonly IncidentView[];
   readonly repositories: readonly RepositoryStatus[];
   readonly temporal: { readonly reachable: boolean; readonly error?: string };
 }
@@ -18,12 +20,12 @@ const patienceMs = 5000;
 
 /** Readiness of every target (or of those named). Reads only. */
 export async function statusReport(loaded: LoadedConfig, only?: readonly string[], now = Date.now()): Promise<StatusReport> {
-  const [gathered, asked] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now)]);
+  const [gathered, asked, drills] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now), lastDrills(loaded)]);
   return {
     schemaVersion: 1,
     at: new Date(now).toISOString(),
-    targets: gathered.targets.map((facts) => judge(withSchedules(facts, asked.schedules), now)),
-    incidents: [],
+    targets: gathered.targets.map((facts) => ({ ...judge(withSchedules(facts, asked.schedules), now), lastDrill: drills.get(facts.name) ?? null })),
+    incidents: asked.incidents ?? [],
     repositories: gathered.repositories,
     temporal: { reachable: asked.schedules !== undefined, ...(asked.error === undefined ? {} : { error: asked.error }) },
   };
@@ -33,7 +35,7 @@ export async function statusReport(loaded: LoadedConfig, only?: readonly string[
 export const statusExitCode = (report: StatusReport): number | undefined =>
   report.targets.some(({ problems }) => problems.some(({ severity }) => severity === 'objective')) ? 6 : undefined;
 
-async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonly schedules?: Map<string, ScheduleFacts>; readonly error?: string }> {
+async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonly schedules?: Map<string, ScheduleFacts>; readonly incidents?: readonly IncidentView[]; readonly error?: string }> {
   const timer = Promise.withResolvers<{ error: string }>();
   const timeout = setTimeout(() => { timer.resolve({ error: `no answer within ${String(patienceMs / 1000)} s` }); }, patienceMs);
   try {
@@ -45,11 +47,12 @@ async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonl
   }
 }
 
-async function ask(loaded: LoadedConfig, now: number): Promise<{ schedules: Map<string, ScheduleFacts> }> {
-  const [{ resolveTemporal }, { connect }] = await Promise.all([import('../temporal-address.ts'), import('../connect.ts')]);
+async function ask(loaded: LoadedConfig, now: number): Promise<{ schedules: Map<string, ScheduleFacts>; incidents: readonly IncidentView[] }> {
+  const [{ resolveTemporal }, { connect }, { openIncidents }] = await Promise.all([import('../temporal-address.ts'), import('../connect.ts'), import('./incidents.ts')]);
   const connected = await connect(await resolveTemporal(loaded.stateDir, { waitMs: 0 }));
   try {
-    return { schedules: await scheduleFacts(connected.client, loaded.config, now) };
+    const [schedules, incidents] = await Promise.all([scheduleFacts(connected.client, loaded.config, now), openIncidents(connected.client)]);
+    return { schedules, incidents };
   } finally {
     await connected.connection.close();
   }

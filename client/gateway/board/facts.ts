@@ -6,6 +6,7 @@ import type { PlanView } from '../../../domain/plan/view.ts';
 import type { CheckItem } from '../../../workflows/progress.ts';
 import { gatherEvidence, type EvidenceEntry } from '../../evidence.ts';
 import { observe } from '../../follow.ts';
+import { openIncidents, queryOr } from '../../status/incidents.ts';
 import { statusReport, type StatusReport } from '../../status/report.ts';
 
 export interface RunningWork {
@@ -54,7 +55,7 @@ export async function gatherBoard({ loaded, client }: BoardSource): Promise<Boar
     or('incidents', openIncidents(client), []),
     or('evidence', gatherEvidence(loaded, { kind: 'drill', limit: 50 }), { evidence: [], problems: [] }),
   ]);
-  const plans = (await Promise.all(runs.filter(({ type }) => type === 'recover').map(async ({ workflowId }) => query<PlanView>(client, workflowId, 'plan')))).filter((view) => view !== undefined);
+  const plans = (await Promise.all(runs.filter(({ type }) => type === 'recover').map(async ({ workflowId }) => queryOr<PlanView>(client, workflowId, 'plan')))).filter((view) => view !== undefined);
   for (const { repository, message } of evidence.problems) unknown.push(`evidence in ${repository}: ${message}`);
   return {
     schemaVersion: 1, at: new Date().toISOString(), status, runs, incidents, plans, unknown,
@@ -69,26 +70,6 @@ async function running(client: Client): Promise<RunningWork[]> {
     if (found.length >= most) break;
   }
   return Promise.all(found.map(async (one) => ({ ...one, steps: (await observe(client, one.workflowId).catch(() => undefined))?.steps ?? [] })));
-}
-
-async function openIncidents(client: Client): Promise<IncidentView[]> {
-  const ids: string[] = [];
-  for await (const one of client.workflow.list({ query: 'ExecutionStatus="Running" AND WorkflowType="incident"', pageSize: most })) {
-    ids.push(one.workflowId);
-    if (ids.length >= most) break;
-  }
-  const views = await Promise.all(ids.map(async (id) => query<IncidentView | null>(client, id, 'incident')));
-  // An incident in its cool-down still runs, and is over.
-  return views.filter((view): view is IncidentView => view !== undefined && view !== null && view.status !== 'resolved');
-}
-
-/** Undefined where no worker answers in time. */
-async function query<T>(client: Client, workflowId: string, name: string): Promise<T | undefined> {
-  try {
-    return await client.connection.withDeadline(Date.now() + 3000, () => client.workflow.getHandle(workflowId).query<T>(name));
-  } catch {
-    return undefined;
-  }
 }
 
 /** One gathering at a time, its answer good for a while: many who look cost no more than one. */
