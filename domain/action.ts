@@ -56,6 +56,8 @@ export interface ActionChild {
   readonly pick: readonly string[];
   /** Undoes it; `{ "$output": "id" }` stands for a field of the output. */
   readonly compensate?: { readonly workflow: string; readonly input: Readonly<Record<string, unknown>> };
+  /** Of the workflow `notification`: it is waited for so long, ms, and goes on without the plan. Whatever becomes of it, the step is done. */
+  readonly tellMs?: number;
 }
 
 /** One field of an action's input, for the reference and for checks before a run. */
@@ -75,6 +77,8 @@ export interface Action<Input = unknown, Captured = unknown, Output = unknown> {
   readonly effect: ActionEffect;
   /** What the action does cannot be undone by anything: the plan only rolls forward after it, and the preview says so. */
   readonly pointOfNoReturn?: boolean;
+  /** A step of it never makes a plan fail, whatever `critical` says. */
+  readonly neverCritical?: boolean;
   /** Parses `with:`. @throws ResurgoError inputInvalid naming the field, the value and the reason */
   readonly parse: (input: unknown) => Input;
   /** Fields of the input; `inputOf(schema)` of activities/actions/input.ts makes `parse` and these from one zod schema. */

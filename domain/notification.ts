@@ -2,7 +2,7 @@
 import type { Severity } from './severity.ts';
 
 export const notifyEvents = [
-  'detected', 'joined', 'started', 'approval', 'completed', 'failed', 'escalated', 'acknowledged', 'resolved', 'handover', 'ticket', 'monitor', 'test',
+  'detected', 'joined', 'started', 'approval', 'completed', 'failed', 'escalated', 'acknowledged', 'resolved', 'handover', 'ticket', 'monitor', 'plan', 'test',
 ] as const;
 export type NotifyEvent = (typeof notifyEvents)[number];
 
@@ -52,4 +52,12 @@ export function routesOf(notification: Notification, channels: readonly ChannelR
     rank[notification.severity] >= rank[minSeverity ?? 'low'] &&
     events.some((event) => (wanted === undefined ? !onlyWhenNamed.includes(event) : wanted.includes(event)));
   return channels.filter((channel) => notification.to?.includes(channel.name) === true || (notification.only !== true && fits(channel))).map((channel) => channel.name);
+}
+
+/** One line for people, and who was told. */
+export function outcomeOfTelling(outcomes: readonly NotificationOutcome[]): { readonly summary: string; readonly output: { readonly told: readonly string[]; readonly failed: readonly string[] } } {
+  const told = outcomes.filter(({ status }) => status === 'sent').map(({ channel }) => channel);
+  const failed = outcomes.filter(({ status }) => status === 'failed');
+  const parts = [...(told.length === 0 ? [] : [`told ${told.join(', ')}`]), ...failed.map(({ channel, detail }) => `${channel} could not be told: ${detail}`)];
+  return { summary: parts.join('; ') || 'nobody was told: no channel is for it', output: { told, failed: failed.map(({ channel }) => channel) } };
 }

@@ -1,10 +1,11 @@
 /** Carries out one command of the plan interpreter by activities and children, with the options its effect asks for. */
-import { ActivityCancellationType, ActivityFailure, type ActivityOptions, ApplicationFailure, CancellationScope, type ChildWorkflowOptions, ChildWorkflowCancellationType, executeChild, isCancellation, ParentClosePolicy, proxyActivities, proxyLocalActivities, TimeoutFailure } from '@temporalio/workflow';
+import { ActivityCancellationType, ActivityFailure, type ActivityOptions, ApplicationFailure, CancellationScope, type ChildWorkflowHandle, type ChildWorkflowOptions, ChildWorkflowCancellationType, condition, executeChild, isCancellation, ParentClosePolicy, proxyActivities, proxyLocalActivities, startChild as launchChild, TimeoutFailure } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { PhaseInput, RunRef } from '../activities/plan/phases.ts';
 import type { ActionEffect } from '../domain/action.ts';
 import { contextOf } from '../domain/plan/context.ts';
 import type { ActionUse, Json, PlanError, PlanPriority, PlanSnapshot, ResolvedStep, StepSpec } from '../domain/plan/model.ts';
+import { outcomeOfTelling, type NotificationOutcome } from '../domain/notification.ts';
 import { outcomeOf } from '../domain/plan/outcome-of.ts';
 import type { PlanCommand, PlanEvent, PlanState } from '../domain/plan/state.ts';
 import { resolvedUse, useOf } from '../domain/plan/uses.ts';
@@ -94,6 +95,7 @@ async function attempt(command: StepCommand, runner: StepRunner): Promise<Untime
       return { type: 'prepared', key, captured, remarks };
     }
     case 'apply': {
+      if (resolved.child?.tellMs !== undefined) return { type: 'applied', key, ...(await tellApart(command, runner, resolved.child, spec.id)) };
       if (resolved.child !== undefined) return { type: 'applied', key, ...(await runChild(command, runner, resolved.child, spec.id)) };
       const { summary, output } = await on(resolved.abilities.effect, 'apply', use.retries).applyStep(phase);
       return { type: 'applied', key, summary, output };
@@ -173,6 +175,35 @@ async function runChild(command: StepCommand, { run, snapshot }: StepRunner, chi
   );
   const output = Object.fromEntries(child.pick.flatMap((name) => (result[name] === undefined ? [] : [[name, result[name]]])));
   return { summary: `${child.workflow} ${typeof result['status'] === 'string' ? result['status'] : 'done'}`, output };
+}
+
+const launch = launchChild as unknown as (type: string, options: ChildWorkflowOptions & { args: unknown[] }) => Promise<ChildWorkflowHandle<() => Promise<NotificationOutcome[]>>>;
+
+/** Tells people in a run apart, which goes on when the plan has ended. What is not said in time, or not at all, is a remark. */
+async function tellApart(command: StepCommand, { run, snapshot }: StepRunner, child: NonNullable<ResolvedStep['child']>, step: string): Promise<{ summary: string; output: Json }> {
+  const workflowId = `${child.workflow}-${run.id}-${command.key}`;
+  try {
+    const handle = await CancellationScope.nonCancellable(() =>
+      launch(child.workflow, {
+        args: [child.input],
+        workflowId,
+        taskQueue: taskQueues.main,
+        staticSummary: `step ${step} of plan ${snapshot.plan} tells people`,
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        priority: { priorityKey: priorityKeys[snapshot.priority] },
+      }),
+    );
+    let ended: ReturnType<typeof outcomeOfTelling> | undefined;
+    handle.result().then(
+      (outcomes) => { ended = outcomeOfTelling(outcomes); },
+      (error: unknown) => { ended = { summary: `nobody was told: ${factsOf(error).message}`, output: { told: [], failed: [] } }; },
+    );
+    await condition(() => ended !== undefined, child.tellMs ?? 0);
+    return ended ?? { summary: `not every channel has taken it yet: it goes on without this plan as ${workflowId}`, output: { told: [], failed: [] } };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { summary: `nobody was told: ${factsOf(error).message}`, output: { told: [], failed: [] } };
+  }
 }
 
 /** `{ "$output": "id" }` becomes that field of the step's output. */

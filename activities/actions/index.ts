@@ -12,6 +12,7 @@ import { postgresFailover, postgresSwitchover } from './postgres/failover.ts';
 import { postgresEndSessions, postgresValidate } from './postgres/sessions.ts';
 import { exec } from './generic/exec.ts';
 import { httpCall, httpOk } from './generic/http.ts';
+import { notify } from './generic/notify.ts';
 import { wait } from './generic/wait.ts';
 import { ActionRegistry } from './registry.ts';
 import { serviceRestart, serviceStart, serviceStop } from './service/actions.ts';
@@ -36,6 +37,7 @@ const builtIn: readonly Entry[] = [
   postgresFailover,
   postgresSwitchover,
   postgresValidate,
+  notify,
   rdsFailover,
   rdsPromoteReplica,
   redisPurge,

@@ -6,7 +6,9 @@ import { hasExpression } from './expressions.ts';
 import { mapReferences } from './references.ts';
 
 type Path = readonly (string | number)[];
-const mask = 'known-later';
+/** Stands for a text that is not known yet. */
+export const knownLater = 'known-later';
+const mask = knownLater;
 
 /** Expressions and references replaced by a text; and where they stood. */
 function masked(value: unknown): { value: unknown; at: Path[] } {

@@ -7,12 +7,13 @@ import type { Action } from '../../domain/action.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ActionUse, ApprovalSpec, Json, PlanSnapshot, StepSpec } from '../../domain/plan/model.ts';
 import { canonicalJson } from '../../config/canonical.ts';
+import { channelRoutes } from '../../config/channels.ts';
 import type { ConfigPath } from '../../config/yaml-source.ts';
 import type { Config } from '../../config/schema.ts';
 import type { ActionUseConfig, ApprovalConfig, PlanConfig, PlanStepConfig } from '../../config/schema-plan.ts';
 import { didYouMean } from '../../config/suggest.ts';
 import type { ActionRegistry } from '../actions/registry.ts';
-import { checkWith } from './check-with.ts';
+import { checkWith, knownLater } from './check-with.ts';
 import { Expressions } from './check-expressions.ts';
 import { findCircle } from './graph.ts';
 
@@ -155,6 +156,7 @@ class Compiler {
       if (approval !== undefined) this.report([...at, 'approval'], 'stands beside the action approve, which is one itself; remove one', 'key');
       approval = this.approval(input as ApprovalConfig, [...at, 'with']);
     }
+    if (step.uses === 'notify' && input !== undefined) this.channels((input as { channels?: readonly string[] }).channels ?? [], [...at, 'with', 'channels']);
     const verify = step.verify === undefined ? undefined : this.use(step.verify, [...at, 'verify'], 60_000);
     if (verify !== undefined && verify.action !== undefined && (verify.use.effect !== 'none' || verify.action.timer !== undefined || verify.action.child !== undefined || verify.action.name === 'approve')) {
       this.report([...at, 'verify', 'uses'], `"${verify.use.uses}" ${verify.use.effect === 'none' ? 'tells nothing' : 'changes something'}; a verification only looks: use for example http.ok`);
@@ -168,7 +170,7 @@ class Compiler {
       scope,
       ...use,
       ...(step.if === undefined ? {} : { if: step.if }),
-      critical: step.critical,
+      critical: step.critical && action?.neverCritical !== true,
       pointOfNoReturn: step.pointOfNoReturn || action?.pointOfNoReturn === true,
       ...(verify === undefined ? {} : { verify: verify.use }),
       ...(compensate === undefined ? {} : { compensate }),
@@ -207,6 +209,13 @@ class Compiler {
     return { use: { ...made, effect }, action, input: checked.input };
   }
 
+  private channels(names: readonly string[], at: ConfigPath): void {
+    const known = channelRoutes(this.config).map(({ name }) => name);
+    for (const [index, name] of names.entries()) {
+      if (name !== knownLater && !known.includes(name)) this.report([...at, index], `"${name}" is no channel of notify${didYouMean(name, known) || (known.length === 0 ? '; there are none: name them in the section "notify"' : `; there are ${known.join(', ')}`)}`);
+    }
+  }
+
   private approval(approval: ApprovalConfig, at: ConfigPath): ApprovalSpec {
     const known = Object.keys(this.config.approvers ?? {});
     const from = [...new Set(approval.from)];
@@ -215,6 +224,7 @@ class Compiler {
     }
     if (from.length !== approval.from.length) this.report([...at, 'from'], 'names somebody twice; one person counts once', 'key');
     if (approval.count > from.length) this.report([...at, 'count'], `${String(approval.count)} cannot be had of ${String(from.length)}`);
+    for (const [index, { notify }] of (approval.escalate ?? []).entries()) this.channels(notify, [...at, 'escalate', index, 'notify']);
     return {
       from,
       count: approval.count,

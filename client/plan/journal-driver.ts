@@ -184,7 +184,7 @@ class LocalDriver {
         return { type: 'prepared', key, ...(await tries('none', 5, (host) => phases.prepareStep(deps, phase, host))) };
       case 'apply': {
         journal.begin(key);
-        if (resolved.child !== undefined) return { type: 'applied', key, ...(await this.child(resolved.child)) };
+        if (resolved.child !== undefined && resolved.child.tellMs === undefined) return { type: 'applied', key, ...(await this.child(resolved.child)) };
         return { type: 'applied', key, ...(await tries(resolved.abilities.effect, use.retries, (host) => phases.applyStep(deps, phase, host))) };
       }
       case 'probe':

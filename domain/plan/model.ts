@@ -95,7 +95,7 @@ export interface ResolvedStep {
   readonly host?: string;
   readonly abilities: Required<ActionAbilities> & { readonly prepare: boolean };
   readonly timerMs?: number;
-  readonly child?: { readonly workflow: string; readonly input: Json; readonly pick: readonly string[]; readonly compensate?: { readonly workflow: string; readonly input: Json } };
+  readonly child?: { readonly workflow: string; readonly input: Json; readonly pick: readonly string[]; readonly compensate?: { readonly workflow: string; readonly input: Json }; readonly tellMs?: number };
   /** Of snapshot, step and input: an approval is bound to it. */
   readonly hash: string;
   /** Of the step that stands for a child plan: its parameters. */

@@ -7,6 +7,7 @@ import { idFromUuid } from '../../domain/ids.ts';
 import type { PlanResult, RecoverInput } from '../../domain/plan/result.ts';
 import type { PlanView } from '../../domain/plan/view.ts';
 import type { ResurgoError } from '../../domain/errors.ts';
+import { startSink, type HttpSink } from '../support/http-sink.ts';
 import { PlanScript } from '../support/plan-script.ts';
 import { stopAll, tempDir, type TempDir } from '../support/index.ts';
 import { sleep } from '../support/server-process.ts';
@@ -16,6 +17,8 @@ const tokens = { ann: 'token of ann, long enough', bob: 'token of bob, long enou
 let stack: Stack;
 let work: TempDir;
 let script: PlanScript;
+let pager: HttpSink;
+let phone: HttpSink;
 
 const userAction = `
 /** @type {import('../../domain/action.ts').Action} */
@@ -35,13 +38,22 @@ beforeAll(async () => {
   const step = script.step.bind(script);
   const file = path.join(work.path, 'note.mjs');
   writeFileSync(file, userAction, { mode: 0o600 });
+  pager = await startSink();
+  phone = await startSink();
   stack = await startStack({
     targets: { shop: { type: 'postgres', engine: 'logical', connection: 'postgres://x@127.0.0.1:1/shop' } },
-    env: { TOKEN_ANN: tokens.ann, TOKEN_BOB: tokens.bob },
+    env: { TOKEN_ANN: tokens.ann, TOKEN_BOB: tokens.bob, PAGER_URL: pager.url, PHONE_URL: phone.url, NOWHERE_URL: 'http://127.0.0.1:9/' },
     sections: {
       actions: [file],
       approvers: { ann: { token: { env: 'TOKEN_ANN' } }, bob: { token: { env: 'TOKEN_BOB' } } },
+      notify: [
+        { name: 'pager', webhook: { url: { env: 'PAGER_URL' } }, events: ['approval', 'plan'], minSeverity: 'medium' },
+        { name: 'phone', webhook: { url: { env: 'PHONE_URL' } }, events: ['test'] },
+        { name: 'nowhere', webhook: { url: { env: 'NOWHERE_URL' } }, events: ['test'] },
+      ],
       plans: {
+        telling: { steps: [step('a'), { id: 'say', uses: 'notify', with: { subject: 'plan ${{ plan }} goes on', severity: 'high' } }, { id: 'refused', uses: 'notify', with: { subject: 'you too', channels: ['phone'] } }, { id: 'down', uses: 'notify', with: { subject: 'hello?', channels: ['nowhere', 'phone'] } }, { id: 'broken', uses: 'notify', with: { subject: '${{ mode == "graceful" ? "" : mode }}' } }, step('b')] },
+        asking: { steps: [step('b', {}, { approval: { from: ['ann'], within: '5m', question: 'Shall we?', escalate: [{ after: '1s', notify: ['phone'] }, { after: '4m', notify: ['nowhere'] }] } })] },
         simple: { params: { who: 'you' }, steps: [step('a'), { id: 'b', uses: 'exec', with: { command: ['echo', 'hello ${{ params.who }}'], effect: 'none' } }, { id: 'c', uses: 'exec', with: { command: ['echo', '${{ steps.b.output.stdout }}!'], effect: 'none' }, if: 'steps.b.output.exitCode == 0' }, { id: 'd', uses: 'wait', with: { for: '50ms' }, if: "mode == 'ungraceful'" }] },
         rollback: { steps: [step('a'), step('b'), { id: 'note', uses: 'note.write', with: { path: path.join(work.path, 'note') } }, step('c')] },
         passed: { waitForPerson: '1h', steps: [step('a'), step('b', {}, { pointOfNoReturn: true }), step('c')] },
@@ -59,6 +71,8 @@ beforeAll(async () => {
   await stack.startWorker();
 }, 240_000);
 afterAll(async () => {
+  await pager.stop();
+  await phone.stop();
   await stack.stop();
   await work.stop();
   await stopAll();
@@ -253,4 +267,46 @@ describe('I10 people steer a running plan', () => {
     expect(result.status).toBe('compensated');
     expect(script.ledger()).toEqual(['a', 'undo a']);
   }, 300_000);
+});
+
+describe('I3 a plan tells people, and neither waits nor fails for it', () => {
+  const subjects = (sink: HttpSink): unknown[] => sink.received.map((each) => each.json()['subject']);
+  async function untilSo(isSo: () => boolean): Promise<void> {
+    for (const deadline = Date.now() + 120_000; !isSo() && Date.now() < deadline; ) await sleep(100);
+  }
+
+  test('A6 by the action notify: refused, dead and wrong are remarks', async () => {
+    pager.received.splice(0);
+    phone.received.splice(0);
+    phone.answers.push({ status: 400, body: 'not like this' });
+    const result = await (await start('telling')).ended;
+    expect(result.status).toBe('completed');
+    expect(states(result).slice(0, 4)).toEqual(['a completed', 'say completed', 'refused completed', 'down completed']);
+    expect(result.steps[1]?.summary).toBe('told pager');
+    expect(result.steps[2]).toMatchObject({ summary: expect.stringMatching(/^phone could not be told: .*400/), output: { told: [], failed: ['phone'] } });
+    expect(result.steps[3]?.summary).toMatch(/goes on without this plan/);
+    expect(result.steps.slice(4).map(({ id, status }) => `${id} ${status}`)).toEqual(['broken failed', 'b completed']);
+    expect(result.warnings).toEqual([expect.stringContaining('subject: is empty')]);
+    expect(script.ledger()).toEqual(['a', 'b']);
+    expect(subjects(pager)[0]).toBe('plan telling goes on');
+    expect(subjects(phone)).toContain('hello?');
+  });
+
+  test('I2 an approval that is wanted is told, silence escalates, a decision ends it', async () => {
+    pager.received.splice(0);
+    phone.received.splice(0);
+    const run = await start('asking');
+    const view = await run.until(({ approvals }) => approvals.length > 0);
+    await untilSo(() => phone.received.length > 0 && pager.received.length > 0);
+    expect(pager.received.map((each) => each.json())).toMatchObject([{ event: 'approval', subject: 'plan asking: approval wanted: Shall we?', text: expect.stringContaining(`resurgo plan approve ${run.id} --as NAME`) }]);
+    expect(phone.received.map((each) => each.json())).toMatchObject([{ event: 'escalated', subject: 'plan asking: nobody has decided for 1 s: Shall we?' }]);
+    const { hash = '', step = '' } = view.approvals[0] ?? {};
+    await run.update('approve', { step, as: 'ann', hash, proof: proveApproval(tokens.ann, { run: run.id, step, hash, as: 'ann', decision: 'approve' }) });
+    expect((await run.ended).status).toBe('completed');
+    // The second level was never reached.
+    const { client } = await stack.client();
+    const told: string[] = [];
+    for await (const each of client.workflow.list({ query: 'WorkflowType = "notification"' })) if (each.workflowId.includes(run.id)) told.push(each.workflowId.split('/').at(-1) ?? '');
+    expect(told.sort()).toEqual(['approval', 'escalated-1']);
+  });
 });

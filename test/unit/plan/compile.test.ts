@@ -4,6 +4,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { actionsOf } from '../../../activities/actions/index.ts';
+import { contextOf } from '../../support/action-context.ts';
 import { evaluate, fillTemplates, type ExpressionContext } from '../../../activities/plan/expressions.ts';
 import { previewPlan } from '../../../activities/plan/preview.ts';
 import { findProblems } from '../../../client/plan/problems.ts';
@@ -48,6 +49,8 @@ ${plan(
   test.each<[string, string, RegExp]>([
     ['an unknown action', '{ id: a, uses: service.restrat, with: { name: x } }', /^9: "service.restrat" is no action; did you mean "service.restart"\?/],
     ['an unknown field', '{ id: a, uses: exec, with: { comand: [x] } }', /9: "comand" is not a known field; did you mean "command"\?/],
+    ['a channel that is not there', '{ id: a, uses: notify, with: { subject: hi, channels: [phone] } }', /^9: "phone" is no channel of notify; there are none/],
+    ['an escalation to a channel that is not there', '{ id: a, uses: approve, with: { from: [ann], escalate: [{ after: 1m, notify: [phone] }] } }', /"phone" is no channel of notify/],
     ['a missing field', '{ id: a, uses: http.ok }', /with.url is missing/],
     ['a wrong value', '{ id: a, uses: http.ok, with: { url: ftp://x } }', /^9: is not an http:\/\/ or https:\/\/ URL/],
     ['an unknown step in needs', `${sleepStep('a')}\n      - ${sleepStep('b', ', needs: [aa]')}`, /^10: "aa" is no step of this plan; did you mean "a"\?/],
@@ -133,3 +136,14 @@ test(`I7 fuzzed plans are refused or valid, never a crash (${process.env['PLAN_F
     { numRuns: Number(process.env['PLAN_FUZZ'] ?? 150) },
   );
 }, 600_000);
+
+test('I3 notify without Temporal tries each channel once; a dead one is a remark, one that is not there is refused when it is checked', async () => {
+  process.env['DEAD_URL'] = 'http://127.0.0.1:9/';
+  const { deps } = load('notify: [{ name: pager, webhook: { url: { env: DEAD_URL } } }, { name: gone, webhook: { url: { env: NOT_SET_AT_ALL } } }]');
+  const action = (await actionsOf(deps)).get('notify');
+  const told = await action.apply(contextOf(action, { subject: 'hi' }), undefined);
+  expect(told.summary).toMatch(/^pager could not be told: .*; gone could not be told: .*NOT_SET_AT_ALL/);
+  expect(told.output).toEqual({ told: [], failed: ['pager', 'gone'] });
+  await expect(action.check?.(contextOf(action, { subject: 'hi', channels: ['pagr'] }, { dryRun: true }))).rejects.toMatchObject({ code: 'configInvalid', message: expect.stringContaining('did you mean "pager"') });
+  expect(await action.check?.(contextOf(action, { subject: 'hi', channels: ['pagr'] }))).toEqual([expect.stringContaining('pagr')]);
+});
