@@ -13,6 +13,7 @@ import { linesOf, noteOf, viewOf } from '../domain/plan/view.ts';
 import { lightOn, local } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
+import { ApprovalCalls } from './plan-approvals.ts';
 import * as messages from './plan-messages.ts';
 import { perform } from './plan-steps.ts';
 import { Checklist, searchAttributes } from './progress.ts';
@@ -89,6 +90,7 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
   let state: PlanState = initialState(snapshot);
   const scopes = new Map<string, CancellationScope>();
   let shownStatus = '';
+  const calls = new ApprovalCalls(snapshot, input.id, () => state);
 
   const dispatch = (event: PlanEvent): void => {
     const made = next(snapshot, state, event);
@@ -99,6 +101,7 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
       checklist.tag([{ key: searchAttributes.outcome, value: state.status }]);
     }
     for (const command of made.commands) carryOut(command);
+    calls.look();
   };
 
   const carryOut = (command: PlanCommand): void => {
@@ -139,8 +142,10 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
     dispatch({ type: 'start', mode: input.mode, at: Date.now() });
     await condition(() => state.stage === 'ended');
     await condition(allHandlersFinished);
+    await calls.settled();
   });
-  const result = await withEvidence(resultOf(snapshot, state, facts, Date.now()), input.incident);
+  const ended = resultOf(snapshot, state, facts, Date.now());
+  const result = await withEvidence({ ...ended, warnings: [...ended.warnings, ...calls.troubles] }, input.incident);
   if (result.status === 'completed') return result;
   const { code, message, hint } = result.error ?? { code: 'bug', message: 'the plan ended without a word' };
   const known = isErrorCode(code) ? code : 'bug';
