@@ -9,6 +9,8 @@ export interface Observation {
   /** What the value is compared with, where the observed thing says so itself (tasks wanted). */
   readonly threshold?: number;
   readonly detail: string;
+  /** Planned work is under way: begins no breach and ends none. */
+  readonly working?: boolean;
 }
 
 export interface Rule {
@@ -48,6 +50,8 @@ export interface RuleState {
   readonly unknownSince: number | null;
   readonly unknownTold: boolean;
   readonly firedAt: number | null;
+  /** Neither well nor breached yet: what the watch before left open is not known here. */
+  readonly fresh: boolean;
   /** Newest last; only with a window. */
   readonly samples: readonly { readonly at: number; readonly value: number }[];
 }
@@ -55,7 +59,7 @@ export interface RuleState {
 export type MonitorEvent = 'firing' | 'resolved' | 'unknown' | 'observing' | 'started healthy';
 
 export const startState = (now: number, firedAt: number | null = null): RuleState => ({
-  health: firedAt === null ? 'starting' : 'breached', since: now, value: null, threshold: null, detail: '', badSince: firedAt, bad: 0, good: 0, unknownSince: null, unknownTold: false, firedAt, samples: [],
+  health: firedAt === null ? 'starting' : 'breached', since: now, value: null, threshold: null, detail: '', badSince: firedAt, bad: 0, good: 0, unknownSince: null, unknownTold: false, firedAt, fresh: firedAt === null, samples: [],
 });
 
 /** The state after one observation, and what happened by it. */
@@ -66,7 +70,7 @@ export function step(rule: Rule, state: RuleState, seen: Observation): { readonl
   const value = samples.length === 0 ? seen.value : samples.reduce((sum, sample) => sum + sample.value, 0) / samples.length;
   const threshold = rule.above ?? rule.below ?? seen.threshold ?? null;
   const wrong = (rule.states && seen.state === 'bad') || crossed(rule, value);
-  const well = !(rule.states && seen.state === 'bad') && cleared(rule, value);
+  const well = seen.working !== true && !(rule.states && seen.state === 'bad') && cleared(rule, value);
   const base = { ...state, value, threshold, detail: seen.detail, samples, unknownSince: null, unknownTold: false };
   const observing = state.unknownTold ? ({ event: 'observing' } as const) : {};
   if (state.firedAt !== null) {
@@ -76,12 +80,13 @@ export function step(rule: Rule, state: RuleState, seen: Observation): { readonl
   }
   if (!wrong) {
     // Between the thresholds nothing begins, and nothing that only began goes on.
-    const started = state.health === 'starting';
-    return { state: { ...base, health: 'healthy', since: state.health === 'healthy' ? state.since : seen.at, good: 0, bad: 0, badSince: null }, ...(started ? ({ event: 'started healthy' } as const) : observing) };
+    // Said at the first good look, whatever was seen before it: an incident that an earlier watch opened ends by it.
+    const started = state.fresh && well && !state.unknownTold;
+    return { state: { ...base, fresh: state.fresh && !started, health: 'healthy', since: state.health === 'healthy' ? state.since : seen.at, good: 0, bad: 0, badSince: null }, ...(started ? ({ event: 'started healthy' } as const) : observing) };
   }
   const bad = state.bad + 1;
   const badSince = state.badSince ?? seen.at;
-  if (bad >= rule.failures && seen.at - badSince >= (rule.forMs ?? 0)) return { state: { ...base, health: 'breached', since: seen.at, bad, badSince, good: 0, firedAt: seen.at }, event: 'firing' };
+  if (bad >= rule.failures && seen.at - badSince >= (rule.forMs ?? 0)) return { state: { ...base, health: 'breached', since: seen.at, bad, badSince, good: 0, firedAt: seen.at, fresh: false }, event: 'firing' };
   return { state: { ...base, health: 'suspect', since: state.health === 'suspect' ? state.since : seen.at, bad, badSince }, ...observing };
 }
 

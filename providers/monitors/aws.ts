@@ -8,7 +8,7 @@ export type AwsLook =
   | ({ readonly kind: 'route53'; readonly healthCheck: string } & Place)
   | ({ readonly kind: 'cloudwatch'; readonly namespace: string; readonly metric: string; readonly dimensions: Readonly<Record<string, string>>; readonly statistic: string; readonly periodMs: number } & Place);
 
-/** States that planned work passes through, ours and AWS's: neither good nor bad. */
+/** States that planned work passes through, ours and AWS's: they begin no breach and end none. */
 const atWork: readonly string[] = [
   'backing-up', 'modifying', 'maintenance', 'configuring-enhanced-monitoring', 'configuring-iam-database-auth', 'configuring-log-exports', 'converting-to-vpc', 'moving-to-vpc', 'renaming',
   'resetting-master-credentials', 'storage-optimization', 'storage-config-upgrade', 'storage-initialization', 'upgrading', 'creating', 'configuring-associated-roles', 'backtracking', 'promoting',
@@ -44,7 +44,8 @@ export async function lookAws(look: AwsLook, abortSignal: AbortSignal): Promise<
           ? (await client.send(new DescribeDBInstancesCommand({ DBInstanceIdentifier: look.instance }), http)).DBInstances?.[0]?.DBInstanceStatus
           : (await client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: look.cluster }), http)).DBClusters?.[0]?.Status;
       if (status === undefined) return { state: 'unknown', value: null, detail: 'AWS does not tell its status' };
-      return { state: status === 'available' || atWork.includes(status) ? 'ok' : 'bad', value: null, detail: `status ${status}` };
+      const working = atWork.includes(status);
+      return { state: status === 'available' || working ? 'ok' : 'bad', value: null, detail: `status ${status}`, ...(working ? { working } : {}) };
     }
     case 'route53': {
       const { Route53Client, GetHealthCheckStatusCommand } = await import('@aws-sdk/client-route-53');
@@ -57,16 +58,20 @@ export async function lookAws(look: AwsLook, abortSignal: AbortSignal): Promise<
     }
     case 'cloudwatch': {
       const { CloudWatchClient, GetMetricDataCommand } = await import('@aws-sdk/client-cloudwatch');
-      const end = new Date();
+      const period = Math.ceil(look.periodMs / 60_000) * 60;
+      const now = Date.now();
+      // A sum over a period that is not over yet is too small: only whole ones are compared.
+      const end = new Date(look.statistic === 'Sum' || look.statistic === 'SampleCount' ? now - (now % (period * 1000)) : now);
       const { MetricDataResults } = await clientOf('cloudwatch', look, (options) => new CloudWatchClient(options)).send(
         new GetMetricDataCommand({
           StartTime: new Date(end.getTime() - Math.max(5 * look.periodMs, 15 * 60_000)), EndTime: end, ScanBy: 'TimestampDescending',
-          MetricDataQueries: [{ Id: 'm', MetricStat: { Metric: { Namespace: look.namespace, MetricName: look.metric, Dimensions: Object.entries(look.dimensions).map(([Name, Value]) => ({ Name, Value })) }, Period: Math.ceil(look.periodMs / 60_000) * 60, Stat: look.statistic } }],
+          MetricDataQueries: [{ Id: 'm', MetricStat: { Metric: { Namespace: look.namespace, MetricName: look.metric, Dimensions: Object.entries(look.dimensions).map(([Name, Value]) => ({ Name, Value })) }, Period: period, Stat: look.statistic } }],
         }),
         http,
       );
       const value = MetricDataResults?.[0]?.Values?.[0];
-      return value === undefined ? { state: 'unknown', value: null, detail: 'no data' } : { state: 'ok', value, detail: `${look.statistic} of ${look.metric} is ${String(value)}` };
+      const { StatusCode: status = 'Complete' } = MetricDataResults?.[0] ?? {};
+      return value === undefined ? { state: 'unknown', value: null, detail: status === 'Complete' ? 'no data' : `no data: ${status}` } : { state: 'ok', value, detail: `${look.statistic} of ${look.metric} is ${String(value)}` };
     }
   }
 }

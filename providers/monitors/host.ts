@@ -10,6 +10,7 @@ const percent = (part: number, whole: number): number => Math.round((1000 * part
 export async function lookHost({ what, path, id }: HostLook): Promise<Seen> {
   if (what === 'disk') {
     const { blocks, bfree, bavail } = await statfs(path);
+    if (!(blocks > 0)) return { state: 'unknown', value: null, detail: `the file system of ${path} has no size` };
     // As `df` counts: what only root may use is no room.
     const value = percent(blocks - bfree, blocks - bfree + bavail);
     return { state: 'ok', value, detail: `${String(value)} % of the file system of ${path} is used` };

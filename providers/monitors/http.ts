@@ -4,7 +4,7 @@ export interface HttpLook { readonly kind: 'http'; readonly url: string; readonl
 export interface PrometheusLook { readonly kind: 'prometheus'; readonly url: string; readonly query: string; readonly token?: string; readonly below: boolean }
 
 /** Faults of this side: they tell nothing of the other one. */
-const ours: readonly string[] = ['ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'ENETDOWN', 'EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'EPERM', 'EACCES'];
+export const ours: readonly string[] = ['ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'ENETDOWN', 'EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'EPERM', 'EACCES'];
 
 const codeOf = (error: unknown): string => {
   for (let current = error; current instanceof Error; current = current.cause) {
@@ -52,7 +52,8 @@ export async function lookPrometheus(look: PrometheusLook, signal: AbortSignal):
   if (!response.ok) return { state: 'unknown', value: null, detail: `Prometheus answered ${String(response.status)}: ${body.slice(0, 200)}` };
   const { data } = JSON.parse(body) as { data?: { resultType?: string; result?: unknown } };
   const series = data?.resultType === 'vector' ? (data.result as { value?: [number, string] }[]).map((each) => each.value?.[1]) : data?.resultType === 'scalar' ? [(data.result as [number, string])[1]] : [];
-  const values = series.map(Number).filter((value) => !Number.isNaN(value));
+  // Go writes infinity as `+Inf`: what was divided by nothing is the worst, not nothing.
+  const values = series.map((each) => (each === '+Inf' ? Infinity : each === '-Inf' ? -Infinity : Number(each))).filter((value) => !Number.isNaN(value));
   if (values.length === 0) return { state: 'unknown', value: null, detail: 'the query has no result' };
   const value = look.below ? Math.min(...values) : Math.max(...values);
   return { state: 'ok', value, detail: `${String(value)}${values.length === 1 ? '' : ` (worst of ${String(values.length)})`}` };

@@ -27,7 +27,7 @@ describe('I1 monitors', () => {
 
   test('for a duration; average over a window; hysteresis', () => {
     const slow: Rule = { ...rule, above: 90, failures: 1, forMs: 3000 };
-    expect(play(slow, 95, 95, 80, 95, 95, 95, 95, 80, 80)).toEqual(['6:firing', '8:resolved']);
+    expect(play(slow, 95, 95, 80, 95, 95, 95, 95, 80, 80)).toEqual(['2:started healthy', '6:firing', '8:resolved']);
     const window: Rule = { ...rule, above: 90, failures: 1, windowMs: 3000 };
     expect(play(window, 10, 100, 100, 100, 100, 100)).toEqual(['0:started healthy', '4:firing']);
     const sticky: Rule = { ...rule, above: 90, clear: 70, failures: 1, recoveries: 1 };
@@ -41,6 +41,18 @@ describe('I1 monitors', () => {
     expect(play(blind, {}, 'unknown', 'unknown', 'unknown', 'unknown', {})).toEqual(['0:started healthy', '3:unknown', '5:observing']);
     expect(play(blind, 'bad', 'bad', 'unknown', 'unknown', 'unknown', 'unknown', {}, {})).toEqual(['1:firing', '4:unknown', '6:observing', '7:resolved']);
     expect(play(blind, 'bad', 'unknown', 'bad')).toEqual([]);
+  });
+
+  test('planned work begins no breach and ends none', () => {
+    const work = { working: true };
+    expect(play({ ...rule, failures: 2 }, {}, work, work, 'bad', work, 'bad', 'bad', work, work, work, {}, work, {}, {})).toEqual(['0:started healthy', '6:firing', '13:resolved']);
+  });
+
+  test('the first good look is told, also after others: an earlier watch may have left an incident open', () => {
+    expect(play(rule, 'unknown', {}, {})).toEqual(['1:started healthy']);
+    expect(play(rule, 'bad', 'bad', { working: true }, {}, {})).toEqual(['3:started healthy']);
+    expect(play({ ...rule, unknownAfterMs: 1000 }, 'unknown', 'unknown', {}, {}, {})).toEqual(['1:unknown', '2:observing', '3:started healthy']);
+    expect(play({ ...rule, above: 90, clear: 70 }, 80, 80, 60)).toEqual(['2:started healthy']);
   });
 
   test('firing and resolved take turns, whatever is seen', () => {
