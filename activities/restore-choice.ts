@@ -132,7 +132,7 @@ async function lookAt(deps: ActivityDeps, copies: Copies, notes: string[]): Prom
   const [best, ...more] = whole;
   if (best !== undefined) return [best, ...more];
   // A copy that a person can make readable says more than a damaged one.
-  throw problems.find(({ code }) => !damage.has(code)) ?? problems[0];
+  throw problems.find(({ code }) => !damage.has(code)) ?? problems[0] ?? new ResurgoError('bug', 'no copy is whole, and none says why');
 }
 
 /** A copy with its whole chain. */

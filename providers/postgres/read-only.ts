@@ -22,7 +22,7 @@ export async function firstValue(client: PgClient, sql: string, timeoutMs: numbe
   const value: unknown = row === undefined ? null : Object.values(row)[0];
   if (value === null || value === undefined) return null;
   if (value instanceof Date) return value.toISOString();
-  return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean | bigint);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** A query for one time, as ISO in UTC; null where it finds none. */

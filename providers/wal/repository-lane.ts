@@ -86,6 +86,7 @@ export class RepositoryLane {
           done();
           return;
         }
+        // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- others set it while this one waits
         if (this.stopped) return;
         await sleep(Math.min(longestWaitMs, 500 * 2 ** attempt), undefined, { signal: this.signal }).catch(() => undefined);
       }

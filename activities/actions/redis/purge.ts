@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { resolveSecret, type Secret } from '../../../config/secret.ts';
+import { resolveSecret } from '../../../config/secret.ts';
 import { defineAction } from '../../../domain/action.ts';
 import { purge, redisFacts, type RedisPlace } from '../../../providers/redis/purge.ts';
 import { hostField, inputOf, textField } from '../input.ts';
@@ -18,7 +18,7 @@ const schema = z
   });
 type Input = z.output<typeof schema>;
 
-const placeOf = ({ url, username, password }: Input): RedisPlace => ({ url, username, ...(password === undefined ? {} : { password: resolveSecret(password as Secret, 'password') }) });
+const placeOf = ({ url, username, password }: Input): RedisPlace => ({ url, username, ...(password === undefined ? {} : { password: resolveSecret(password, 'password') }) });
 const mebibytes = (bytes: number): string => `${(bytes / 1048576).toFixed(1)} MiB`;
 
 export const redisPurge = defineAction<Input, { readonly keys: number; readonly usedBytes: number }, { readonly removed: number; readonly usedBytesBefore: number; readonly usedBytesAfter: number }>({
