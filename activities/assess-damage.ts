@@ -30,7 +30,13 @@ export function judge(parts: readonly DamagePart[]): Pick<DamageReport, 'scenari
   if (db?.state === 'damaged') return { scenario: 'data', why: `the data is damaged: ${db.detail}` };
   if (store?.state === 'damaged') return { scenario: 'data', why: `storage is damaged: ${store.detail}` };
   if (db?.state === 'lost' && (store?.state === 'lost' || of('network')?.state === 'lost')) return { scenario: 'full', why: `nothing of it answers: ${db.detail}; ${(store?.state === 'lost' ? store : of('network'))?.detail ?? ''}` };
-  return { scenario: 'partial', why: db?.state === 'lost' ? `the database does not answer, its host does: ${db.detail}` : parts.filter((each) => each.state !== 'ok').map((each) => `${each.part}: ${each.detail}`).join('; ') || 'everything that was looked at answers' };
+  if (db?.state === 'lost') return { scenario: 'partial', why: `the database does not answer, its host does: ${db.detail}` };
+  const list = (those: readonly DamagePart[]): string => those.map((each) => `${each.part}: ${each.detail}`).join('; ');
+  const wrong = parts.filter(({ state }) => state !== 'ok' && state !== 'unknown');
+  if (wrong.length > 0) return { scenario: 'partial', why: list(wrong) };
+  // What could not be looked at is no damage, and not to be read as one.
+  const unseen = parts.filter(({ state }) => state === 'unknown');
+  return { scenario: 'partial', why: `${unseen.length === parts.length ? 'nothing could be looked at' : 'everything that was looked at answers'}${unseen.length === 0 ? '' : ` (not seen: ${list(unseen)})`}` };
 }
 
 const damageCodes = ['XX001', 'XX002', '58030'];

@@ -7,7 +7,7 @@ import { policiesOf, repositoriesFor, repositoryOf, targetOf } from './lookup.ts
 export interface ConfigSnapshot {
   readonly schemaVersion: 1;
   readonly target: string;
-  /** SHA-256 (hex) of the rest; equal on every worker that runs with the same meaning, wherever its file lies. */
+  /** SHA-256 (hex) of the rest but the recipients; equal on every worker that runs with the same meaning, wherever its file lies. */
   readonly hash: string;
   readonly definition: Readonly<Record<string, unknown>>;
   readonly policies: readonly unknown[];
@@ -39,7 +39,7 @@ export function snapshotOf(loaded: Pick<LoadedConfig, 'source'>, target: string)
     repositories: Object.fromEntries(
       repositoriesFor(source, target).map((name) => [name, meaning(repositoryOf(source, name))]),
     ),
-    recipients: source.encryption.recipients ?? [],
   };
-  return { ...body, hash: createHash('sha256').update(canonicalJson(body)).digest('hex') };
+  // Who can restore is no part of the hash: workers read it when keys are wrapped, and `resurgo keys rotate` must not stop a run that is under way.
+  return { ...body, recipients: source.encryption.recipients ?? [], hash: createHash('sha256').update(canonicalJson(body)).digest('hex') };
 }

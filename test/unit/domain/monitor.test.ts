@@ -95,4 +95,8 @@ test('I8 total loss → full, damaged data → data, else partial', () => {
   expect(scenario(part('database', 'damaged'), part('storage', 'lost'), part('network', 'lost'), part('backups', 'ok'))).toBe('data');
   expect(scenario(part('database', 'lost'), part('storage', 'ok'), part('network', 'ok'), part('backups', 'lost'))).toBe('partial');
   expect(scenario(part('database', 'unknown'), part('storage', 'unknown'), part('network', 'unknown'), part('backups', 'unknown'))).toBe('partial');
+  const why = (...parts: ReturnType<typeof part>[]): string => judge(parts).why;
+  expect(why(part('database', 'ok'), part('storage', 'unknown')), 'what was not seen is no damage').toBe('everything that was looked at answers (not seen: storage: storage unknown)');
+  expect(why(part('database', 'degraded'), part('storage', 'unknown'))).toBe('database: database degraded');
+  expect(why(part('database', 'unknown'))).toBe('nothing could be looked at (not seen: database: database unknown)');
 });
