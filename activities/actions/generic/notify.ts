@@ -34,8 +34,9 @@ function messageOf({ subject, text, severity, channels }: Input, run: { readonly
 
 /** Tells people; a recovery neither fails nor waits because of a channel. */
 export const notify = (deps: ActivityDeps): Action => {
-  const routes = channelRoutes(deps.loaded.config);
-  const unknownOf = ({ channels = [] }: Input): string[] => channels.filter((channel) => !routes.some(({ name }) => name === channel));
+  // Asked for when it runs: the reference is made from actions without a configuration.
+  const routes = () => channelRoutes(deps.loaded.config);
+  const unknownOf = ({ channels = [] }: Input): string[] => channels.filter((channel) => !routes().some(({ name }) => name === channel));
   return defineAction<Input, Record<string, never>, { told: readonly string[]; failed: readonly string[] }>({
     name: 'notify',
     version: 1,
@@ -49,8 +50,8 @@ export const notify = (deps: ActivityDeps): Action => {
     // In a run a channel that has gone is a remark too: see the outcome.
     check: async ({ input, dryRun }) => {
       const [unknown] = unknownOf(input);
-      const names = routes.map(({ name }) => name);
-      if (unknown === undefined) return input.channels === undefined && routes.length === 0 ? ['there are no channels: nobody is told'] : [];
+      const names = routes().map(({ name }) => name);
+      if (unknown === undefined) return input.channels === undefined && routes().length === 0 ? ['there are no channels: nobody is told'] : [];
       const message = `there is no notify channel ${JSON.stringify(unknown)}${didYouMean(unknown, names) || (names.length === 0 ? '; there are none at all' : `; there are ${names.join(', ')}`)}`;
       if (dryRun) throw new ResurgoError('configInvalid', message);
       return [message];
@@ -59,7 +60,7 @@ export const notify = (deps: ActivityDeps): Action => {
     // Without Temporal: each channel once.
     async apply({ input, runId, stepId, signal }) {
       const message = messageOf(input, { runId, stepId });
-      const outcomes = await Promise.all(routesOf(message, routes).map((channel) => tellOnce(deps, channel, message, signal)));
+      const outcomes = await Promise.all(routesOf(message, routes()).map((channel) => tellOnce(deps, channel, message, signal)));
       return outcomeOfTelling([...outcomes, ...unknownOf(input).map((channel) => ({ channel, status: 'failed' as const, detail: 'there is no such channel' }))]);
     },
   });
