@@ -8,7 +8,7 @@ import type { ActivityDeps } from './deps.ts';
 import { buildDrill, type BuiltDrill } from './drill/build.ts';
 import { checkDrill, type CheckedDrill } from './drill/check.ts';
 import { readDrillMark } from './drill/places.ts';
-import { planDrill, type DrillPlan } from './drill/plan.ts';
+import { assertDrillable, type DrillPlan, planDrill } from './drill/plan.ts';
 import { reapDrills, removeDrill, type Reaped } from './drill/remove.ts';
 import { observeSource } from './drill/source.ts';
 import { targetSettings } from './target-settings.ts';
@@ -23,10 +23,11 @@ const drillInput = z.strictObject({
 
 export function drillActivities(deps: ActivityDeps) {
   return {
-    /** Effect: none. @throws inputInvalid, targetUnknown */
+    /** Effect: none. @throws inputInvalid, targetUnknown, unsupported */
     async announceDrill(input: DrillInput): Promise<{ input: DrillInput; host: string; timeoutMs: number; engine: string; objectives: { rtoMs: number; rpoMs: number }; searchAttributes: boolean }> {
       const checked = parseInput(drillInput, input, 'drill') as DrillInput;
       const settings = targetSettings(deps, checked.target);
+      assertDrillable(settings);
       const drill = drillOf(deps.loaded.config, checked.target);
       const objectives = objectivesOf(deps.loaded.config, checked.target);
       return { input: checked, objectives: { rtoMs: drill?.objectives?.rto ?? objectives.rto, rpoMs: drill?.objectives?.rpo ?? objectives.rpo }, host: drill?.host ?? settings.host ?? deps.host, timeoutMs: drill?.timeout ?? 12 * 3_600_000, engine: settings.engine, searchAttributes: deps.searchAttributes };

@@ -47,15 +47,19 @@ export function currentDrill(deps: Pick<ActivityDeps, 'loaded'>, plan: Pick<Dril
   return drill;
 }
 
+/** What no drill can be made of is refused before it begins: a failed drill is evidence that a target cannot be recovered, and that would be a lie. @throws unsupported */
+export function assertDrillable({ engine }: Pick<TargetSettings, 'engine'>): void {
+  if (engine !== 'group' && engine !== 'rds' && engine !== 'dataset') return;
+  throw new ResurgoError('unsupported', `a ${engine} target cannot be drilled`, { details: { hint: engine === 'group' ? 'Drill its members.' : 'Drill the database target it belongs to.' } });
+}
+
 /**
  * Decides which backup is drilled and where it is built, before anything is touched. Needs nothing of production: only repositories, keys and this host.
  * @throws like planRestore
  */
 export async function planDrill(deps: ActivityDeps, input: DrillInput & { readonly id: string; readonly startedAt: string }): Promise<DrillPlan> {
   const settings = targetSettings(deps, input.target);
-  if (settings.engine === 'group' || settings.engine === 'rds' || settings.engine === 'dataset') {
-    throw new ResurgoError('unsupported', `a ${settings.engine} target cannot be drilled`, { details: { hint: settings.engine === 'group' ? 'Drill its members.' : 'Drill the database target it belongs to.' } });
-  }
+  assertDrillable(settings);
   const { config } = deps.loaded;
   const drill = drillOf(config, input.target);
   const places = drillPlaces(settings, drill, input.id);

@@ -11,6 +11,7 @@ import type { PostgresConnection } from './connection.ts';
 import { blockStart, liftBlock, readFenceMark } from './fence-block.ts';
 import { startLocalServer } from './local-server.ts';
 import { asOwner, majorOf } from './server-control.ts';
+import { replayToEnd } from './end-of-wal.ts';
 import { configureStandby, readOwnFiles, writeOwnFiles, type OwnFiles, type StandbyConfig } from './standby-config.ts';
 import { findPgTool } from './tools.ts';
 
@@ -47,13 +48,19 @@ export async function rewindStandby(options: RewindOptions): Promise<string> {
   const saved = await savedJournal(options);
   const mark = await blockStart(dataDir, { run: options.run, epoch: options.epoch, at: new Date().toISOString(), why: 'it is being rewound' });
   const { state } = await readControlFile(dataDir);
-  if (state !== 'shutDown' && state !== 'shutDownInRecovery') {
+  // Also one that was shut down in recovery: an attempt that died may have stopped it before it had replayed what it wrote.
+  if (state !== 'shutDown') {
     report({ phase: 'recover it up to the end of its own WAL' });
     // `standby.signal` is there: for this moment, too, it could only come up read-only.
     await chmod(dataDir, mark.mode);
     try {
       const server = await startLocalServer({ dataDir, toolDirs: options.toolDirs, knownRole: options.primary.user, settings: { hot_standby: 'on', recovery_target: '', recovery_target_action: 'pause' }, signal });
-      await server.stop();
+      try {
+        // pg_rewind looks at the end its control file tells: before the fork it would say that nothing is to be done.
+        await replayToEnd(server.connection, { signal });
+      } finally {
+        await server.stop();
+      }
     } finally {
       await chmod(dataDir, mark.mode | 0o001);
     }
