@@ -20,7 +20,7 @@ test('O1 an error with a very long message or details keeps what matters, and fi
 });
 
 test('O1 a short one is passed on as it is', () => {
-  const failure = toFailure(new ResurgoError('sourceDenied', 'no', { cause: new Error('why'), details: { hint: 'grant', table: 'x' } }));
+  const failure = toFailure(new ResurgoError('sourceDenied', 'no', { cause: new Error('why'), details: { hint: 'grant', table: 'x' } })) as Error;
   expect(failure).toMatchObject({ message: 'no', type: 'sourceDenied', nonRetryable: true, details: [{ kind: 'precondition', hint: 'grant', table: 'x' }] });
   expect(failure.cause?.message).toBe('why');
 });
