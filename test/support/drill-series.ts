@@ -61,7 +61,8 @@ export async function runDrillSeries({ stack, place, temporary }: DrillSeries, c
       const during = steps[Math.floor(disturbed / disturbances.length) % steps.length] ?? steps[0];
       disturbed++;
       const lock = client.workflow.getHandle(`drill/${target}`);
-      for (const until = Date.now() + 120_000; Date.now() < until; (await sleep(10)) as unknown) {
+      // eslint-disable-next-line @typescript-eslint/no-meaningless-void-operator -- the pause of the loop
+      for (const until = Date.now() + 120_000; Date.now() < until; void (await sleep(10))) {
         const items = await lock.query<{ name: string; state: string }[]>('steps').catch(() => []);
         if (items.some((item) => item.name === during && item.state !== 'pending')) break;
       }
