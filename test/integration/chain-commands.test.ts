@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { RestoreResult } from '../../domain/operations.ts';
 import { checkCluster } from '../../providers/postgres/post-restore-checks.ts';
 import { hostPublic, parseHostKey } from '../../providers/vault/host-key.ts';
-import { startPostgres, type PostgresServer } from '../support/index.ts';
+import { startPostgres, stopAll, type PostgresServer } from '../support/index.ts';
 import { depsOf, rescueHere, restoreHere } from '../support/in-process.ts';
 import { onCluster, restoreRoot } from '../support/physical-cluster.ts';
 import { createLoad, digests, disturb } from '../support/physical-load.ts';
@@ -51,6 +51,8 @@ afterAll(async () => {
   process.chdir(cwd);
   await stack.stop();
   await server.stop();
+  // The directory it restored into.
+  await stopAll();
 });
 
 const prefixed = (name: string, all: Record<string, string>): Record<string, string> => Object.fromEntries(Object.entries(all).map(([table, digest]) => [`${name}: ${table}`, digest]));
