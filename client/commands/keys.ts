@@ -1,5 +1,4 @@
 import { ResurgoError } from '../../domain/errors.ts';
-import type { CliContext } from '../cli-context.ts';
 import type { Register } from './index.ts';
 
 const actions = ['list', 'add', 'remove', 'rotate', 'rewrap'] as const;
@@ -22,4 +21,3 @@ export const registerKeys: Register = (program, cli) => {
 };
 
 export type KeysAction = (typeof actions)[number];
-export type KeysContext = CliContext;

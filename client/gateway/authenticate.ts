@@ -15,15 +15,23 @@ const one = (headers: Headers, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 
-/** `Bearer`, the password of `Basic`, or `X-Resurgo-Token`. Never the URL: it stands in logs. */
-function tokenOf(headers: Headers): string | undefined {
-  const [scheme = '', rest = ''] = (one(headers, 'authorization') ?? '').split(/ +(.*)/s);
+/** `Bearer`, or the password of `Basic`, which browsers ask for; undefined for anything else. */
+export function tokenOfAuthorization(header: string | undefined): string | undefined {
+  const [scheme = '', rest = ''] = (header ?? '').split(/ +(.*)/s);
   if (/^bearer$/i.test(scheme) && rest !== '') return rest.trim();
   if (/^basic$/i.test(scheme)) {
     const login = Buffer.from(rest, 'base64').toString('utf8');
     return login.includes(':') ? login.slice(login.indexOf(':') + 1) : undefined;
   }
-  return one(headers, 'x-resurgo-token');
+  return undefined;
+}
+
+/** From `Authorization`, or `X-Resurgo-Token` where that has another scheme. Never the URL: it stands in logs. */
+function tokenOf(headers: Headers): string | undefined {
+  const authorization = one(headers, 'authorization');
+  // A login without a colon is none, whatever else is there.
+  if (/^basic(?: |$)/i.test(authorization ?? '')) return tokenOfAuthorization(authorization);
+  return tokenOfAuthorization(authorization) ?? one(headers, 'x-resurgo-token');
 }
 
 /** @throws Problem 401 or 403 */

@@ -12,6 +12,9 @@ export const clientOptions = ({ region, endpoint }: AwsPlace): { region: string;
   region, maxAttempts: 8, retryMode: 'standard', ...(endpoint === undefined ? {} : { endpoint }),
 });
 
+/** How a call of the SDK is told to stop. */
+export const abortable = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
+
 interface AwsError {
   readonly name?: string;
   readonly message?: string;

@@ -1,6 +1,6 @@
 import type { ResourceRecordSet, Route53Client } from '@aws-sdk/client-route-53';
 import { ResurgoError } from '../../domain/errors.ts';
-import { clientOptions, isAwsError, mapAwsError } from '../aws/client-options.ts';
+import { abortable, clientOptions, isAwsError, mapAwsError } from '../aws/client-options.ts';
 import { waitUntil } from '../aws/wait.ts';
 import { canonicalName, describeSet, sameValues, type DnsProvider, type RecordSet, type RecordType } from './provider.ts';
 
@@ -109,7 +109,6 @@ export class Route53Provider implements DnsProvider {
   }
 }
 
-const abortable = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
 /** Route 53 writes `*` as `\052`. */
 const unescapeName = (name: string): string => name.replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 /** `/hostedzone/Z1` and `Z1` are the same. */

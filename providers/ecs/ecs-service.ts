@@ -1,7 +1,7 @@
 /** One ECS service: what a recovery needs to see and to change. Not verified against the real service, only against its emulator. */
 import type { ECSClient, Service } from '@aws-sdk/client-ecs';
 import { ResurgoError } from '../../domain/errors.ts';
-import { clientOptions, mapAwsError, type AwsPlace } from '../aws/client-options.ts';
+import { abortable, clientOptions, mapAwsError, type AwsPlace } from '../aws/client-options.ts';
 import { waitUntil } from '../aws/wait.ts';
 
 export interface EcsServiceState {
@@ -99,8 +99,6 @@ export class EcsService {
     }
   }
 }
-
-const abortable = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
 
 export async function withEcsService<T>(place: EcsPlace, work: (service: EcsService) => Promise<T>): Promise<T> {
   const service = new EcsService(place, await import('@aws-sdk/client-ecs'));

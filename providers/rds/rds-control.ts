@@ -1,7 +1,7 @@
 /** What a recovery does to a running RDS database: fail over, promote. Not verified against the real service, only against its emulator. */
 import type { RDSClient } from '@aws-sdk/client-rds';
 import { ResurgoError } from '../../domain/errors.ts';
-import { clientOptions, mapAwsError, type AwsPlace } from '../aws/client-options.ts';
+import { abortable, clientOptions, mapAwsError, type AwsPlace } from '../aws/client-options.ts';
 
 export interface RdsInstanceFacts {
   readonly kind: 'instance';
@@ -87,8 +87,6 @@ export class RdsControl {
     }
   }
 }
-
-const abortable = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } => (signal === undefined ? {} : { abortSignal: signal });
 
 export async function withRds<T>(place: AwsPlace, work: (rds: RdsControl) => Promise<T>): Promise<T> {
   const rds = await RdsControl.open(place);

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Secret } from '../../../config/secret.ts';
+import { tokenOfAuthorization } from '../authenticate.ts';
 import { anyEquals, SecretSet } from '../secrets.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { BoardFacts } from './facts.ts';
@@ -23,7 +24,7 @@ export function board(options: BoardOptions): (app: FastifyInstance, metrics: Ga
     const setHealth = healthMetrics(metrics.registry);
     const guard = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
       if (tokens === undefined) return loopback.test(request.ip) ? undefined : reply.code(404).send({ error: 'there is nothing here' });
-      const given = tokenOf(request.headers.authorization);
+      const given = tokenOfAuthorization(request.headers.authorization);
       if (given !== undefined && anyEquals(tokens.all(), given)) return undefined;
       return reply.code(401).header('www-authenticate', 'Basic realm="resurgo", charset="UTF-8"').send({ error: 'a token is needed' });
     };
@@ -47,12 +48,3 @@ const safe = (reply: FastifyReply, nonce?: string): FastifyReply =>
     'content-security-policy': `default-src 'none'; ${nonce === undefined ? '' : `style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; `}base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
     'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store',
   });
-
-/** `Bearer`, or the password of `Basic`, which browsers ask for. */
-function tokenOf(header: string | undefined): string | undefined {
-  const [scheme = '', rest = ''] = (header ?? '').split(/ +(.*)/s);
-  if (/^bearer$/i.test(scheme)) return rest.trim();
-  if (!/^basic$/i.test(scheme)) return undefined;
-  const login = Buffer.from(rest, 'base64').toString('utf8');
-  return login.includes(':') ? login.slice(login.indexOf(':') + 1) : undefined;
-}
