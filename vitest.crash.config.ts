@@ -1,10 +1,11 @@
 import { defineConfig } from 'vitest/config';
-import { heavy, setupFiles } from './vitest.shared.ts';
+import { globalSetup, heavy, setupFiles } from './vitest.shared.ts';
 
 /** The full crash and fault matrix, `npm run test:crash`. */
 export default defineConfig({
   test: {
     ...heavy,
+    globalSetup,
     name: 'crash',
     include: ['test/crash/**/*.test.ts'],
     setupFiles,

@@ -18,3 +18,4 @@ export const heavy: TestOptions = {
 };
 
 export const setupFiles = ['test/support/setup.ts'];
+export const globalSetup = ['test/support/global-setup.ts'];

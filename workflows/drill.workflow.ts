@@ -73,6 +73,7 @@ export async function drillOperation(input: DrillOperationInput): Promise<DrillR
   const course: Course = { decideMs: 0, buildMs: 0, checkMs: 0, source: undefined };
   let error: FailureFacts | undefined;
   let cancelled = false;
+  const scope = CancellationScope.current();
   try {
     await CancellationScope.withTimeout(input.timeoutMs, () => run(input, steps, course));
   } catch (caught) {
@@ -85,7 +86,8 @@ export async function drillOperation(input: DrillOperationInput): Promise<DrillR
       steps.tag([{ key: searchAttributes.outcome, value: 'cancelled' }]);
       throw new CancelledFailure(cleaned.left === undefined ? 'The drill was cancelled; what it had built is removed.' : `The drill was cancelled; ${cleaned.left}`);
     }
-    return conclude(input, steps, course, cleaned, error);
+    // What the drill found stands, whoever wants to stop it now.
+    return conclude(input, steps, course, cleaned, error, () => (scope.consideredCancelled ? ['a cancel request came when the drill had its verdict: nothing was cut short'] : []));
   });
 }
 
@@ -126,7 +128,7 @@ async function cleanUp({ id, target, host }: DrillOperationInput, steps: Steps):
   }
 }
 
-async function conclude(input: DrillOperationInput, steps: Steps, course: Course, cleaned: Cleaned, error: FailureFacts | undefined): Promise<DrillResult> {
+async function conclude(input: DrillOperationInput, steps: Steps, course: Course, cleaned: Cleaned, error: FailureFacts | undefined, late: () => string[]): Promise<DrillResult> {
   const { plan, built, checked } = course;
   // A point in time that was asked for stands for the disaster: what came after it was not wanted.
   const source: SourceMoment = plan?.wanted !== undefined ? { at: new Date(plan.wanted).toISOString(), reachable: false, marker: null, records: null } : course.source ?? { at: input.startedAt, reachable: false, marker: null, records: null };
@@ -143,6 +145,7 @@ async function conclude(input: DrillOperationInput, steps: Steps, course: Course
   const sound = error === undefined && !checks.some((check) => check.outcome === 'failed' && check.group !== 'performance');
   const passed = error === undefined && missed.length === 0 && rpo !== null && rpo.rpoMs !== null && !checks.some((check) => check.outcome === 'failed');
   const endedAt = new Date().toISOString();
+  const askedLate = late();
   const base = {
     schemaVersion: 1 as const, id: input.id, target: input.target, engine: input.engine, backup: plan?.restore.backup ?? null, status: passed ? ('passed' as const) : ('failed' as const),
     startedAt: input.startedAt, endedAt, durationMs: Date.parse(endedAt) - Date.parse(input.startedAt), rtoMs, rto, rpoMs: rpo?.rpoMs ?? null, rpoBasis: rpo?.basis ?? ('none' as const),
@@ -153,7 +156,7 @@ async function conclude(input: DrillOperationInput, steps: Steps, course: Course
       tablesWithoutStatistics: checked?.tablesWithoutStatistics ?? 0, hasMarker: plan?.has.marker ?? true, hasFunctionChecks: plan?.database === '' || (plan?.has.functionChecks ?? true),
       hasPerformance: plan?.database === '' || (plan?.has.performance ?? true), cleanedUp: cleaned.left === undefined, left: cleaned.left,
     }),
-    warnings: [...(plan?.restore.warnings ?? []), ...(built?.warnings ?? []), ...(source.problem === undefined ? [] : [`the source was not asked what it has now: ${source.problem}`]), ...(rpo === null ? [] : [`RPO: ${rpo.detail}`])],
+    warnings: [...(plan?.restore.warnings ?? []), ...(built?.warnings ?? []), ...(source.problem === undefined ? [] : [`the source was not asked what it has now: ${source.problem}`]), ...(rpo === null ? [] : [`RPO: ${rpo.detail}`]), ...askedLate],
     cleanedUp: cleaned.left === undefined,
     ...(error === undefined ? {} : { error }),
   };
@@ -174,7 +177,7 @@ async function conclude(input: DrillOperationInput, steps: Steps, course: Course
     return undefined;
   });
   steps.tag([{ key: searchAttributes.outcome, value: base.status }]);
-  return { ...base, proven, evidence: evidence?.key ?? null, warnings: [...base.warnings, ...notes, ...(evidence?.repositories ?? []).flatMap((one) => (one.error === undefined ? [] : [`repository ${one.name} did not take the evidence: ${one.error.message}`]))] };
+  return { ...base, proven, evidence: evidence?.key ?? null, warnings: [...base.warnings, ...(askedLate.length === 0 ? late() : []), ...notes, ...(evidence?.repositories ?? []).flatMap((one) => (one.error === undefined ? [] : [`repository ${one.name} did not take the evidence: ${one.error.message}`]))] };
 }
 
 /**

@@ -15,6 +15,11 @@ const programs = {
   'redis-server': { package: 'redis-server', path: 'usr/bin/redis-server' },
   'prometheus-alertmanager': { package: 'prometheus-alertmanager', path: 'usr/bin/prometheus-alertmanager' },
   prometheus: { package: 'prometheus', path: 'usr/bin/prometheus' },
+  age: { package: 'age', path: 'usr/bin/age' },
+  zstd: { package: 'zstd', path: 'usr/bin/zstd' },
+  jq: { package: 'jq', path: 'usr/bin/jq' },
+  xxd: { package: 'xxd', path: 'usr/bin/xxd' },
+  openssl: { package: 'openssl', path: 'usr/bin/openssl' },
   chromium: { package: 'chromium', path: 'usr/lib/chromium/chromium' },
 };
 

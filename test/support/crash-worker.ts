@@ -3,6 +3,7 @@
  * while it runs), `CRASH_MARK` (what the plan becomes when it is carried out), `EFFECT_LOG` (the ledger tests count by).
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { currentContext } from '../../activities/failure-mapping.ts';
 import { Stores, type StorePool } from '../../activities/stores.ts';
@@ -125,6 +126,8 @@ await runWorkerProcess({
   ...(process.env['WORKER_HOST'] === undefined ? {} : { host: process.env['WORKER_HOST'] }),
   makeActivities: (deps) => noted(createActivities({ ...deps, stores: new NotedStores(new Stores(loadConfig(configPath))) })),
   onReady: () => {
+    // It will be killed: what it compiled is kept for the next one now.
+    flushCompileCache();
     process.stderr.write('worker is polling\n');
   },
 });

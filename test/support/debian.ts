@@ -2,6 +2,11 @@ import { debianProgram } from '../../scripts/tools/debian.mjs';
 import { checkout } from './tools-env.ts';
 
 export type DebianTool =
+  | 'age'
+  | 'zstd'
+  | 'jq'
+  | 'xxd'
+  | 'openssl'
   | 'named'
   | 'tsig-keygen'
   | 'rndc'

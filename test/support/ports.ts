@@ -1,6 +1,9 @@
 import { createServer } from 'node:net';
 
 const given = new Set<number>();
+/** Test files run beside each other: each of their processes has ports of its own, so that none takes one that another has only chosen. */
+const lanes = 8;
+const lane = Number(process.env['VITEST_POOL_ID'] ?? 0) % lanes;
 
 const isFree = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
@@ -21,7 +24,7 @@ const isFree = (port: number): Promise<boolean> =>
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 500; attempt++) {
-    const port = 15_000 + Math.floor(Math.random() * 17_000);
+    const port = 15_000 + lanes * Math.floor(Math.random() * 2_125) + lane;
     if (given.has(port) || !(await isFree(port))) continue;
     given.add(port);
     return port;

@@ -16,18 +16,21 @@ export interface CliOptions {
   /** Over a clean environment: nothing of the tester's own Temporal or AWS settings gets in. */
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** A program with arguments that becomes it, for example one that gives up privileges. */
+  readonly via?: readonly string[];
   /** Called once, when this text has appeared on stdout or stderr. */
   readonly on?: { readonly text: string; readonly then: (kill: (signal: NodeJS.Signals) => void) => void };
 }
 
-const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'RESURGO_TEST_RUN'];
+const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'RESURGO_TEST_RUN', 'NODE_COMPILE_CACHE'];
 
 /** Runs `bin/resurgo` as a person would and waits for its end. */
 export async function runCli(args: readonly string[], options: CliOptions): Promise<CliRun> {
   const base = Object.fromEntries(
     kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
-  const child = spawn(process.execPath, [join(checkout, 'bin/resurgo'), ...args], {
+  const [file = '', ...before] = [...(options.via ?? []), process.execPath];
+  const child = spawn(file, [...before, join(checkout, 'bin/resurgo'), ...args], {
     cwd: options.cwd,
     env: { ...base, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,6 +1,6 @@
 /** A whole Resurgo for tests: configuration, keys, Temporal, workers as processes of their own, against a real PostgreSQL. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { loadConfig, type LoadedConfig } from '../../config/load.ts';
@@ -9,6 +9,7 @@ import { startRun, type Runs, type StartedRun } from '../../client/operations.ts
 import { fromWorkflowError } from '../../client/workflow-error.ts';
 import { formatHostKey, generateHostKey } from '../../providers/vault/host-key.ts';
 import { searchAttributeNames } from '../../workers/search-attributes.ts';
+import { giveBundles, takeBundles } from './bundle-cache.ts';
 import type { CrashPlan, Effect, StoreFault } from './crash/plan.ts';
 import { ServerProcess, sleep, tail } from './server-process.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
@@ -26,8 +27,6 @@ export interface StackOptions {
   readonly env?: Record<string, string>;
   /** One server for several stacks, each in a namespace of its own; it is not stopped with them. Default: a server of its own. */
   readonly shared?: { readonly temporal: TemporalServer; readonly namespace: string };
-  /** Directory of a workflow bundle made before, by another stack's worker. */
-  readonly bundles?: string;
 }
 
 export type { Effect } from './crash/plan.ts';
@@ -64,11 +63,11 @@ export class Stack {
   }
 
   /** Where the worker keeps the workflow bundle. */
-  get bundles(): string {
+  private get bundles(): string {
     return join(this.stateDir, 'cache');
   }
 
-  /** The worker that runs, or the next, kills itself there, once; counted from now. */
+  /** The worker that runs, or the next, kills itself there, or waits, once; counted from now. */
   arm(plan: CrashPlan): void {
     rmSync(join(this.dir, 'crashed.json'), { force: true });
     writeFileSync(join(this.dir, 'crash-plan.json'), JSON.stringify({ ...plan, nonce: this.starts + Math.random() }));
@@ -83,10 +82,32 @@ export class Stack {
     rmSync(join(this.dir, 'crash-plan.json'), { force: true });
   }
 
+  /** Waits until the place of the plan is reached. @throws when the worker is gone or nothing comes there */
+  async reached(patienceMs = 240_000): Promise<void> {
+    for (const until = Date.now() + patienceMs; !this.crashed; await sleep(20))
+      if (!this.workerRuns || Date.now() > until) throw new Error(`the place of the plan is not reached: ${this.workerLog}`);
+  }
+
+  /** Lets the activity go on that a plan with `hold` holds up. */
+  release(): void {
+    rmSync(join(this.dir, 'crashed.json'), { force: true });
+  }
+
+  /** Waits until the run has been asked to cancel itself: Temporal has passed it on to it. */
+  async askedToCancel(workflowId: string, patienceMs = 120_000): Promise<void> {
+    const { client } = await this.client();
+    for (const until = Date.now() + patienceMs; ; await sleep(50)) {
+      const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+      if (events?.some((event) => event.workflowExecutionCancelRequestedEventAttributes != null) === true) return;
+      if (Date.now() > until) throw new Error(`${workflowId} was never asked to cancel`);
+    }
+  }
+
   /** Starts a worker process; with a plan it kills itself there, once. Another one that still runs (a zombie) is kept apart: see {@link detachWorker}. */
   async startWorker(crash?: CrashPlan): Promise<void> {
     if (crash !== undefined) this.arm(crash);
     this.starts++;
+    takeBundles(this.bundles);
     const logFile = join(this.dir, `worker-${String(this.starts)}.log`);
     this.worker = new ServerProcess({
       name: `worker ${String(this.starts)}`,
@@ -99,6 +120,7 @@ export class Stack {
       logFile,
     });
     await this.worker.ready(() => tail(logFile, 200).includes('worker is polling'), 330_000);
+    giveBundles(this.bundles);
   }
 
   /** Gives the present worker out of hand, for example a stopped one; {@link startWorker} then starts another beside it. The caller ends it. */
@@ -191,7 +213,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...options.sections,
   };
   writeFileSync(join(dir, 'resurgo.yaml'), JSON.stringify(config, null, 1), { mode: 0o600 });
-  if (options.bundles !== undefined) await cp(options.bundles, join(dir, '.resurgo', 'cache'), { recursive: true });
   const temporal = options.shared?.temporal ?? (await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) }));
   return new Stack(work, temporal, options);
 }

@@ -7,7 +7,6 @@ import { listCatalogue } from '../../client/catalogue.ts';
 import { startPostgres, type PostgresServer } from '../support/index.ts';
 import { drillsLeft, drillTemporary } from '../support/drill-left.ts';
 import { freePort } from '../support/ports.ts';
-import { sleep } from '../support/server-process.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 let server: PostgresServer;
@@ -15,6 +14,7 @@ let stack: Stack;
 /** Where drills build: a directory of the server's user. */
 let place: string;
 const temporary = drillTemporary();
+const stepsOf = async (id: string): Promise<unknown> => (await stack.client()).client.workflow.getHandle(id).query('steps');
 
 beforeAll(async () => {
   server = await startPostgres({ dataChecksums: true });
@@ -125,24 +125,23 @@ describe('D1 D3 restore drills', () => {
 
   test('D1 cancelled, terminated, worker killed, source dead: nothing stays behind', async () => {
     const { client } = await stack.client();
-    const during = async (step: string): Promise<void> => {
-      for (const until = Date.now() + 120_000; Date.now() < until; void (await sleep(20))) {
-        const steps = await client.workflow.getHandle('drill/shop').query<{ name: string; state: string }[]>('steps').catch(() => []);
-        if (steps.some((item) => item.name === step && item.state === 'in progress')) return;
-      }
-      throw new Error(`the drill never came to "${step}"`);
-    };
+    // Held up in a check until the cancel has come to it: it cannot be faster.
+    stack.arm({ activity: 'checkDrill', when: 'inside', operation: 'sql', match: 'from orders', hold: true });
     const cancelled = await stack.start('drill', { target: 'shop' });
-    await during('check and measure');
+    await stack.reached();
+    expect(await stepsOf('drill/shop')).toMatchObject([{ state: 'completed' }, { state: 'completed' }, { name: 'check and measure', state: 'in progress' }, { state: 'pending' }, { state: 'pending' }]);
     await cancelled.handle.cancel();
-    await expect(cancelled.handle.result()).rejects.toThrow();
+    const refusal = await cancelled.handle.result().then(() => 'it came to its end', (error: unknown) => error);
+    expect(refusal).toMatchObject({ cause: { message: expect.stringContaining('what it had built is removed') as string } });
+    expect((await cancelled.handle.describe()).status.name).toBe('CANCELLED');
     expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
 
     // By force: no compensation runs. The activity hears of it by its heartbeat; the next drill removes what is left.
+    stack.arm({ activity: 'buildDrill', when: 'inside', operation: 'get', match: '/parts/', hold: true });
     const terminated = await stack.start('drill', { target: 'shop' });
-    await during('fetch and build');
+    await stack.reached();
     await client.workflow.getHandle('drill/shop').terminate('by force');
-    await terminated.handle.result().catch(() => undefined);
+    await expect(terminated.handle.result()).rejects.toThrow();
 
     // The worker dies inside; its successor takes the run up again and ends it.
     stack.arm({ activity: 'checkDrill', when: 'inside', operation: 'sql', at: 4 });
@@ -161,6 +160,19 @@ describe('D1 D3 restore drills', () => {
     await stack.startWorker();
     // Only a worker can tell the caller that its child was ended.
     await lost.handle.result().catch(() => undefined);
+    expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
+  }, 600_000);
+
+  test('D1 a cancel that comes when everything is checked cuts nothing short, and the result says so', async () => {
+    stack.arm({ activity: 'removeDrill', when: 'before', hold: true });
+    const run = await stack.start('drill', { target: 'shop' });
+    await stack.reached();
+    await run.handle.cancel();
+    await stack.askedToCancel('drill/shop');
+    stack.release();
+    const result = await stack.resultOf(run);
+    expect(result).toMatchObject({ status: 'passed', proven: true, cleanedUp: true, warnings: [expect.stringContaining('a cancel request came')] });
+    expect((await showEvidence(stack.loaded, result.id)).document).toMatchObject({ status: 'passed' });
     expect(await drillsLeft(stack, [place, temporary])).toEqual([]);
   }, 600_000);
 

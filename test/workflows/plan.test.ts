@@ -221,7 +221,7 @@ describe('I10 people steer a running plan', () => {
     const run = await start('rollback');
     await run.until(({ steps }) => steps[1]?.status === 'in progress');
     await run.handle.cancel();
-    await sleep(1000);
+    await stack.askedToCancel('running/rollback');
     rmSync(path.join(work.path, 'hold-b'));
     const { result } = await failed(run.ended);
     expect(result.status).toBe('compensated');

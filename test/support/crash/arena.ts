@@ -1,6 +1,6 @@
 /** Several Resurgos side by side, for cases that mostly wait: one Temporal, one PostgreSQL, one S3; each lane with a namespace, host, keys and repositories of its own. */
 import { randomBytes } from 'node:crypto';
-import { cpSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveConnection } from '../../../providers/postgres/connection.ts';
 import { digestDatabase } from '../../../providers/postgres/logical-digest.ts';
@@ -65,8 +65,6 @@ export class Arena {
   private readonly waiting: ((lane: Lane) => void)[] = [];
   private readonly all = new Set<Lane>();
   private made = 0;
-  private bundles: string | undefined;
-  private readonly bundleDir = tempDir('bundles');
   private readonly treeDir = tempDir('crash-tree');
   /** Files that stand still, for all lanes. */
   readonly tree = join(this.treeDir.path, 'tree');
@@ -115,17 +113,10 @@ export class Arena {
         ...(s3 === undefined ? {} : { cloud: { type: 's3', bucket: s3.bucket, prefix: `${namespace}/`, endpoint: s3.endpoint, region: s3.region, forcePathStyle: true, accessKeyId: { env: 'S3_KEY' }, secretAccessKey: { env: 'S3_SECRET' } } }),
       },
       shared: { temporal: this.temporal, namespace },
-      ...(this.bundles === undefined ? {} : { bundles: this.bundles }),
     });
     const lane: Lane = { stack, server, place, root, extra };
     this.all.add(lane);
     await stack.startWorker();
-    if (this.bundles === undefined) {
-      // A lane may be thrown away; the bundle serves all.
-      const { path } = this.bundleDir;
-      cpSync(stack.bundles, path, { recursive: true });
-      this.bundles = path;
-    }
     return lane;
   }
 
@@ -169,7 +160,6 @@ export class Arena {
 
   async stop(): Promise<void> {
     await Promise.all([...this.all].map(stopLane));
-    await this.bundleDir.stop();
     await this.treeDir.stop();
     await this.temporal.stop();
     await this.s3?.stop();

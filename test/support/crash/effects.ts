@@ -1,6 +1,8 @@
 /** In a worker that is to crash: notes what activities do, and dies where the plan says. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { appendFileSync, readFileSync, renameSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { currentContext } from '../../../activities/failure-mapping.ts';
 import type { CrashOperation, CrashPlan, Effect } from './plan.ts';
 
 interface Scope {
@@ -51,6 +53,14 @@ function die(done: CrashPlan): void {
   else setTimeout(strike, done.delayMs);
 }
 
+/** Waits at the place: the mark says that it is reached. @returns when the mark is taken away or the activity is cancelled */
+async function hold(): Promise<void> {
+  plan = undefined;
+  renameSync(planFile as string, markFile as string);
+  const signal = currentContext()?.cancellationSignal;
+  while (existsSync(markFile as string) && signal?.aborted !== true) await sleep(20);
+}
+
 export function note(line: Omit<Effect, 'pid' | 'at'>): void {
   if (ledger !== undefined) appendFileSync(ledger, `${JSON.stringify({ pid: process.pid, at: Date.now(), ...line })}\n`);
 }
@@ -75,6 +85,8 @@ export function effect<T>(operation: CrashOperation, key: string, work: () => T,
   if (scope === undefined) return work();
   const planned = currentPlan();
   const chosen = planned?.when === 'inside' && planned.activity === scope.activity && fits(planned, operation, key, facts.store) && ++seen === (planned.at ?? 1);
+  // For operations that are waited for: what gives its result at once cannot be held up.
+  if (chosen && planned.hold === true) return hold().then(() => effect(operation, key, work, facts)) as T;
   if (chosen && planned.afterwards !== true) die(planned);
   const end = (failed: boolean): void => {
     note({ activity: scope.activity, attempt: scope.attempt, run: scope.run, operation, key, ...facts, ...(failed ? { failed } : {}) });
@@ -110,11 +122,15 @@ export async function inActivity<T>(scope: Scope, work: () => Promise<T>): Promi
     try {
       note({ started: scope.activity, attempt: scope.attempt, run: scope.run });
       const planned = currentPlan();
-      if (planned?.activity === scope.activity && planned.when === 'before') die(planned);
+      if (planned?.activity === scope.activity && planned.when === 'before') {
+        if (planned.hold === true) await hold();
+        else die(planned);
+      }
       const value = await work();
       const now = currentPlan();
       if (now?.activity === scope.activity && now.when === 'after') {
-        die(now);
+        if (now.hold === true) await hold();
+        else die(now);
         // A signal to ourselves is delivered before kill() returns, but SIGTERM and SIGSTOP leave us going on.
       }
       return value;

@@ -20,6 +20,8 @@ export interface CrashPlan {
   readonly delayMs?: number;
   /** Default SIGKILL. SIGSTOP makes a zombie. */
   readonly signal?: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
+  /** Nobody dies: the activity waits there (before its effect) until it is cancelled or the test lets it go on (`Stack.release`). */
+  readonly hold?: boolean;
 }
 
 /** A rule for a store of the worker, as JSON takes it. */
@@ -57,5 +59,6 @@ export const describePlan = (plan: CrashPlan): string =>
         ...(plan.match === undefined ? [] : [`of ${plan.match}`]),
         ...(plan.store === undefined ? [] : [`in ${plan.store}`]),
         ...(plan.delayMs === undefined ? [] : [`+ ${String(plan.delayMs)} ms`]),
+        ...(plan.hold === true ? ['held'] : []),
         ...(plan.signal === undefined || plan.signal === 'SIGKILL' ? [] : [plan.signal]),
       ].join(' ');

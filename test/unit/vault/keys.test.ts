@@ -19,6 +19,7 @@ import {
   wrapKeys,
   wrapMetadataKey,
 } from '../../../providers/vault/keys.ts';
+import { debianTool } from '../../support/debian.ts';
 
 const keys = generateAttemptKeys('abc123', 'att1');
 let identity = '';
@@ -38,14 +39,6 @@ const plain = (value: typeof keys) => ({
   dataKey: Buffer.from(value.dataKey).toString('hex'),
   metadataKey: Buffer.from(value.metadataKey).toString('hex'),
 });
-const hasAge = (() => {
-  try {
-    execFileSync('age', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
 
 describe('B9 wrapped keys', () => {
   test('open for each recipient, and for nobody else', async () => {
@@ -98,18 +91,19 @@ describe('B9 wrapped keys', () => {
     await expect(unwrapKeys(file, { identities: [host.identity] })).rejects.toMatchObject({ code: 'partCorrupt' });
   });
 
-  test.runIf(hasAge)('the age tool opens our files and we open its files', async () => {
+  test('the age tool opens our files and we open its files', async () => {
+    const age = await debianTool('age');
     const [idFile, file] = [join(scratch, 'id.txt'), join(scratch, 'keys.age')];
     writeFileSync(idFile, `# created by hand\n${identity}\n`, { mode: 0o600 });
     writeFileSync(file, await wrapKeys(keys, { recipients: [recipient] }));
-    const opened = execFileSync('age', ['-d', '-i', idFile, file], { encoding: 'utf8' });
+    const opened = execFileSync(age, ['-d', '-i', idFile, file], { encoding: 'utf8' });
     expect(JSON.parse(opened)).toEqual({
       backup: 'abc123',
       attempt: 'att1',
       dataKey: Buffer.from(keys.dataKey).toString('base64'),
       metadataKey: Buffer.from(keys.metadataKey).toString('base64'),
     });
-    execFileSync('age', ['-r', recipient, '-o', join(scratch, 'theirs.age')], { input: opened });
+    execFileSync(age, ['-r', recipient, '-o', join(scratch, 'theirs.age')], { input: opened });
     expect(
       plain(
         await unwrapKeys(readFileSync(join(scratch, 'theirs.age')), {
