@@ -12,6 +12,8 @@ export const heavy: TestOptions = {
   pool: 'forks',
   fileParallelism: false,
   maxWorkers: 1,
+  // Cases in lanes (test/support/crash) wait for the one that suits them.
+  maxConcurrency: 20,
   testTimeout: 360_000,
   hookTimeout: 360_000,
   teardownTimeout: 30_000,

@@ -56,15 +56,19 @@ export const routes = {
   single: ['local'],
 } as const;
 
+/** Whether a lane has already what a case would have to make. */
+type Suits = (lane: Lane) => boolean;
+
 export class Arena {
   readonly temporal: TemporalServer;
   readonly server: PostgresServer;
   readonly s3: S3Server | undefined;
   private readonly options: ArenaOptions;
   private readonly free: Lane[] = [];
-  private readonly waiting: ((lane: Lane) => void)[] = [];
+  private readonly waiting: { readonly suits: Suits; readonly take: (lane: Lane) => void }[] = [];
   private readonly all = new Set<Lane>();
   private made = 0;
+  private making = 0;
   private readonly treeDir = tempDir('crash-tree');
   /** Files that stand still, for all lanes. */
   readonly tree = join(this.treeDir.path, 'tree');
@@ -83,7 +87,15 @@ export class Arena {
   }
 
   private async make(): Promise<Lane> {
-    const n = ++this.made;
+    this.making++;
+    try {
+      return await this.makeLane(++this.made);
+    } finally {
+      this.making--;
+    }
+  }
+
+  private async makeLane(n: number): Promise<Lane> {
     const namespace = `lane${String(n)}`;
     const { server, s3 } = this;
     const common = { type: 'postgres', password: { env: 'LANE_PASSWORD' }, toolsDir: server.pgBin, ...(server.runAs === undefined ? {} : { runAs: server.runAs.user }) };
@@ -120,22 +132,25 @@ export class Arena {
     return lane;
   }
 
-  private async acquire(): Promise<Lane> {
-    const lane = this.free.pop();
+  private async acquire(suits: Suits): Promise<Lane> {
+    const [lane] = this.free.splice(Math.max(0, this.free.findIndex(suits)), 1);
     if (lane !== undefined) return lane;
-    if (this.all.size < this.options.lanes) return this.make();
-    return new Promise((resolve) => this.waiting.push(resolve));
+    if (this.all.size + this.making < this.options.lanes) return this.make();
+    return new Promise((take) => this.waiting.push({ suits, take }));
   }
 
   private release(lane: Lane): void {
-    const next = this.waiting.shift();
+    const [next] = this.waiting.splice(Math.max(0, this.waiting.findIndex(({ suits }) => suits(lane))), 1);
     if (next === undefined) this.free.push(lane);
-    else next(lane);
+    else next.take(lane);
   }
 
-  /** Runs a case in a lane of its own. A lane in which a case failed is thrown away: what it left must not spoil the next. */
-  async inLane<T>(work: (lane: Lane) => Promise<T>): Promise<T> {
-    const lane = await this.acquire();
+  /**
+   * Runs a case in a lane of its own, if possible one that `suits`. A lane in which a case failed is thrown away: what it left must not
+   * spoil the next.
+   */
+  async inLane<T>(work: (lane: Lane) => Promise<T>, suits: Suits = () => true): Promise<T> {
+    const lane = await this.acquire(suits);
     try {
       const value = await work(lane);
       this.release(lane);
@@ -146,7 +161,7 @@ export class Arena {
       await terminateAll(lane);
       await stopLane(lane);
       const next = this.waiting.shift();
-      if (next !== undefined) this.make().then(next, () => { this.waiting.unshift(next); });
+      if (next !== undefined) this.make().then(next.take, () => { this.waiting.unshift(next); });
       if (error instanceof Error && log !== '') error.message += `\n--- worker log\n${log}`;
       throw error;
     }

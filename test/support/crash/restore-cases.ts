@@ -43,6 +43,9 @@ export async function restoreLane({ n, place, server }: { n: number; place: stri
 
 const backups = new WeakMap<Lane, Set<string>>();
 
+/** A lane that has a backup of the target already. */
+export const hasBackup = (target: string) => (lane: Lane): boolean => backups.get(lane)?.has(target) === true;
+
 /** Each lane has one backup of each target to restore from; a chain of two of a cluster. */
 async function ensureBackup(lane: Lane, target: string): Promise<void> {
   const taken = backups.get(lane) ?? new Set();
