@@ -84,7 +84,9 @@ export async function drillOperation(input: DrillOperationInput): Promise<DrillR
     const cleaned = await cleanUp(input, steps);
     if (cancelled) {
       steps.tag([{ key: searchAttributes.outcome, value: 'cancelled' }]);
-      throw new CancelledFailure(cleaned.left === undefined ? 'The drill was cancelled; what it had built is removed.' : `The drill was cancelled; ${cleaned.left}`);
+      // A run that closes as cancelled has no words of its own: what is left for a person would be lost.
+      if (cleaned.left !== undefined) throw failure('compensationFailed', `The drill was cancelled, and what it had built could not be removed: ${cleaned.left}`);
+      throw new CancelledFailure('The drill was cancelled; what it had built is removed.');
     }
     // What the drill found stands, whoever wants to stop it now.
     return conclude(input, steps, course, cleaned, error, () => (scope.consideredCancelled ? ['a cancel request came when the drill had its verdict: nothing was cut short'] : []));

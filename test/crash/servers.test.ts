@@ -44,16 +44,6 @@ afterEach(async () => {
   expect(await leftBehind(stack, { servers: [server], databases: ['shop'] })).toEqual([]);
 });
 
-/** The run is in the middle of this activity. */
-async function inside(activity: string, before: number): Promise<void> {
-  for (const until = Date.now() + 120_000; Date.now() < until; ) {
-    const since = stack.effects().slice(before);
-    if (since.some((effect) => effect.activity === activity)) return;
-    await sleep(20);
-  }
-  throw new Error(`${activity} was not seen`);
-}
-
 /** Good in both repositories, and what it restores to is what was there. */
 async function assertGood(result: BackupResult, target: string): Promise<void> {
   expect(result).toMatchObject({ status: 'verified', complete: true });
@@ -68,20 +58,27 @@ async function assertGood(result: BackupResult, target: string): Promise<void> {
   expect(copy).toBe(digest);
 }
 
+/** Temporal is killed while the activity waits in the middle of its work, is away for a while, and comes back. */
+async function withoutTemporal(): Promise<void> {
+  await stack.reached();
+  await stack.temporal.kill();
+  stack.release();
+  await sleep(3000);
+  await stack.temporal.start();
+}
+
 describe('B10 B15 Temporal is killed in a backup', () => {
   test.each([
-    ['logical', 'dumpBackup'],
-    ['physical', 'dumpBackup'],
-    ['logical', 'storeBackup'],
-    ['physical', 'verifyBackup'],
-    ['logical', 'publishBackup'],
-  ])('%s, in %s: the run goes on where it was, and nothing is sent twice', async (target, activity) => {
+    ['logical', 'dumpBackup', 'put'],
+    ['physical', 'dumpBackup', 'put'],
+    ['logical', 'storeBackup', 'put'],
+    ['physical', 'verifyBackup', 'get'],
+    ['logical', 'publishBackup', 'put'],
+  ] as const)('%s, in %s: the run goes on where it was, and nothing is sent twice', async (target, activity, operation) => {
     const before = stack.effects().length;
+    stack.arm({ activity, when: 'inside', operation, hold: true });
     const run = await stack.start('backup', { target });
-    await inside(activity, before);
-    await stack.temporal.kill();
-    await sleep(3000);
-    await stack.temporal.start();
+    await withoutTemporal();
     const result = await stack.resultOf(run);
     const effects = stack.effects().slice(before);
     const puts = partPuts(effects);
@@ -96,12 +93,9 @@ describe('B10 B15 Temporal is killed in a backup', () => {
 describe('R1 Temporal is killed in a restore', () => {
   test('the restore ends, and the data is the same', async () => {
     await stack.run('backup', { target: 'logical' });
-    const before = stack.effects().length;
+    stack.arm({ activity: 'buildRestore', when: 'inside', operation: 'get', match: '/parts/', hold: true });
     const run = await stack.start('restore', { target: 'logical', mode: 'beside', to: 'copy' });
-    await inside('buildRestore', before);
-    await stack.temporal.kill();
-    await sleep(3000);
-    await stack.temporal.start();
+    await withoutTemporal();
     expect(await stack.resultOf(run)).toMatchObject({ status: 'restored' });
     expect(await digestOf('copy')).toBe(digest);
     await server.sql('postgres', 'drop database copy with (force)');
@@ -112,11 +106,11 @@ describe('B1 B2 the database server is killed in a dump', () => {
   test.each(['logical', 'physical'])('%s: when it is back the dump is taken again, whole', async (target) => {
     const before = stack.effects().length;
     // The dump is certainly under way when its first part is stored.
-    stack.breakStores({ store: 'local', operation: 'put', key: '/parts/', at: 1, fault: { kind: 'delay', ms: 3000 } });
+    stack.arm({ activity: 'dumpBackup', when: 'inside', operation: 'put', match: '/parts/', hold: true });
     const run = await stack.start('backup', { target });
-    await inside('dumpBackup', before);
-    await sleep(500);
+    await stack.reached();
     await server.kill();
+    stack.release();
     await sleep(2000);
     await server.start();
     const result = await stack.resultOf(run);

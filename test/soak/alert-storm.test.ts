@@ -48,9 +48,12 @@ test('T3 1,000 deliveries of one alert, 20 at a time, from two gateways, worker 
   const statuses: number[] = [];
   let down = false;
   let next = 0;
+  // However fast they are: from the 200th on they come to no worker, and from the 400th on to no Temporal.
+  const gates = [200, 400].map((at) => ({ at, ...Promise.withResolvers<undefined>() }));
   const sender = async (): Promise<void> => {
     while (next < 1000) {
       const i = next++;
+      for (const gate of gates) if (i >= gate.at) await gate.promise;
       const wasDown = down;
       const begun = performance.now();
       const { status } = await postAlerts(gateways[i % 2]?.url ?? '', 'am', body, { authorization: `Bearer ${token}` });
@@ -61,9 +64,11 @@ test('T3 1,000 deliveries of one alert, 20 at a time, from two gateways, worker 
   const senders = Promise.all(Array.from({ length: 20 }, sender));
   await until(async () => next, (count) => count > 200);
   await stack.stopWorker('SIGKILL');
+  gates[0]?.resolve(undefined);
   await until(async () => next, (count) => count > 400);
   down = true;
   await stack.temporal.kill();
+  gates[1]?.resolve(undefined);
   await sleep(1000);
   await stack.temporal.start();
   await sleep(3000);
