@@ -4,7 +4,7 @@ import { globalSetup, heavy, light, setupFiles } from './vitest.shared.ts';
 
 const inFolders = (...folders: string[]) => folders.map((folder) => `test/${folder}/**/*.test.ts`);
 /** What keeps both cores busy by itself, or takes the ports that `resurgo up` takes by default. */
-const alone = ['demo', 'bench-smoke'].map((name) => `test/integration/${name}.test.ts`);
+const alone = ['demo', 'bench-smoke', 'up'].map((name) => `test/integration/${name}.test.ts`);
 
 /** The default suite, `npm test`: less than 20 minutes on 2 cores. The full crash matrix is `npm run test:crash`. */
 export default defineConfig({

@@ -7,7 +7,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import { searchAttributeNames } from '../search-attributes.ts';
 import { lastUpState, processStart, readUpState, removeUpState, writeUpState, type UpState } from '../../client/up-state.ts';
 import { Child } from './child.ts';
-import { portNear } from './ports.ts';
+import { listensOn, portNear } from './ports.ts';
 import { temporalBinary } from './temporal-binary.ts';
 
 export interface UpOptions {
@@ -45,38 +45,10 @@ export async function runUp(options: UpOptions): Promise<void> {
   }
   const binary = temporalBinary();
   const last = await lastUpState(stateDir);
-  const port = await portNear(portOf(last?.address) ?? defaultPorts.temporal);
-  const uiPort = await portNear(portOf(last?.ui) ?? (port === defaultPorts.temporal ? defaultPorts.ui : port + 1000 > 65535 ? port - 1000 : port + 1000));
-  const state: UpState = {
-    pid: process.pid,
-    pidStart: processStart(process.pid) ?? '',
-    address: `127.0.0.1:${String(port)}`,
-    namespace,
-    ui: `http://127.0.0.1:${String(uiPort)}`,
-    ready: false,
-    startedAt: new Date().toISOString(),
-  };
-  await writeUpState(stateDir, state);
-
-  const temporal = new Supervised('temporal', options, (hooks) => withPrivateFiles(() =>
-    new Child({
-      name: 'temporal',
-      command: binary,
-      args: [
-        'server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--ui-ip', '127.0.0.1',
-        '--db-filename', join(stateDir, 'temporal.db'), '--log-level', 'error', '--log-format', 'json', '--ui-disable-news-fetch', '--namespace', namespace,
-        // An accepted run or approval must survive a power cut (docs/adr/0004-all-in-one-durability.md).
-        '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=FULL',
-        ...searchAttributeNames.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
-      ],
-      ...hooks,
-    })),
-  );
+  const { temporal, state } = await startTemporal(options, binary, last);
   let worker: Supervised | undefined;
   let gateway: { part: Supervised; url: Promise<string> } | undefined;
   try {
-    temporal.start();
-    await serving(state.address, signal, temporal);
     const workerReady = Promise.withResolvers<undefined>();
     worker = new Supervised('worker', options, (hooks) =>
       new Child({
@@ -117,6 +89,60 @@ export async function runUp(options: UpOptions): Promise<void> {
     await worker?.stop(15_000);
     await temporal.stop(10_000);
     await removeUpState(stateDir);
+  }
+}
+
+/** How often other ports are tried when somebody else takes the chosen ones first. */
+const portTries = 5;
+
+/**
+ * Starts the server and waits until it answers: ours, and not another `up` that was a moment faster to take the same port. A worker that polled
+ * there would take the runs of another configuration.
+ * @throws temporalUnreachable, toolFailed
+ */
+async function startTemporal(options: UpOptions, binary: string, last: UpState | undefined): Promise<{ temporal: Supervised; state: UpState }> {
+  const { stateDir, signal } = options;
+  for (let tries = 1; ; tries++) {
+    const port = await portNear(portOf(last?.address) ?? defaultPorts.temporal);
+    const uiPort = await portNear(portOf(last?.ui) ?? (port === defaultPorts.temporal ? defaultPorts.ui : port + 1000 > 65535 ? port - 1000 : port + 1000));
+    const state: UpState = {
+      pid: process.pid,
+      pidStart: processStart(process.pid) ?? '',
+      address: `127.0.0.1:${String(port)}`,
+      namespace,
+      ui: `http://127.0.0.1:${String(uiPort)}`,
+      ready: false,
+      startedAt: new Date().toISOString(),
+    };
+    await writeUpState(stateDir, state);
+
+    const temporal = new Supervised('temporal', options, (hooks) => withPrivateFiles(() =>
+      new Child({
+        name: 'temporal',
+        command: binary,
+        args: [
+          'server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--ui-ip', '127.0.0.1',
+          '--db-filename', join(stateDir, 'temporal.db'), '--log-level', 'error', '--log-format', 'json', '--ui-disable-news-fetch', '--namespace', namespace,
+          // An accepted run or approval must survive a power cut (docs/adr/0004-all-in-one-durability.md).
+          '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=FULL',
+          ...searchAttributeNames.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+        ],
+        ...hooks,
+      })),
+    );
+    try {
+      temporal.start();
+      await serving(state.address, signal, temporal);
+      if (signal.aborted || (await temporal.listensOn(port)) !== false) return { temporal, state };
+      if (tries === portTries) throw new ResurgoError('temporalUnreachable', `other programs took the ports ${String(tries)} times before the Temporal server had them`);
+    } catch (error) {
+      await temporal.stop(10_000);
+      if (tries === portTries || !temporal.lostItsPort) {
+        await removeUpState(stateDir);
+        throw error;
+      }
+    }
+    await temporal.stop(10_000);
   }
 }
 
@@ -195,6 +221,17 @@ class Supervised {
         }, Math.min(5000, 200 * 2 ** this.quickDeaths));
       },
     });
+  }
+
+  /** Whether it is this part that listens there; see {@link listensOn}. */
+  async listensOn(port: number): Promise<boolean | undefined> {
+    const pid = this.child?.pid;
+    return pid === undefined ? undefined : listensOn(pid, port);
+  }
+
+  /** Its last words are that the port is in use. */
+  get lostItsPort(): boolean {
+    return this.lines.some((line) => line.includes('address already in use'));
   }
 
   async stop(graceMs: number): Promise<void> {
