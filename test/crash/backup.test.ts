@@ -4,7 +4,7 @@ import { backupCase, forgetBackups } from '../support/crash/cases.ts';
 import { matrixCases, planOf } from '../support/crash/matrix.ts';
 import type { Effect } from '../support/crash/plan.ts';
 
-const lanes = 4;
+const lanes = 8;
 const places = { prepareBackup: 3, dumpBackup: 6, checkRun: 0, storeBackup: 5, verifyBackup: 3, publishBackup: 4, finishBackup: 2 };
 const variants = [
   { target: 'physical', kind: 'full' },

@@ -206,7 +206,8 @@ export class PostgresServer implements Resource {
     if (this.stopped) return;
     this.stopped = true;
     for (const standby of this.standbys.splice(0)) await standby.stop();
-    await this.process?.end('SIGINT', 15_000);
+    // Data that goes with the server needs no shutdown checkpoint, and nobody to have received the last WAL.
+    await this.process?.end(this.dataDir.startsWith(this.work.path) ? 'SIGQUIT' : 'SIGINT', 15_000);
     for (const pid of clusterProcesses(this.dataDir)) killQuietly(pid);
     await this.backendsGone();
     removeSharedMemory(this.dataDir);
