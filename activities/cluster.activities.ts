@@ -25,14 +25,15 @@ const failoverInput = z.strictObject({
   automatic: z.boolean().optional(),
   startedBy: z.string().max(200).optional(),
   incident: z.string().max(200).optional(),
-  observed: z.strictObject({ since: z.string().max(40), rounds: z.number().int().min(1) }).optional(),
+  observed: z.strictObject({ since: z.string().max(40), rounds: z.number().int().min(1), primary: z.string().regex(namePattern).optional() }).optional(),
+  synchronous: z.strictObject({ need: z.number().int().min(0), names: z.array(z.string().max(100)).max(100) }).optional(),
 });
 
 const attachInput = z.strictObject({
   schemaVersion: z.literal(1).optional(),
   target: z.string().regex(namePattern, 'is not a target name'),
   member: z.string().regex(namePattern, 'is not a member name'),
-  by: z.enum(['build', 'rebuild', 'rewind', 'clone', 'keep']),
+  by: z.enum(['reattach', 'build', 'rebuild', 'rewind', 'clone', 'keep']),
   startedBy: z.string().max(200).optional(),
 });
 

@@ -25,6 +25,8 @@ export interface ActivityDeps {
   readonly listSchedules?: () => Promise<unknown>;
   /** Hands an alert to its incident; resolves when Temporal has it. Absent in rescue. */
   readonly submitAlert?: (alert: Alert) => Promise<void>;
+  /** Starts a run of a public workflow, once per id; resolves when Temporal has it. Absent in rescue. */
+  readonly startRun?: (type: 'failover' | 'attachStandby', workflowId: string, input: object, summary: string) => Promise<void>;
   /** Tells people something apart from any incident, once per `dedupeKey`. Absent in rescue. */
   readonly startNotification?: (notification: Notification) => Promise<void>;
   /** Gets progress where there is no Temporal to heartbeat to. */

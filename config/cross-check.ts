@@ -1,6 +1,6 @@
 /** What no single field shows: names that refer to each other, and fields that exclude or need each other. Works on unchecked data, so that all problems are reported at once. */
 import path from 'node:path';
-import { checkFailover } from './cross-check-cluster.ts';
+import { checkFailover, checkReplication } from './cross-check-cluster.ts';
 import { archiveSuffix } from '../domain/archive.ts';
 import { engineOf, engineTraits, type EngineTraits } from '../domain/engines.ts';
 import { namePattern } from '../domain/ids.ts';
@@ -139,6 +139,8 @@ export function crossCheck(data: unknown): RawProblem[] {
       }
     }
   }
+  checkReplication(['replication'], mappingOf(root['replication']), report);
+  for (const [key, target] of Object.entries(targets)) checkReplication(['targets', key, 'replication'], mappingOf(mappingOf(target)['replication']), report);
   checkDrills(root, targets, report);
   return problems;
 }

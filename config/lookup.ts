@@ -1,7 +1,7 @@
 /** Questions people ask the configuration. Names may be `constructor` or `toString`: never index records by hand. */
 import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
-import type { ArchiveRuleConfig, Config, MemberConfig, ObjectivesConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
+import type { ArchiveRuleConfig, Config, MemberConfig, ObjectivesConfig, ReplicationConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
 import type { DrillConfig } from './schema-drill.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { defaultPitrMs } from '../domain/wal-retention.ts';
@@ -83,6 +83,18 @@ export function membersOf(target: TargetConfig): MemberConfig[] {
         ];
   return [...first, ...(target.standbys ?? [])].map(inherit);
 }
+
+const watchedByDefault: ReplicationConfig = { every: 30_000, maxLag: 30_000, criticalLag: 300_000, rebuild: true, lostAfter: 60_000, cooldown: 900_000, slotLimit: 16 * 1024 ** 3 };
+
+/** How the replication of a target is watched; undefined: it is not. A failover without being asked needs the watch. */
+export function replicationOf(config: Config, target: string): ReplicationConfig | undefined {
+  const own = targetOf(config, target);
+  if (own.type !== 'postgres' || membersOf(own).length < 2) return undefined;
+  return own.replication ?? config.replication ?? (own.failover?.automatic === true ? watchedByDefault : undefined);
+}
+
+/** Clusters whose replication is watched. */
+export const watchedClusters = (config: Config): string[] => Object.keys(config.targets).filter((name) => replicationOf(config, name) !== undefined);
 
 export interface AppliedRetention {
   readonly rules: readonly RetentionRule[];

@@ -1,7 +1,7 @@
 /** Keys of a cluster: how a member is fenced, how a failover is decided and where clients are sent, how replication is watched. */
 import { z } from 'zod';
 import { secret } from './leaf-keys.ts';
-import { duration, flag, integer, list, mapping, name, notYet, oneOf, text } from './leaf.ts';
+import { duration, flag, integer, list, mapping, name, oneOf, text } from './leaf.ts';
 
 /** How it is made certain, and proved, that a member takes no writes any more. What is given is tried in the order of the keys. */
 export const fence = mapping(
@@ -36,7 +36,9 @@ export const dnsRecord = mapping(
 
 export const failover = mapping(
   {
-    automatic: notYet('Failing over without being asked needs the watch over replication, which is', 'Remove the key').optional(),
+    automatic: flag(
+      'Whether the watch fails over by itself: so many questions in a row without an answer, fence, promote. What only a person may decide is left to a person.',
+    ).default(false),
     probes: integer('So many questions in a row must fail before a primary is taken for dead.', 1, 100).default(3),
     every: duration('Between two of them.', { min: 50 }).default(500),
     timeout: duration('A server that gives no answer for this long has failed a question.', { min: 100 }).default(3000),

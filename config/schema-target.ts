@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { connection, secret } from './leaf-keys.ts';
 import { failover, fence } from './schema-cluster.ts';
+import { replication } from './schema-replication.ts';
 import { duration, filePath, flag, integer, list, mapping, name, oneOf, size, text } from './leaf.ts';
 import { commonTarget, service } from './schema-target-common.ts';
 
@@ -49,6 +50,7 @@ export const postgresTarget = mapping(
       'All servers of a cluster; which is primary is found out. In place of `connection` and `standbys`.',
     ).optional(),
     failover: failover.optional(),
+    replication: replication.meta({ description: 'How its standbys are watched; default section `replication`.' }).optional(),
     wal: flag('Continuous WAL archiving, for restores to a point in time (physical).').optional(),
     walRequired: list(
       name('Name of a repository.'),

@@ -1,7 +1,7 @@
 /** The configuration file. What its keys mean stands here and, generated from here, in docs/reference/config.md. */
 import { z } from 'zod';
 import { keyFile, publicKey, recipient, secret } from './leaf-keys.ts';
-import { cron, duration, flag, integer, list, mapping, name, notYet, oneOf, text, timezone } from './leaf.ts';
+import { cron, duration, flag, integer, list, mapping, name, oneOf, text, timezone } from './leaf.ts';
 import { dnsServer, type dnsRecord, type failover, type fence } from './schema-cluster.ts';
 import { actionFiles, approvers, plans } from './schema-plan.ts';
 import { archiveRule } from './schema-archive.ts';
@@ -9,6 +9,7 @@ import { monitorsSection } from './schema-monitors.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { drill } from './schema-drill.ts';
+import { replication } from './schema-replication.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -108,8 +109,6 @@ const retentionRule = mapping(
 );
 
 
-const unbuilt = (section: string) => notYet(`Section "${section}" is`, 'Remove it').optional();
-
 export const configSchema = mapping({
   version: z
     .unknown()
@@ -154,7 +153,7 @@ export const configSchema = mapping({
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
   archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
-  replication: unbuilt('replication'),
+  replication: replication.optional(),
   dns: z.record(z.string(), dnsServer).meta({ kind: 'mapping of name to DNS server', description: 'DNS servers whose records may be changed.' }).optional(),
   monitors: monitorsSection.optional(),
   plans: plans.optional(),
@@ -178,6 +177,7 @@ export type { ConfigTargetConfig, GroupTargetConfig, DatasetTargetConfig, FilesT
 export type MemberConfig = z.output<typeof member>;
 export type FenceConfig = z.output<typeof fence>;
 export type FailoverConfig = z.output<typeof failover>;
+export type ReplicationConfig = z.output<typeof replication>;
 export type DnsServerConfig = z.output<typeof dnsServer>;
 export type DnsRecordConfig = z.output<typeof dnsRecord>;
 export type ServiceConfig = z.output<typeof service>;

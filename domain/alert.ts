@@ -30,6 +30,8 @@ export interface RawAlert {
   readonly tracks: boolean;
   /** The sender could not observe it: nothing is known to be broken. A plan runs only where a rule names this alert. */
   readonly unobserved?: boolean;
+  /** What is done about it already, or that only people can: no plan is chosen by default rules. */
+  readonly handled?: { readonly by: 'watch' | 'people'; readonly text: string };
   readonly link?: string;
   /** How the sender measured it, as numbers and words for people. */
   readonly metrics?: Readonly<Record<string, number | string>>;

@@ -2,10 +2,10 @@
 import type { FailoverStep } from './failover.ts';
 
 /**
- * `build`: into an empty place; `rebuild`: a standby anew; `rewind`, `clone`, `keep`: an old primary comes back, by pg_rewind, by a fresh copy in
+ * `reattach`: a standby is started again and pointed to its primary, nothing is copied; `build`: into an empty place; `rebuild`: a standby anew; `rewind`, `clone`, `keep`: an old primary comes back, by pg_rewind, by a fresh copy in
  * place of its data, or by a fresh copy while its data is kept beside it.
  */
-export type AttachWay = 'build' | 'rebuild' | 'rewind' | 'clone' | 'keep';
+export type AttachWay = 'reattach' | 'build' | 'rebuild' | 'rewind' | 'clone' | 'keep';
 
 export interface AttachInput {
   readonly schemaVersion?: 1;

@@ -100,9 +100,9 @@ export function failoverRefusal(view: ClusterView, options: { readonly automatic
   if (standbys.length === 0) return { code: 'noStandby', message: `no standby answers: ${silent.map(({ name, problem }) => `${name} (${problem ?? 'silent'})`).join(', ')}` };
   // A standby that follows another standby hears from that one, which proves nothing.
   const cascades = (receiver: ReceiverState): boolean => standbys.some(({ host, port }) => host === receiver.senderHost && port === receiver.senderPort);
-  // What was under way when the primary died arrives a little later. A machine waits for a primary that hangs until no standby can have heard from it.
-  const hangs = silent.some(({ silence }) => silence === 'timeout');
-  const windowMs = options.automatic && hangs ? options.hangTimeoutMs : Math.min(view.observedMs, recentMs);
+  // What was under way when the primary died arrives a little later. A machine waits until no standby that is still connected can have heard from it:
+  // one that hangs may go on, and one that refuses only us is heard rarely when it has nothing to send.
+  const windowMs = options.automatic ? options.hangTimeoutMs : Math.min(view.observedMs, recentMs);
   const hears = standbys.find(({ receiver }) => receiver?.status === 'streaming' && receiver.silentMs !== null && receiver.silentMs < windowMs && !cascades(receiver));
   if (hears !== undefined) return { code: 'primaryAlive', message: `${hears.name} still receives from its primary (heard ${String(Math.round(hears.receiver?.silentMs ?? 0))} ms ago): it is alive, only not for this worker` };
   // Crash recovery may take long: a person may decide not to wait for it, a machine may not.

@@ -18,7 +18,9 @@ export interface FailoverInput {
   /** Incident it belongs to. */
   readonly incident?: string;
   /** Who found the primary dead, and when; then one round of questions confirms it. */
-  readonly observed?: { readonly since: string; readonly rounds: number };
+  readonly observed?: { readonly since: string; readonly rounds: number; readonly primary?: string };
+  /** Automatic: how many standbys acknowledged commits are on, and which take part, by the primary's last word. */
+  readonly synchronous?: { readonly need: number; readonly names: readonly string[] };
 }
 
 /** One member, without secrets. */
@@ -51,6 +53,7 @@ export interface FailoverStep {
   readonly critical: boolean;
   readonly outcome: FailoverStepOutcome;
   readonly durationMs: number;
+  readonly startedAt?: string;
   readonly detail?: string;
 }
 
@@ -92,6 +95,10 @@ export interface FailoverResult {
   readonly steps: readonly FailoverStep[];
   readonly warnings: readonly string[];
   readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly startedBy?: string;
+  readonly automatic?: boolean;
+  readonly incident?: string;
+  readonly observed?: FailoverInput['observed'];
   /** What was seen when it began. */
   readonly view?: ClusterView;
   /** Members as they will be: for a preview. */

@@ -54,6 +54,8 @@ export interface IncidentRecord {
   approvalRule: 'never' | 'always' | null;
   attempts: Attempt[];
   running: { plan: string; run: string; startedAt: string } | null;
+  /** Who does what about it where no plan is to; absent: plans and rules decide. */
+  handled?: { readonly by: 'watch' | 'people'; readonly text: string };
   approval: { plan: string; since: string; until: string; needed: number; by: string[]; hash: string | null } | null;
   confirmUntil: string | null;
   /** Who aborted the automatic recovery. */
@@ -188,6 +190,7 @@ export function openIncident(fingerprint: string, alert: Alert, now: string): In
     repeats: 0,
     damage: null,
     budgets: [],
+    ...(alert.handled === undefined ? {} : { handled: alert.handled }),
   };
   addTo(record, alert);
   addTimeline(record, now, 'detected', `${alert.source}: ${alert.name}${alert.description === alert.name ? '' : ` (${alert.description.slice(0, 300)})`}`);
@@ -200,6 +203,7 @@ export function joinIncident(record: IncidentRecord, alert: Alert, now: string):
   record.severity = worst(record.severity, alert.severity);
   addTo(record, alert);
   record.target ??= alert.target ?? null;
+  if (alert.handled !== undefined) record.handled = alert.handled;
   addTimeline(record, now, 'joined', `${alert.source}: ${alert.name}${record.severity === before ? '' : `; severity is now ${record.severity}`}`);
 }
 

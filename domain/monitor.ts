@@ -1,4 +1,5 @@
 /** When a monitor says that something is wrong: thresholds, windows, durations, hysteresis. Pure: the caller brings observations and time. */
+import type { ClusterReport } from './replication.ts';
 import type { Severity } from './severity.ts';
 
 export interface Observation {
@@ -113,5 +114,7 @@ export interface WatchReport {
   readonly host: string;
   readonly rules: number;
   readonly healthy: number;
+  /** Clusters whose replication is watched beside the monitors. */
+  readonly clusters?: readonly ClusterReport[];
   readonly others: readonly { readonly rule: string; readonly health: Health; readonly since: string; readonly value: number | null; readonly threshold: number | null; readonly detail: string; readonly firedAt: string | null }[];
 }

@@ -2,7 +2,7 @@
 import type { Severity } from './severity.ts';
 
 export const notifyEvents = [
-  'detected', 'joined', 'started', 'approval', 'completed', 'failed', 'escalated', 'acknowledged', 'resolved', 'handover', 'ticket', 'monitor', 'plan', 'test',
+  'detected', 'joined', 'started', 'approval', 'completed', 'failed', 'escalated', 'acknowledged', 'resolved', 'handover', 'ticket', 'monitor', 'replication', 'plan', 'test',
 ] as const;
 export type NotifyEvent = (typeof notifyEvents)[number];
 

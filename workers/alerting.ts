@@ -4,11 +4,18 @@ import type { ActivityDeps } from '../activities/deps.ts';
 import { groupAlerts, temporalSubmit } from '../client/gateway/submit.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
-export function alerting(client: Client): Required<Pick<ActivityDeps, 'submitAlert' | 'startNotification'>> {
+export function alerting(client: Client): Required<Pick<ActivityDeps, 'submitAlert' | 'startNotification' | 'startRun'>> {
   const submit = temporalSubmit(client, { deadlineMs: 5000 });
   return {
     submitAlert: async (alert) => {
       for (const group of groupAlerts([alert])) await submit(group);
+    },
+    startRun: async (type, workflowId, input, summary) => {
+      await client.workflow
+        .start(type, { workflowId, taskQueue: taskQueues.main, args: [input], staticSummary: summary.slice(0, 200), workflowIdReusePolicy: 'REJECT_DUPLICATE' })
+        .catch((error: unknown) => {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        });
     },
     startNotification: async (notification) => {
       await client.workflow

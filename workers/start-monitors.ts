@@ -1,10 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
+import { watchedClusters } from '../config/lookup.ts';
 import type { Config } from '../config/schema.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
 /** One workflow for what any worker may observe, one for each host that monitors name. Those that run already go on. */
-export async function startMonitors(client: Client, config: Pick<Config, 'monitors'>): Promise<void> {
+export async function startMonitors(client: Client, config: Config): Promise<void> {
   const hosts = new Set((config.monitors ?? []).map((monitor) => monitor.on ?? null));
+  if (watchedClusters(config).length > 0) hosts.add(null);
   for (const host of hosts) {
     await client.workflow
       .start('monitors', {

@@ -37,6 +37,9 @@ export async function attachStandby(input: AttachInput): Promise<AttachResult> {
   }
 }
 
+/** Where starting it again does not help it is replaced: that is not put off for long. */
+const briefly = { scheduleToStartTimeout: '1 minute', retry: { initialInterval: '1 second', maximumAttempts: 2 } } as const;
+
 /** Holds `standby/<target>`. */
 export async function attachStandbyRun(run: AttachRunInput): Promise<AttachResult> {
   const { target, member, by } = run.input;
@@ -44,14 +47,14 @@ export async function attachStandbyRun(run: AttachRunInput): Promise<AttachResul
   checklist.enableAttributes(run.searchAttributes);
   const step = { target, member, by, run: run.id, epoch: new Date(workflowInfo().startTime).getTime() };
   const log = new StepLog(flowHost(checklist));
-  const quick = (summary: string) => onHost(run.host, summary, { startToCloseTimeout: '30 minutes' });
+  const quick = (summary: string) => onHost(run.host, summary, { startToCloseTimeout: '30 minutes', ...(by === 'reattach' ? briefly : {}) });
   try {
     const before = await log.run('check', () => quick(`find the primary of ${target}, look at ${member}`).checkAttach(step), { detail: (found) => found.note });
     let kept: string | null = null;
     if (before.attached && by !== 'rebuild') for (const name of ['stop', by, 'start']) log.skip(name, 'it streams already');
     else {
       await log.run('stop', () => quick(`stop ${member}`).stopMember(step), { detail: (line) => line });
-      kept = (await log.run(by, () => bulkOnHost(run.host, `${by} ${member}`).refitMember(step), { detail: (done) => done.detail })).kept;
+      kept = (await log.run(by, () => bulkOnHost(run.host, `${by} ${member}`, by === 'reattach' ? briefly : {}).refitMember(step), { detail: (done) => done.detail })).kept;
       await log.run('start', () => quick(`start ${member}`).startMember(step), { detail: (line) => line });
     }
     const end = await log.run('wait until it streams', () => quick(`wait until ${member} streams`).awaitStreaming(step), { detail: (done) => done.detail });

@@ -5,6 +5,7 @@
  */
 import { contradiction, failoverRefusal, freshest, judge, type ClusterView, type MemberState } from '../domain/cluster.ts';
 import type { ClusterPlan, DataLoss, FailoverInput, FailoverResult, FenceOutcome, MemberPlan, PromotedMember } from '../domain/failover.ts';
+import { automaticRefusal } from '../domain/replication.ts';
 import { StepLog, type FlowHost } from './step-log.ts';
 
 export interface FenceStep {
@@ -89,6 +90,7 @@ export async function failoverFlow(run: FailoverRun, steps: FailoverSteps, host:
       schemaVersion: 1, id: run.id, target: input.target, kind: 'failover', status, from, to: promoted === undefined && status !== 'preview' ? null : (chosen?.name ?? null),
       timeline: { before: promoted?.parent ?? chosen?.timeline ?? null, after: promoted?.timeline ?? null }, switchLsn: promoted?.switchLsn ?? null,
       loss, fences, records, startedAt: run.startedAt, endedAt, durationMs: Date.parse(endedAt) - Date.parse(run.startedAt), writableAfterMs,
+      ...(input.startedBy === undefined ? {} : { startedBy: input.startedBy }), ...(input.automatic === undefined ? {} : { automatic: input.automatic }), ...(input.incident === undefined ? {} : { incident: input.incident }), ...(input.observed === undefined ? {} : { observed: input.observed }),
       steps: log.steps, warnings, ...(error === undefined ? {} : { error }), ...(view === undefined ? {} : { view }), ...(would === undefined ? {} : { would }),
     };
   };
@@ -96,7 +98,12 @@ export async function failoverFlow(run: FailoverRun, steps: FailoverSteps, host:
   try {
     const before = (view = await log.run('confirm', async () => {
       const seen = await steps.observe({ rounds: input.observed === undefined ? plan.probes : 1, everyMs: plan.everyMs });
-      const refusal = failoverRefusal(seen, { automatic: input.automatic === true, hangTimeoutMs: plan.hangTimeoutMs });
+      const { observed } = input;
+      // The questions of who found it dead count too.
+      const all = observed === undefined ? seen : { ...seen, rounds: seen.rounds + observed.rounds, observedMs: Math.max(seen.observedMs, Date.parse(host.now()) - Date.parse(observed.since)) };
+      const refusal = input.automatic === true
+        ? automaticRefusal(all, { hangTimeoutMs: plan.hangTimeoutMs, primary: observed?.primary ?? null, synchronous: input.synchronous ?? null })
+        : failoverRefusal(all, { automatic: false, hangTimeoutMs: plan.hangTimeoutMs });
       if (refusal !== undefined) throw new FlowRefusal(refusal.code, refusal.message);
       return seen;
     }, { detail: (seen) => seen.members.map(({ name, role, silence }) => `${name}: ${role ?? silence ?? 'silent'}`).join(', ') }));

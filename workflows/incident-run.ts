@@ -94,6 +94,7 @@ export class IncidentRun {
     else this.messenger.say({ event: 'joined', text: `joined by ${alert.name}` });
     // A plan that only this alert's rule names is tried too, when those before it have not helped.
     if (record.stage === 'people' && record.candidates.length > 0 && record.attempts.length === 0) record.stage = 'decide';
+    if (alert.handled?.by === 'people' && record.stage === 'idle') record.stage = 'decide';
   }
 
   /** Over, when nothing fires any more and no plan is at work. */
@@ -212,6 +213,17 @@ export class IncidentRun {
     this.show();
     if (this.memory.disarmed) {
       this.toPeople(record, `automatic recovery of ${record.service} is stopped after ${String(this.memory.failures.length)} failed recoveries; \`resurgo incident rearm ${record.id}\` starts it again`);
+      return;
+    }
+    if (record.handled !== undefined && record.candidates.length === 0 && record.attempts.length === 0 && record.plans === null) {
+      if (record.handled.by === 'people') this.toPeople(record, record.handled.text);
+      else {
+        record.status = 'mitigating';
+        record.stage = 'idle';
+        addTimeline(record, this.now, 'started', record.handled.text);
+        this.messenger.say({ event: 'started', text: record.handled.text });
+        this.show();
+      }
       return;
     }
     if (record.candidates.length === 0 && record.attempts.length === 0 && record.plans === null && settings.fallback.plan !== null) {

@@ -29,7 +29,7 @@ export class StepLog {
 
   private note(name: string, critical: boolean, outcome: FailoverStepOutcome, since: string, detail?: string): void {
     const durationMs = Date.parse(this.host.now()) - Date.parse(since);
-    this.steps.push(detail === undefined ? { name, critical, outcome, durationMs } : { name, critical, outcome, durationMs, detail });
+    this.steps.push({ name, critical, outcome, durationMs, startedAt: since, ...(detail === undefined ? {} : { detail }) });
     this.host.show(name, outcome === 'compensation-failed' ? 'failed' : outcome, detail);
   }
 

@@ -38,7 +38,7 @@ export async function switchoverFlow(run: FailoverRun, steps: SwitchoverSteps, h
       schemaVersion: 1, id: run.id, target: input.target, kind: 'switchover', status, from: from?.name ?? null, to: promoted === undefined && status !== 'preview' ? null : (to?.name ?? null),
       timeline: { before: from?.timeline ?? null, after: promoted?.timeline ?? null }, switchLsn: promoted?.switchLsn ?? null,
       loss: promoted === undefined ? { bytes: null, oldPrimaryLsn: null, detail: 'nothing was promoted' } : { bytes: 0, oldPrimaryLsn: promoted.switchLsn, detail: 'nothing: the last record of the old primary was received before the promotion' },
-      fences: [], records, startedAt: run.startedAt, endedAt, durationMs: Date.parse(endedAt) - Date.parse(run.startedAt), writableAfterMs, steps: log.steps, warnings,
+      fences: [], records, startedAt: run.startedAt, endedAt, durationMs: Date.parse(endedAt) - Date.parse(run.startedAt), writableAfterMs, ...(input.startedBy === undefined ? {} : { startedBy: input.startedBy }), steps: log.steps, warnings,
       ...(error === undefined ? {} : { error }), ...(would === undefined ? {} : { would }),
     };
   };

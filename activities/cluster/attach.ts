@@ -1,15 +1,17 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttachWay } from '../../domain/attach.ts';
+import { settingIn } from '../../domain/auto-conf.ts';
 import { contradiction, judge } from '../../domain/cluster.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { runHook } from '../../providers/host/hooks.ts';
 import { cloneStandby, dropReplaced } from '../../providers/postgres/clone-standby.ts';
 import { clusterProcesses } from '../../providers/postgres/cluster-processes.ts';
 import { readControlFile } from '../../providers/postgres/control-file.ts';
-import { blockStart, liftBlock } from '../../providers/postgres/fence-block.ts';
-import { ensureSlot, primaryConninfo } from '../../providers/postgres/follow.ts';
+import { blockStart, liftBlock, readFenceMark } from '../../providers/postgres/fence-block.ts';
+import { ensureSlot, primaryConninfo, repoint, standbySettings } from '../../providers/postgres/follow.ts';
+import { dropIdleSlot } from '../../providers/postgres/replication-facts.ts';
 import { probeMember } from '../../providers/postgres/member-probe.ts';
 import { rewindStandby } from '../../providers/postgres/rewind.ts';
 import { startServer, stopServer } from '../../providers/postgres/server-control.ts';
@@ -65,9 +67,11 @@ export async function checkAttach(deps: ActivityDeps, input: AttachStep): Promis
       const { state, systemId } = await readControlFile(dataDir);
       const its = (await probeMember(primary.member.name, primary.member.connection(), { timeoutMs: cluster.settings.timeout, signal })).systemId;
       if (its !== undefined && systemId !== its) throw new ResurgoError('sourceChanged', `${dataDir} of ${member.name} belongs to another database system (${systemId}) than the primary (${its})`, { details: { hint: 'Move it away yourself, then build the standby.' } });
-      if (input.by === 'rebuild' && state !== 'inArchiveRecovery' && state !== 'shutDownInRecovery')
+      if ((input.by === 'rebuild' || input.by === 'reattach') && state !== 'inArchiveRecovery' && state !== 'shutDownInRecovery')
         throw new ResurgoError('destinationNotEmpty', `${dataDir} of ${member.name} was a primary (it is ${state}): it may hold what nobody else has, and is not rebuilt over`, { details: { hint: `resurgo rejoin ${input.target} ${member.name} --by rewind|clone|keep` } });
-    } else if (input.by === 'rewind' || input.by === 'keep') {
+      const mark = input.by === 'reattach' ? await readFenceMark(dataDir) : undefined;
+      if (mark !== undefined) throw new ResurgoError('destinationNotEmpty', `${member.name} was fenced (${mark.why}): it is not simply started`, { details: { hint: `resurgo rejoin ${input.target} ${member.name} --by rewind|clone|keep` } });
+    } else if (input.by === 'rewind' || input.by === 'keep' || input.by === 'reattach') {
       throw new ResurgoError('rewindRefused', `${dataDir} of ${member.name} is empty: there is nothing to ${input.by}`, { details: { hint: `resurgo standby build ${input.target} ${member.name}` } });
     }
     return { primary: primary.member.name, timeline: primary.timeline, attached, note: attached ? `${member.name} already streams from ${primary.member.name}` : `${primary.member.name} is the primary, timeline ${String(primary.timeline)}` };
@@ -87,18 +91,42 @@ export async function stopMember(deps: ActivityDeps, input: AttachStep): Promise
   return withPulse(async (pulse) => {
     const primary = await primaryOf(cluster, member.name, pulse.signal);
     await stillOurs();
-    await stopAt(cluster, member, dataDir, input.run, pulse);
+    if (input.by === 'reattach') {
+      const now = await probeMember(member.name, member.connection(), { timeoutMs: cluster.settings.timeout, signal: pulse.signal });
+      if (now.role === 'standby' || now.silence === 'starting') return `${member.name} runs and is not stopped`;
+    }
+    await stopAt(cluster, member, dataDir, input.run, pulse, input.by === 'rebuild' || input.by === 'reattach');
     return `${member.name} is down; ${primary.member.name} is the primary`;
   }, deps);
 }
 
-async function stopAt(cluster: Cluster, member: ClusterMember, dataDir: string, run: string, { signal, report }: Pulse): Promise<void> {
+/** @param hard a standby that hangs is killed: it recovers by itself, or is to be replaced anyway */
+async function stopAt(cluster: Cluster, member: ClusterMember, dataDir: string, run: string, { signal, report }: Pulse, hard = false): Promise<void> {
   if ((await clusterProcesses(dataDir)).length === 0) return;
   report({ phase: `stop ${member.name}` });
   const { service } = member.config;
-  if (service?.stop !== undefined) await runHook({ name: `stop ${member.name}`, command: service.stop, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: cluster.name, RESURGO_MEMBER: member.name, RESURGO_RUN: run } });
-  await stopServer({ dataDir, toolDirs: cluster.toolsDirs, timeoutMs: 10 * 60_000, signal });
+  try {
+    if (service?.stop !== undefined) await runHook({ name: `stop ${member.name}`, command: service.stop, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: cluster.name, RESURGO_MEMBER: member.name, RESURGO_RUN: run } });
+    await stopServer({ dataDir, toolDirs: cluster.toolsDirs, timeoutMs: hard ? 30_000 : 10 * 60_000, signal });
+  } catch (error) {
+    if (!hard || signal?.aborted === true) throw error;
+    for (const until = performance.now() + 30_000; ; ) {
+      const running = await clusterProcesses(dataDir);
+      if (running.length === 0) return;
+      if (performance.now() > until) throw error;
+      for (const { pid } of running) killHard(pid);
+      await sleep(50, undefined, { signal });
+    }
+  }
 }
+
+const killHard = (pid: number): void => {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone already, or not ours: the loop sees.
+  }
+};
 
 /**
  * Effect: the stopped member's data is that of a standby of the primary. Idempotency: again it goes on, or begins anew. Heartbeat: bytes copied.
@@ -112,14 +140,33 @@ export async function refitMember(deps: ActivityDeps, input: AttachStep): Promis
     const config = standbyConfig({ member, primary: primary.member });
     await ensureSlot(primary.member.connection(), member.slot, signal);
     await stillOurs();
+    const before = await slotOf(member, dataDir, signal);
+    const leave = async (): Promise<void> => {
+      // The slot it had under another name would hold WAL on the primary for ever.
+      if (before === undefined || before === '' || before === member.slot) return;
+      for (let tries = 0; tries < 20 && !(await dropIdleSlot(primary.member.connection(), before, signal).catch(() => false)); tries++) await sleep(500, undefined, { signal });
+    };
     const common = { primary: primary.member.connection(), upstream: primary.member.address(), dataDir, run: input.run, config, toolDirs: cluster.toolsDirs, signal, report };
+    if (input.by === 'reattach') {
+      if ((await clusterProcesses(dataDir)).length === 0) await configureStandby(dataDir, config);
+      else await repoint(member.connection(), config.conninfo, config.slot, signal);
+      await leave();
+      return { kept: null, detail: `${member.name} follows ${primary.member.name}` };
+    }
     if (input.by === 'rewind') {
       const words = await rewindStandby({ ...common, epoch: input.epoch, journal: join(deps.loaded.stateDir, 'clusters', `${input.target}.${member.name}.rewind.json`) });
       return { kept: null, detail: `${words}, from ${primary.member.name}` };
     }
     const kept = await cloneStandby({ ...common, major: primary.major, checkpoint: 'fast', existing: input.by === 'build' ? 'refuse' : input.by === 'keep' ? 'keep' : 'replace', stillOurs });
+    await leave();
     return { kept: kept ?? null, detail: kept === undefined ? `copied from ${primary.member.name}` : `copied from ${primary.member.name}; the old data is kept in ${kept}` };
   }, deps);
+}
+
+/** The slot a member used until now, whether it runs or not. */
+async function slotOf(member: ClusterMember, dataDir: string, signal: AbortSignal): Promise<string | undefined> {
+  if ((await clusterProcesses(dataDir)).length > 0) return standbySettings(member.connection(), signal).then(({ slot }) => slot, () => undefined);
+  return settingIn(await readFile(join(dataDir, 'postgresql.auto.conf'), 'utf8').catch(() => ''), 'primary_slot_name');
 }
 
 /** Effect: the member's server runs. Idempotency: running already is success. @throws hookFailed, replicationFailed */
@@ -140,7 +187,7 @@ export async function startMember(deps: ActivityDeps, input: AttachStep): Promis
 export async function awaitStreaming(deps: ActivityDeps, input: AttachStep): Promise<{ primary: string; timeline: number; detail: string }> {
   const { cluster, member, dataDir } = placeOf(deps, input);
   return withPulse(async ({ signal, report }) => {
-    for (const until = performance.now() + 120_000; ; ) {
+    for (const until = performance.now() + (input.by === 'reattach' ? 45_000 : 120_000); ; ) {
       const primary = await primaryOf(cluster, member.name, signal);
       const now = await probeMember(member.name, member.connection(), { timeoutMs: cluster.settings.timeout, signal });
       report({ phase: `wait until ${member.name} streams`, note: now.problem ?? now.receiver?.status ?? 'no receiver' });

@@ -30,7 +30,7 @@ export interface Cluster {
   member(name: string): ClusterMember;
 }
 
-const defaults: FailoverConfig = { probes: 3, every: 500, timeout: 3000, hangTimeout: 35_000 };
+const defaults: FailoverConfig = { automatic: false, probes: 3, every: 500, timeout: 3000, hangTimeout: 35_000 };
 
 /** A target as a cluster. @throws targetUnknown, unsupported */
 export function clusterOf(deps: Pick<ActivityDeps, 'loaded'>, name: string): Cluster {

@@ -5,6 +5,7 @@ import { formatBytes, formatDuration } from '../../config/units.ts';
 import { resolveConnection, withClient, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { serverFacts, type ServerFacts } from '../../providers/postgres/server-facts.ts';
 import { readSlot, slotName } from '../../providers/wal/slots.ts';
+import { checkCluster } from './cluster-target.ts';
 import { Findings, type CheckScope } from './finding.ts';
 import { checkPostgresPrograms } from './postgres-programs.ts';
 import { longestWait } from '../../config/longest-wait.ts';
@@ -48,7 +49,7 @@ export async function checkPostgres(scope: CheckScope, name: string, target: Pos
     );
   }
   const programs = await checkPostgresPrograms(scope, name, target, best?.facts);
-  return { findings: [...findings.list, ...programs], ...(best === undefined ? {} : { sourceBytes: best.facts.sourceBytes }) };
+  return { findings: [...findings.list, ...programs, ...(await checkCluster(scope, name, target))], ...(best === undefined ? {} : { sourceBytes: best.facts.sourceBytes }) };
 }
 
 async function reach(

@@ -45,12 +45,12 @@ export const registerCluster: Register = (program, cli) => {
     .option('--detach', 'start it and return')
     .action(cli.action((context, cluster: string, member: string, flags: { by: AttachWay; detach?: boolean }) => attach(context, cluster, member, flags.by, flags.detach === true)));
   const standby = program.command('standby').description('streaming standbys of a cluster');
-  for (const by of ['build', 'rebuild'] as const) {
+  for (const by of ['build', 'reattach', 'rebuild'] as const) {
     standby
       .command(by)
       .argument('<cluster>')
       .argument('<member>')
-      .description(by === 'build' ? 'build a member as a standby in its empty data directory' : 'replace the data of a standby by a fresh copy of the primary')
+      .description({ build: 'build a member as a standby in its empty data directory', reattach: 'start a standby again and point it to its primary; nothing is copied', rebuild: 'replace the data of a standby by a fresh copy of the primary' }[by])
       .option('--detach', 'start it and return')
       .action(cli.action((context, cluster: string, member: string, flags: { detach?: boolean }) => attach(context, cluster, member, by, flags.detach === true)));
   }

@@ -76,6 +76,9 @@ policies:
 retention:
   - { daily: 7, weekly: 4, monthly: 12 }
 
+# How standbys of a cluster are watched; see docs/guides/clusters.md.
+# replication: { every: 30s, maxLag: 30s, criticalLag: 5m }
+
 # What you promise: time to recover, and time of data that may be lost. Also per target.
 objectives: { rto: 4h, rpo: 24h }
 `;

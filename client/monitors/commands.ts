@@ -1,10 +1,9 @@
 /** `resurgo monitor …` */
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
-import { defaultPayloadConverter } from '@temporalio/common';
 import { monitorType, rulesOfMonitor } from '../../config/monitor-rules.ts';
 import type { MonitorConfig } from '../../config/schema-monitors.ts';
 import { formatDuration } from '../../config/units.ts';
 import type { Health, Rule, WatchReport } from '../../domain/monitor.ts';
+import { staleMs, watchReport } from './report.ts';
 import type { CliContext, Outcome } from '../cli-context.ts';
 import { withTemporal } from '../plan/steer.ts';
 import type { Column } from '../text.ts';
@@ -23,14 +22,12 @@ export async function listMonitors(context: CliContext): Promise<Outcome> {
   return undefined;
 }
 
-/** A watcher that was not heard of for so long says nothing any more. */
-const staleMs = 60_000;
 
 export async function monitorStatus(context: CliContext): Promise<Outcome> {
   const monitors = (await context.loadConfig()).config.monitors ?? [];
   return withTemporal(context, async ({ client }) => {
     const hosts = [...new Set(monitors.map((monitor) => monitor.on ?? null))];
-    const reports = new Map(await Promise.all(hosts.map(async (host) => [host, await reportOf(client, host)] as const)));
+    const reports = new Map(await Promise.all(hosts.map(async (host) => [host, await watchReport(client, host)] as const)));
     const rows = monitors.flatMap((monitor) => rulesOfMonitor(monitor).map((rule) => rowOf(monitor, rule, reports.get(monitor.on ?? null))));
     if (context.output.json) context.output.document({ monitors: rows });
     else context.output.table(columns('rule', 'health', 'value', 'since', 'detail'), rows.map((row) => [row.rule, row.health, row.value === null ? '' : String(row.value), row.since ?? '', row.detail]));
@@ -49,16 +46,4 @@ function rowOf(_: MonitorConfig, rule: Rule, report: WatchReport | undefined): R
   const other = report.others.find((each) => each.rule === rule.id);
   if (other === undefined) return { ...nothing, health: 'healthy', detail: '' };
   return { ...nothing, health: other.health, value: other.value, threshold: other.threshold ?? nothing.threshold, since: other.since, detail: other.detail };
-}
-
-async function reportOf(client: Client, host: string | null): Promise<WatchReport | undefined> {
-  try {
-    const { raw, status } = await client.workflow.getHandle(host === null ? 'monitors' : `monitors/${host}`).describe();
-    if (status.name !== 'RUNNING') return undefined;
-    const payload = raw.pendingActivities?.find((pending) => pending.activityType?.name === 'watchMonitors')?.heartbeatDetails?.payloads?.[0];
-    return payload == null ? undefined : defaultPayloadConverter.fromPayload<WatchReport>(payload);
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return undefined;
-    throw error;
-  }
 }

@@ -2,6 +2,7 @@
 import { formatBytes, formatDuration } from '../../config/units.ts';
 import type { BackupKind, Engine } from '../../domain/backup.ts';
 import { engineTraits } from '../../domain/engines.ts';
+import { replicationProblems, type ReplicationStatus } from './replication.ts';
 
 export interface KnownBackup {
   readonly id: string;
@@ -34,6 +35,8 @@ export interface TargetFacts {
   readonly wal?: WalFacts;
   /** The newest backup leads to the end of the archived WAL without a hole. */
   readonly walReachable?: boolean;
+  /** Absent: not watched, or Temporal could not be asked. */
+  readonly replication?: ReplicationStatus;
 }
 
 export interface WalFacts {
@@ -58,7 +61,7 @@ export interface ScheduleFacts {
   readonly missed: readonly { readonly id: string; readonly due: string }[];
 }
 
-export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed' | 'wal' | 'walGap';
+export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed' | 'wal' | 'walGap' | 'replication';
 
 export interface Problem {
   readonly code: ProblemCode;
@@ -77,6 +80,7 @@ export interface TargetStatus {
   readonly lastDrill: { readonly id: string; readonly at: string; readonly status: string } | null;
   readonly schedules: ScheduleFacts | null;
   readonly wal?: WalFacts;
+  readonly replication?: ReplicationStatus;
   readonly problems: readonly Problem[];
 }
 
@@ -111,13 +115,14 @@ export function judge(facts: TargetFacts, now: number): TargetStatus {
     for (const problem of wal.problems) warn('wal', problem);
     for (const gap of wal.gaps.slice(0, 3)) warn('walGap', gap);
   }
+  if (facts.replication !== undefined) problems.push(...replicationProblems(facts.replication, now));
   const shrunk = shrinkage(facts.fulls);
   if (shrunk !== undefined) warn('shrunk', shrunk);
   if (facts.damaged > 0) warn('damaged', `${String(facts.damaged)} ${facts.damaged === 1 ? 'backup has' : 'backups have'} lost the manifest`);
   const [failed] = facts.failedRuns;
   if (failed !== undefined) warn('failedRuns', `${String(facts.failedRuns.length)} failed since the newest verified backup, last ${failed.startedAt}: ${failed.message}`);
   if (facts.schedules !== null) judgeSchedules(facts.schedules, warn);
-  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, ...(wal === undefined ? {} : { wal }), problems };
+  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, ...(wal === undefined ? {} : { wal }), ...(facts.replication === undefined ? {} : { replication: facts.replication }), problems };
 }
 
 /** A full that is less than half of what the five before it were (their median). Incrementals are as small as the day was quiet. */

@@ -1,7 +1,11 @@
 import type { LoadedConfig } from '../../config/load.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import type { IncidentView } from '../../domain/incident.ts';
+import { replicationOf, watchedClusters } from '../../config/lookup.ts';
+import type { WatchReport } from '../../domain/monitor.ts';
+import { watchReport } from '../monitors/report.ts';
 import { lastDrills } from './drills.ts';
+import { replicationStatus, type ReplicationStatus } from './replication.ts';
 import { gatherFacts, withSchedules, type RepositoryStatus } from './gather.ts';
 import { judge, type ScheduleFacts, type TargetStatus } from './judge.ts';
 import { scheduleFacts } from './schedules.ts';
@@ -21,10 +25,15 @@ const patienceMs = 5000;
 /** Readiness of every target (or of those named). Reads only. */
 export async function statusReport(loaded: LoadedConfig, only?: readonly string[], now = Date.now()): Promise<StatusReport> {
   const [gathered, asked, drills] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now), lastDrills(loaded)]);
+  const replicationFor = (name: string): { replication?: ReplicationStatus } => {
+    if (asked.watch === undefined || replicationOf(loaded.config, name) === undefined) return {};
+    const its = asked.watch?.clusters?.find(({ target }) => target === name);
+    return { replication: its === undefined ? null : replicationStatus(its) };
+  };
   return {
     schemaVersion: 1,
     at: new Date(now).toISOString(),
-    targets: gathered.targets.map((facts) => ({ ...judge(withSchedules(facts, asked.schedules), now), lastDrill: drills.get(facts.name) ?? null })),
+    targets: gathered.targets.map((facts) => ({ ...judge({ ...withSchedules(facts, asked.schedules), ...replicationFor(facts.name) }, now), lastDrill: drills.get(facts.name) ?? null })),
     incidents: asked.incidents ?? [],
     repositories: gathered.repositories,
     temporal: { reachable: asked.schedules !== undefined, ...(asked.error === undefined ? {} : { error: asked.error }) },
@@ -35,7 +44,7 @@ export async function statusReport(loaded: LoadedConfig, only?: readonly string[
 export const statusExitCode = (report: StatusReport): number | undefined =>
   report.targets.some(({ problems }) => problems.some(({ severity }) => severity === 'objective')) ? 6 : undefined;
 
-async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonly schedules?: Map<string, ScheduleFacts>; readonly incidents?: readonly IncidentView[]; readonly error?: string }> {
+async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonly schedules?: Map<string, ScheduleFacts>; readonly incidents?: readonly IncidentView[]; readonly watch?: WatchReport | null; readonly error?: string }> {
   const timer = Promise.withResolvers<{ error: string }>();
   const timeout = setTimeout(() => { timer.resolve({ error: `no answer within ${String(patienceMs / 1000)} s` }); }, patienceMs);
   try {
@@ -47,12 +56,15 @@ async function askTemporal(loaded: LoadedConfig, now: number): Promise<{ readonl
   }
 }
 
-async function ask(loaded: LoadedConfig, now: number): Promise<{ schedules: Map<string, ScheduleFacts>; incidents: readonly IncidentView[] }> {
+async function ask(loaded: LoadedConfig, now: number): Promise<{ schedules: Map<string, ScheduleFacts>; incidents: readonly IncidentView[]; watch: WatchReport | null }> {
   const [{ resolveTemporal }, { connect }, { openIncidents }] = await Promise.all([import('../temporal-address.ts'), import('../connect.ts'), import('./incidents.ts')]);
   const connected = await connect(await resolveTemporal(loaded.stateDir, { waitMs: 0 }));
   try {
-    const [schedules, incidents] = await Promise.all([scheduleFacts(connected.client, loaded.config, now), openIncidents(connected.client)]);
-    return { schedules, incidents };
+    const [schedules, incidents, watch] = await Promise.all([
+      scheduleFacts(connected.client, loaded.config, now), openIncidents(connected.client),
+      watchedClusters(loaded.config).length === 0 ? undefined : watchReport(connected.client, null),
+    ]);
+    return { schedules, incidents, watch: watch ?? null };
   } finally {
     await connected.connection.close();
   }

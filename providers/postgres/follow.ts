@@ -77,3 +77,18 @@ export async function follow(standby: PostgresConnection, upstream: Upstream, ti
     }
   }, { signal: options.signal });
 }
+
+/** Makes a running standby follow a primary as it would have been built, and reads what it is replaying again. Does not wait. @throws replicationFailed, sourceUnreachable */
+export async function repoint(standby: PostgresConnection, conninfo: string, slot: string, signal?: AbortSignal): Promise<void> {
+  await withClient(standby, async (client) => {
+    try {
+      await client.query(`alter system set primary_conninfo = ${quoteLiteral(conninfo)}`);
+      await client.query(`alter system set primary_slot_name = ${quoteLiteral(slot)}`);
+      await client.query('select pg_reload_conf()');
+      // A replay that somebody paused holds up what is received as well as what is not.
+      await client.query('select pg_wal_replay_resume() where pg_is_in_recovery() and pg_get_wal_replay_pause_state() <> $1', ['not paused']);
+    } catch (error) {
+      throw mapPostgresError(error, 'pointing it to its primary', standby, 'replicationFailed');
+    }
+  }, { signal });
+}

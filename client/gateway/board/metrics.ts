@@ -15,10 +15,15 @@ export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
   const repositoryUp = gauge('repository_up', '1 while the repository answers.', ['repository']);
   const drillAt = gauge('drill_timestamp_seconds', 'When the newest drill was.', ['target']);
   const drillPassed = gauge('drill_passed', '1 when the newest drill passed.', ['target']);
+  const lagBytes = gauge('replication_lag_bytes', 'WAL of the primary that the standby has not replayed; absent when it is not known.', ['target', 'standby']);
+  const lagSeconds = gauge('replication_lag_seconds', 'For how long the primary has had what the standby lacks; absent when it is not known.', ['target', 'standby']);
+  const streaming = gauge('replication_streaming', '1 while the standby receives from its primary.', ['target', 'standby']);
+  const retained = gauge('replication_slot_retained_bytes', 'WAL the slot of the standby holds on the primary.', ['target', 'standby']);
+  const primaryUp = gauge('replication_primary_up', '1 while exactly one primary answers.', ['target']);
   const incidents = gauge('incidents_open', 'Open incidents by severity.', ['severity']);
   const runs = gauge('runs', 'Runs at work by type.', ['type']);
   const unknown = gauge('unknown', 'Sources that could not be asked.');
-  const all = [rpo, rpoObjective, ready, problems, newest, duration, size, repositoryUp, drillAt, drillPassed, incidents, runs];
+  const all = [rpo, rpoObjective, ready, problems, newest, duration, size, repositoryUp, drillAt, drillPassed, lagBytes, lagSeconds, streaming, retained, primaryUp, incidents, runs];
   return (facts) => {
     // What is gone must not stay at its last value.
     for (const each of all) each.reset();
@@ -28,6 +33,17 @@ export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
       rpoObjective.set(labels, target.objectives.rpoMs / 1000);
       ready.set(labels, target.problems.some(({ severity }) => severity === 'objective') ? 0 : 1);
       for (const { code, severity } of target.problems) problems.inc({ ...labels, code, severity });
+      const { replication } = target;
+      if (replication != null) {
+        primaryUp.set(labels, replication.state === 'ok' || replication.state === 'degraded' ? 1 : 0);
+        for (const { name: standby, state, lagBytes: bytes, lagMs, slot } of replication.standbys) {
+          const its = { ...labels, standby };
+          streaming.set(its, state === 'streaming' ? 1 : 0);
+          if (bytes !== null) lagBytes.set(its, bytes);
+          if (lagMs !== null) lagSeconds.set(its, lagMs / 1000);
+          if (slot !== null && slot.retainedBytes !== null) retained.set(its, slot.retainedBytes);
+        }
+      }
       if (target.newest === null) continue;
       newest.set({ ...labels, kind: target.newest.kind }, Date.parse(target.newest.startedAt) / 1000);
       duration.set(labels, target.newest.durationMs / 1000);

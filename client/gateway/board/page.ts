@@ -1,5 +1,6 @@
 import { formatDuration } from '../../../config/units.ts';
 import { escapeHtml } from '../../../providers/evidence/words.ts';
+import { lagText } from '../../status/replication.ts';
 import type { TargetStatus } from '../../status/judge.ts';
 import type { BoardFacts, RunningWork } from './facts.ts';
 import { style } from './style.ts';
@@ -24,7 +25,8 @@ function targetRow(target: TargetStatus, facts: BoardFacts): string {
   const lost = target.rpoMs === null ? badge('bad', 'unknown') : `<strong>${text(formatDuration(target.rpoMs))}</strong><br><span class="soft">objective ${text(formatDuration(target.objectives.rpoMs))}</span>`;
   const drilled = drill === undefined ? '<span class="soft">never</span>' : `${badge(drill.status === 'passed' ? 'good' : 'bad', drill.status)} ${time(drill.at)}`;
   const problems = target.problems.map(({ message, severity }) => `<li class="${severity === 'objective' ? 'bad' : 'doubtful'}">${text(message)}</li>`).join('');
-  return `<tr><th scope="row">${text(target.name)}</th><td>${badge(kind, word)}</td><td class="n">${lost}</td><td>${newest}</td><td>${drilled}</td><td><ul>${problems}</ul></td></tr>`;
+  const behind = target.replication == null ? '' : `<br><span class="soft">primary ${text(target.replication.primary ?? 'none')}; standbys: ${text(lagText(target.replication) || 'none')}</span>`;
+  return `<tr><th scope="row">${text(target.name)}${behind}</th><td>${badge(kind, word)}</td><td class="n">${lost}</td><td>${newest}</td><td>${drilled}</td><td><ul>${problems}</ul></td></tr>`;
 }
 
 const marks: Readonly<Record<string, string>> = { pending: '○', 'in progress': '◐', completed: '●', failed: '✕', skipped: '–', compensated: '↩', unknown: '?' };

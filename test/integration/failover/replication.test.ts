@@ -1,0 +1,121 @@
+/** P2: the watch over replication, on real servers: a late standby, a dead one, the last healthy one; and a failover nobody asked for. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StatusReport } from '../../../client/status/report.ts';
+import { watchReport } from '../../../client/monitors/report.ts';
+import type { ClusterReport } from '../../../domain/replication.ts';
+import { until } from '../../support/alerts.ts';
+import { startBind, type BindServer } from '../../support/bind.ts';
+import { startCluster, takesWrites, type TestCluster } from '../../support/cluster.ts';
+import { startSink, type HttpSink } from '../../support/http-sink.ts';
+import { stopAll } from '../../support/index.ts';
+import { clusterProcesses } from '../../support/postgres-cluster.ts';
+import { runCli } from '../../support/run-cli.ts';
+import { sleep } from '../../support/server-process.ts';
+import { startStack, type Stack } from '../../support/stack.ts';
+
+let cluster: TestCluster;
+let stack: Stack;
+let sink: HttpSink;
+let dns: BindServer;
+let writing = true;
+let writer: Promise<void>;
+
+beforeAll(async () => {
+  [cluster, sink, dns] = await Promise.all([startCluster({ ports: true, standbys: 2 }), startSink(), startBind({ records: ['db IN A 10.0.0.1'] })]);
+  stack = await startStack({
+    targets: { shop: cluster.target({ failover: { automatic: true, dns: [{ server: 'internal', name: 'db.example.test', ttl: '1s', values: { a: '10.0.0.1', b: '10.0.0.2', c: '10.0.0.3' } }] } }) },
+    sections: {
+      dns: { internal: dns.config() },
+      replication: { every: '1s', maxLag: '4s', criticalLag: '12s', lostAfter: '4s', cooldown: '2m' },
+      notify: [{ webhook: { url: `${sink.url}/ops` } }],
+    },
+  });
+  writer = (async () => {
+    for (let i = 0; writing; i++) {
+      await Promise.all(Object.values(cluster.members).map((member) => member.sql('shop', `insert into t (note) values ('w${String(i)}')`).catch(() => undefined)));
+      await sleep(200);
+    }
+  })();
+  await stack.startWorker();
+}, 400_000);
+afterAll(async () => {
+  writing = false;
+  await writer;
+  await stack.stop();
+  await stopAll();
+});
+
+const report = async (): Promise<ClusterReport | undefined> => (await watchReport((await stack.client()).client, null))?.clusters?.[0];
+const standby = async (name: string): Promise<ClusterReport['standbys'][number] | undefined> => (await report())?.standbys.find((each) => each.name === name);
+const told = (): string[] => sink.received.map((one) => String(one.json()['subject']));
+const inFlight = async (state: ClusterReport['state']): Promise<ClusterReport> => (await until(report, (seen) => seen?.state === state, 240_000)) as ClusterReport;
+const wants = (text: string): Promise<string[]> => until(async () => told(), (all) => all.some((subject) => subject.includes(text)), 240_000);
+const historyOf = async (): Promise<number> => Number((await (await stack.client()).client.workflow.getHandle('monitors').describe()).historyLength);
+
+describe('P2 the watch over replication', () => {
+  test('P2 lag is told by status and board; while all is well no history grows', async () => {
+    const seen = await inFlight('ok');
+    expect(seen).toMatchObject({ primary: 'a', timeline: 1, automatic: true, standbys: [{ name: 'b', state: 'streaming' }, { name: 'c', state: 'streaming' }] });
+    for (const { lagMs, lagBytes, slot } of seen.standbys) {
+      expect(lagMs).toBeLessThan(4000);
+      expect(lagBytes).not.toBeNull();
+      expect(slot).toMatchObject({ active: true });
+    }
+    const before = await historyOf();
+    await sleep(5000);
+    expect(await historyOf()).toBe(before);
+    const status = await runCli(['status', '--json'], { cwd: stack.dir, env: { TEMPORAL_ADDRESS: stack.temporal.address } });
+    expect((status.json() as StatusReport).targets[0]?.replication, status.stderr).toMatchObject({ primary: 'a', state: 'ok', standbys: [{ name: 'b' }, { name: 'c' }] });
+  }, 400_000);
+
+  test('P2 a late standby: people are told, then it is rebuilt; the last healthy one is kept', async () => {
+    const [b, c] = [cluster.member('b'), cluster.member('c')];
+    const pause = (server: typeof b): Promise<unknown> => server.sql('postgres', 'select pg_wal_replay_pause()');
+    await pause(b);
+    await wants('standby b is');
+    // The other one too, before the limit: none of them is replaced.
+    await pause(c);
+    await until(report, (seen) => seen?.standbys.every(({ lagMs }) => (lagMs ?? 0) > 13_000) === true && seen.detail.includes('kept'), 240_000);
+    expect((await report())?.repairs).toEqual({});
+    expect(await c.sql('postgres', 'select pg_is_in_recovery() as r')).toEqual([{ r: true }]);
+    const pid = b.pid;
+    await c.sql('postgres', 'select pg_wal_replay_resume()');
+    await wants('rebuild of standby b succeeded');
+    expect(clusterProcesses(b.dataDir)).not.toContain(pid);
+    await until(() => standby('b'), (seen) => seen?.state === 'streaming' && (seen.lagMs ?? Infinity) < 4000, 240_000);
+    await inFlight('ok');
+    // Its old slot, of another name, holds no WAL on the primary any more.
+    const slots = await cluster.member('a').sql<{ slot_name: string }>('postgres', 'select slot_name from pg_replication_slots order by 1');
+    expect(slots.map(({ slot_name }) => slot_name)).toEqual(['resurgo_b', 'standby_2']);
+  }, 600_000);
+
+  test('P2 a dead standby is an incident, and is started again without being copied', async () => {
+    const c = cluster.member('c');
+    const identity = (await c.sql<{ at: string }>('postgres', `select (pg_stat_file('PG_VERSION')).modification::text as at`))[0]?.at;
+    for (const pid of clusterProcesses(c.dataDir)) process.kill(pid, 'SIGKILL');
+    await wants('reattach of standby c succeeded');
+    await until(() => standby('c'), (seen) => seen?.state === 'streaming', 240_000);
+    expect((await c.sql<{ at: string }>('postgres', `select (pg_stat_file('PG_VERSION')).modification::text as at`))[0]?.at).toBe(identity);
+    expect(told().some((subject) => subject.includes('standby c'))).toBe(true);
+    await inFlight('ok');
+  }, 600_000);
+
+  test('P3 the primary is killed: the watch fails over by itself, DNS follows, the old primary is left alone', async () => {
+    const [a] = [cluster.member('a')];
+    for (const pid of clusterProcesses(a.dataDir)) process.kill(pid, 'SIGKILL');
+    const after = (await until(report, (seen) => seen?.failover?.outcome != null && seen.primary !== 'a', 240_000)) as ClusterReport;
+    expect(after.failover?.outcome, JSON.stringify(after)).toMatch(/^completed/);
+    const primary = cluster.member(after.primary ?? '');
+    expect(await takesWrites(primary)).toBe(true);
+    await wants(`failed over: ${after.primary ?? ''} is the primary`);
+    await expect(a.start()).rejects.toThrow(/invalid permissions/);
+    // Longer than lost: it is not started, not rebuilt.
+    await sleep(8000);
+    const later = await report();
+    expect(later?.repairs['a']).toBeUndefined();
+    expect(clusterProcesses(a.dataDir)).toEqual([]);
+    const { client } = await stack.client();
+    const handle = client.workflow.getHandle('incident/' + (await import('../../../providers/alerts/incident-id.ts')).fingerprintOf('shop'));
+    expect(await handle.query('incident').catch((error: unknown) => String(error))).toMatchObject({ service: 'shop', status: 'resolved', timeline: expect.arrayContaining([expect.objectContaining({ event: 'started', text: expect.stringContaining('the watch fails over') as string })]) as unknown });
+  }, 600_000);
+});

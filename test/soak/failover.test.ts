@@ -1,0 +1,262 @@
+/**
+ * P3 with the issue's numbers: how long a failover takes, that nothing acknowledged is lost, that nobody ever sees two primaries, and that nothing
+ * happens while the primary only hesitates. `FAILOVER_ROUNDS` (20), `FAILOVER_QUIET_MINUTES` (30).
+ */
+import { spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { startFailoverLab, type FailoverLab } from '../support/failover-lab.ts';
+import { stopAll } from '../support/index.ts';
+import { makeNamespace, NetworkNamespace } from '../support/network-namespace.ts';
+import { clusterProcesses } from '../support/postgres-cluster.ts';
+import type { PostgresServer } from '../support/postgres.ts';
+import { pgRunAs } from '../support/run-as.ts';
+import { sleep } from '../support/server-process.ts';
+import { SlowProxy } from '../support/slow-proxy.ts';
+import { checkout } from '../support/tools-env.ts';
+
+const rounds = Number(process.env['FAILOVER_ROUNDS'] ?? 20);
+const quietMinutes = Number(process.env['FAILOVER_QUIET_MINUTES'] ?? 30);
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+
+let lab: FailoverLab | undefined;
+afterEach(async () => {
+  await lab?.stop();
+  lab = undefined;
+  await stopAll();
+});
+
+const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
+  for (const pid of clusterProcesses(dataDir)) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+};
+const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
+
+describe('P3 failover by itself', () => {
+  test('P3 SIGKILL of the primary to a verified write through DNS: median of 10 at most 5 s, worst at most 10 s', async () => {
+    lab = await startFailoverLab();
+    const took: number[] = [];
+    for (let round = 0; round < 10; round++) {
+      const { primary } = await lab.ready();
+      const from = primary ?? '';
+      // Anywhere between two questions.
+      await sleep(Math.random() * 500);
+      const since = performance.now();
+      process.kill(postmasterOf(lab.cluster.member(from).dataDir), 'SIGKILL');
+      const { tookMs, to } = await lab.untilWritable(from, since);
+      took.push(Math.round(tookMs));
+      await lab.until(({ failover, primary: now }) => failover?.outcome != null && now === to);
+      console.log(`round ${String(round)}: ${from} → ${to} in ${String(Math.round(tookMs))} ms`);
+      await lab.rejoin(from);
+    }
+    const results = await lab.failovers();
+    expect(results).toHaveLength(10);
+    for (const { steps, writableAfterMs } of results.slice(-3)) console.log(`writable ${String(writableAfterMs)} ms after it began: ${steps.map(({ name, durationMs }) => `${name} ${String(durationMs)}`).join(', ')}`);
+    console.log(`took ${took.join(' ')} ms, median ${String(median(took))}, worst ${String(Math.max(...took))}`);
+    expect(median(took)).toBeLessThanOrEqual(5000);
+    expect(Math.max(...took)).toBeLessThanOrEqual(10_000);
+  }, 3_600_000);
+
+  test(`P3 ${String(rounds)} times under load with a synchronous standby: nothing acknowledged is lost, nobody writes to two`, async () => {
+    lab = await startFailoverLab({ standbys: 2, config: { synchronous_standby_names: 'ANY 1 (*)' } });
+    const writers = lab.writers(3);
+    try {
+      for (let round = 0; round < rounds; round++) {
+        const { primary } = await lab.ready();
+        const from = primary ?? '';
+        const old = lab.cluster.member(from);
+        writers.forget();
+        await sleep(1000 + Math.random() * 1000);
+        // A supervisor that starts it again at once, every other time.
+        const supervisor = round % 2 === 1 ? superviseBy(lab, from) : undefined;
+        const since = performance.now();
+        if (round % 4 < 2) process.kill(postmasterOf(old.dataDir), 'SIGKILL');
+        else signalAll(old.dataDir, 'SIGKILL');
+        const { tookMs, to } = await lab.untilWritable(from, since);
+        await sleep(1500);
+        const acks = [...writers.acks];
+        expect(acks.filter(({ member }) => member === from).length, 'writes acknowledged before').toBeGreaterThan(20);
+        expect(acks.filter(({ member }) => member === to).length, 'writes acknowledged after').toBeGreaterThan(0);
+        expect(writers.overlaps(from, to), 'writes the old primary acknowledged after the new one had').toEqual([]);
+        expect(await writers.missingOn(lab.cluster.member(to), acks), 'acknowledged and lost').toEqual([]);
+        supervisor?.stop();
+        console.log(`round ${String(round)}: ${from} → ${to} in ${String(Math.round(tookMs))} ms, ${String(acks.length)} writes${supervisor === undefined ? '' : `, ${String(supervisor.starts())} starts by the supervisor`}`);
+        await lab.until(({ failover, primary: now }) => failover?.outcome != null && now === to);
+        await lab.rejoin(from);
+      }
+    } finally {
+      await writers.stop();
+    }
+  }, 7_200_000);
+
+  test('P3 a primary that was paused and goes on later, again and again while it is fenced', async () => {
+    lab = await startFailoverLab({ failover: { timeout: '1s', hangTimeout: '6s' } });
+    const writers = lab.writers(2);
+    try {
+      for (let round = 0; round < 4; round++) {
+        const { primary } = await lab.ready();
+        const from = primary ?? '';
+        const { dataDir } = lab.cluster.member(from);
+        writers.forget();
+        await sleep(1000);
+        const since = performance.now();
+        signalAll(dataDir, 'SIGSTOP');
+        // It wakes up in the middle of everything.
+        const waking = setInterval(() => { if (round % 2 === 1 && performance.now() - since > 7000) signalAll(dataDir, 'SIGCONT'); }, 30);
+        try {
+          const { tookMs, to } = await lab.untilWritable(from, since);
+          signalAll(dataDir, 'SIGCONT');
+          await sleep(3000);
+          expect(writers.overlaps(from, to)).toEqual([]);
+          expect(clusterProcesses(dataDir)).toEqual([]);
+          console.log(`paused: ${from} → ${to} in ${String(Math.round(tookMs))} ms`);
+        } finally {
+          clearInterval(waking);
+        }
+        await lab.until(({ failover, primary: now }) => failover?.outcome != null && now !== from);
+        await lab.rejoin(from);
+      }
+    } finally {
+      await writers.stop();
+    }
+  }, 1_800_000);
+
+  test('P3 a primary that is cut off by the network, with clients on its side', async ({ skip }) => {
+    const namespace = makeNamespace();
+    if (!(namespace instanceof NetworkNamespace)) return skip(namespace.missing);
+    lab = await startFailoverLab({
+      failover: { timeout: '1s', hangTimeout: '6s' },
+      config: { listen_addresses: '*' },
+      through: async (name, server, cluster) => {
+        if (name !== 'a') {
+          await server.sql('postgres', `alter system set primary_conninfo = 'host=${namespace.address} port=${String(cluster.member('a').port)} user=postgres application_name=${name}'`);
+          await server.sql('postgres', 'select pg_reload_conf()');
+          return server.url('postgres');
+        }
+        await moveInto(namespace, server);
+        return `postgres://postgres@${namespace.address}:${String(server.port)}/postgres`;
+      },
+    });
+    const outside = lab.writers(1);
+    const inside = clientInside(namespace, lab.cluster.member('a').port);
+    try {
+      await sleep(3000);
+      expect(inside.acks().length).toBeGreaterThan(20);
+      const since = Date.now();
+      const begun = performance.now();
+      namespace.pull();
+      const { tookMs, to } = await lab.untilWritable('a', begun);
+      const firstElsewhere = performance.timeOrigin + Math.min(...outside.acks.filter(({ member }) => member === to).map(({ ackedAt }) => ackedAt));
+      await sleep(3000);
+      expect(inside.acks().filter(({ sentAt }) => sentAt > since).length, 'clients on its side went on for a while').toBeGreaterThan(0);
+      expect(inside.acks().filter(({ sentAt }) => sentAt > firstElsewhere), 'written there after the new primary had taken a write').toEqual([]);
+      expect(clusterProcesses(lab.cluster.member('a').dataDir)).toEqual([]);
+      namespace.plug();
+      await sleep(2000);
+      expect(outside.overlaps('a', to)).toEqual([]);
+      console.log(`cut off: a → ${to} in ${String(Math.round(tookMs))} ms`);
+    } finally {
+      inside.stop();
+      await outside.stop();
+    }
+  }, 900_000);
+
+  test(`P3 ${String(quietMinutes)} minutes of pauses of 1 s, checkpoints and 400 ms of delay under load: nobody fails over`, async () => {
+    const proxies: Record<string, SlowProxy> = {};
+    lab = await startFailoverLab({
+      through: async (name, server) => {
+        const proxy = (proxies[name] = new SlowProxy(server.port));
+        return `postgres://postgres@127.0.0.1:${String(await proxy.listen())}/postgres`;
+      },
+    });
+    const { primary } = await lab.ready();
+    expect(primary).toBe('a');
+    const a = lab.cluster.member('a');
+    const writers = lab.writers(6, 5);
+    const until = Date.now() + quietMinutes * 60_000;
+    const seen = new Set<string>();
+    try {
+      for (let i = 0; Date.now() < until; i++) {
+        const kind = i % 3;
+        if (kind === 0) {
+          signalAll(a.dataDir, 'SIGSTOP');
+          await sleep(1000);
+          signalAll(a.dataDir, 'SIGCONT');
+        } else if (kind === 1) {
+          await a.sql('shop', 'checkpoint').catch(() => undefined);
+        } else {
+          for (const proxy of Object.values(proxies)) proxy.delayMs = 400;
+          await sleep(8000);
+          for (const proxy of Object.values(proxies)) proxy.delayMs = 0;
+        }
+        await sleep(3000);
+        const report = await lab.report();
+        if (report !== undefined) seen.add(report.state);
+        expect(report?.failover ?? null).toBeNull();
+      }
+    } finally {
+      await writers.stop();
+    }
+    const { client } = await lab.stack.client();
+    for await (const run of client.workflow.list({ query: 'WorkflowType = "failover"' })) throw new Error(`${run.workflowId} was started`);
+    expect((await lab.ready()).primary).toBe('a');
+    expect(await writers.missingOn(a)).toEqual([]);
+    console.log(`no failover in ${String(quietMinutes)} minutes, ${String(writers.acks.length)} writes; the watch said ${[...seen].join(', ')}`);
+  }, (quietMinutes + 15) * 60_000);
+});
+
+/** Starts the server again as soon as it is gone, as `Restart=always` would. */
+function superviseBy(its: FailoverLab, name: string): { stop: () => void; starts: () => number } {
+  const { dataDir, pgBin } = its.cluster.member(name);
+  const runAs = pgRunAs();
+  let count = 0;
+  const child: { current?: ReturnType<typeof spawn> } = {};
+  const timer = setInterval(() => {
+    if (child.current !== undefined && child.current.exitCode === null && child.current.signalCode === null) return;
+    if (clusterProcesses(dataDir).length > 0) return;
+    count++;
+    child.current = spawn(`${pgBin}/postgres`, ['-D', dataDir], { stdio: 'ignore', cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...(runAs === undefined ? {} : { uid: runAs.uid, gid: runAs.gid }) });
+    child.current.on('error', () => undefined);
+  }, 2500);
+  return { stop: () => { clearInterval(timer); }, starts: () => count };
+}
+
+/** Ends the server and starts it in the namespace; its standby and the test's own client reach it there. */
+async function moveInto(namespace: NetworkNamespace, server: PostgresServer): Promise<void> {
+  appendFileSync(join(server.dataDir, 'pg_hba.conf'), 'host all all 10.213.0.0/16 trust\nhost replication all 10.213.0.0/16 trust\n');
+  await server.shutdown();
+  namespace.spawn([join(server.pgBin, 'postgres'), '-D', server.dataDir, '-c', 'listen_addresses=*', '-c', `port=${String(server.port)}`], server.runAs === undefined ? {} : { uid: server.runAs.uid, gid: server.runAs.gid });
+  await sleep(3000);
+}
+
+/** A client on the primary's side of the cut: it goes on writing to it. */
+function clientInside(namespace: NetworkNamespace, port: number): { acks: () => { sentAt: number; ackedAt: number }[]; stop: () => void } {
+  const script = `import pg from 'pg';
+    for (let n = 0; ; ) {
+      const client = new pg.Client({ host: '127.0.0.1', port: ${String(port)}, user: 'postgres', database: 'shop', connectionTimeoutMillis: 1000 });
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        for (;;) {
+          const sentAt = Date.now();
+          await client.query('insert into w (id, member) values ($1, $2)', ['inside-' + sentAt + '-' + n++, 'a']);
+          console.log(JSON.stringify({ sentAt, ackedAt: Date.now() }));
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      } catch { await new Promise((resolve) => setTimeout(resolve, 20)); }
+      client.end().catch(() => undefined);
+    }`;
+  const child = namespace.spawn([process.execPath, '--input-type=module', '-e', script], { env: { ...process.env }, cwd: checkout });
+  let text = '';
+  child.stdout?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+  return {
+    acks: () => text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as { sentAt: number; ackedAt: number }),
+    stop: () => { child.kill('SIGKILL'); },
+  };
+}
