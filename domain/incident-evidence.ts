@@ -2,6 +2,9 @@
 import type { EvidenceDocument, EvidencePhase, JsonValue } from './evidence.ts';
 import type { IncidentRecord } from './incident.ts';
 
+/** Services are called as their senders call them; a chain of evidence has a plain name. */
+const plain = (service: string): string => service.replaceAll(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 63) || 'incident';
+
 export function evidenceOf(record: IncidentRecord): EvidenceDocument {
   const endedAt = record.resolvedAt ?? record.openedAt;
   const since = (at: string): number => Math.max(0, Date.parse(at) - Date.parse(record.openedAt));
@@ -14,7 +17,7 @@ export function evidenceOf(record: IncidentRecord): EvidenceDocument {
     schemaVersion: 1,
     kind: 'incident',
     id: record.id,
-    target: record.target ?? record.service,
+    target: record.target ?? plain(record.service),
     at: endedAt,
     title: `${record.type} incident of ${record.service}: ${record.name}`.slice(0, 200),
     status: 'resolved',

@@ -234,10 +234,14 @@ export class ClusterWatch {
       if (harmless.includes(code)) return;
       this.failoverRetryAt = Date.now() + this.deps.config.cooldown;
       const promoted = isResurgoError(error) ? (error.details['result'] as FailoverResult | undefined)?.to : undefined;
-      // What failed after the promotion is over only when a person says so.
-      if (promoted != null) this.alert({ target: this.target, rule: `${this.ruleOf('primary')}/after`, status: 'firing', severity: 'critical', firedAt: at, tracks: false, name: `failover of ${this.target} did not end well`, description: message, handled: { by: 'people', text: message } });
-      else this.fire('primary', { severity: 'critical', name: `failover of ${this.target} failed`, description: message, handled: { by: 'people', text: `the automatic failover failed: ${message}. It is tried again in ${formatDuration(this.deps.config.cooldown)} at the earliest; by hand: resurgo failover ${this.target}` } }, `${this.ruleOf('primary')}/failed`);
-      this.say('critical', `failover of ${this.target} failed`, `${message}\n${isResurgoError(error) ? error.hint : ''}\nresurgo failover ${this.target} --preview`, `failover-${run}`);
+      if (promoted != null) {
+        // What failed after the promotion is over only when a person says so.
+        this.alert({ target: this.target, rule: `${this.ruleOf('primary')}/after`, status: 'firing', severity: 'critical', firedAt: at, tracks: false, name: `failover of ${this.target} did not end well`, description: message, handled: { by: 'people', text: message } });
+        this.say('critical', `failover of ${this.target} did not end well`, `${message}\n${isResurgoError(error) ? error.hint : ''}`, `failover-${run}`);
+        return;
+      }
+      const text = `the automatic failover failed: ${message}. It is tried again in ${formatDuration(this.deps.config.cooldown)} at the earliest; by hand: resurgo failover ${this.target}`;
+      this.fire('primary', { severity: 'critical', name: `failover of ${this.target} failed`, description: message, handled: { by: 'people', text } }, `${this.ruleOf('primary')}/failed`);
     }
   }
 
@@ -373,6 +377,8 @@ export class ClusterWatch {
   private fire(rule: 'primary' | 'two primaries', about: Pick<ClusterAlert, 'severity' | 'name' | 'description' | 'handled'>, id = this.ruleOf(rule)): void {
     if (this.clusterFired[id] !== undefined) return;
     const firedAt = (this.clusterFired[id] = Date.now());
+    // In the cool-down of an incident before, its successor waits; people must not.
+    if (about.handled?.by === 'people') this.say(about.severity, about.name, `${about.description}\n${about.handled.text}`, `${id}-${String(firedAt)}`);
     this.alert({ target: this.target, rule: id, status: 'firing', firedAt, ...about });
   }
 

@@ -28,7 +28,7 @@ export function clusterAlert(about: ClusterAlert): Alert | undefined {
   return decideAlert(
     {
       key: `${identity}|${startsAt}|${status}`, identity, status, name, description, startsAt, severity, tracks: about.tracks ?? true, type: 'database',
-      service: member === undefined ? target : `${target} standby ${member}`,
+      service: member === undefined ? target : `${target}.${member}`,
       labels: { cluster: target, rule, ...(member === undefined ? {} : { member }) },
       conditions: about.value === undefined ? [] : [{ metric: rule, value: about.value, threshold: about.threshold ?? null }],
       ...(handled === undefined ? {} : { handled }),

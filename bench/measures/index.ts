@@ -1,5 +1,6 @@
 import type { Lab } from '../lab.ts';
 import type { Measure } from '../types.ts';
+import { failover } from './failover.ts';
 import { filesIncremental } from './files.ts';
 import { chainRestore, physicalIncremental } from './incremental.ts';
 import { logicalBackup, logicalRestore } from './logical.ts';
@@ -28,6 +29,7 @@ export const groups: readonly Group[] = [
   { names: ['up-second-start'], run: secondStart },
   { names: ['worker-rss-mb'], run: workerMemory },
   { names: ['small-databases'], run: smallDatabases },
+  { names: ['failover'], run: failover },
   { names: ['wal-throughput', 'wal-recovery'], run: walThroughput },
 ];
 

@@ -2,16 +2,14 @@
  * P3 with the issue's numbers: how long a failover takes, that nothing acknowledged is lost, that nobody ever sees two primaries, and that nothing
  * happens while the primary only hesitates. `FAILOVER_ROUNDS` (20), `FAILOVER_QUIET_MINUTES` (30).
  */
-import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { startFailoverLab, type FailoverLab } from '../support/failover-lab.ts';
+import { postmasterOf, signalAll, startFailoverLab, superviseBy, type FailoverLab } from '../support/failover-lab.ts';
 import { stopAll } from '../support/index.ts';
 import { makeNamespace, NetworkNamespace } from '../support/network-namespace.ts';
 import { clusterProcesses } from '../support/postgres-cluster.ts';
 import type { PostgresServer } from '../support/postgres.ts';
-import { pgRunAs } from '../support/run-as.ts';
 import { sleep } from '../support/server-process.ts';
 import { SlowProxy } from '../support/slow-proxy.ts';
 import { checkout } from '../support/tools-env.ts';
@@ -26,17 +24,6 @@ afterEach(async () => {
   lab = undefined;
   await stopAll();
 });
-
-const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
-  for (const pid of clusterProcesses(dataDir)) {
-    try {
-      process.kill(pid, signal);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-};
-const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
 
 describe('P3 failover by itself', () => {
   test('P3 SIGKILL of the primary to a verified write through DNS: median of 10 at most 5 s, worst at most 10 s', async () => {
@@ -210,22 +197,6 @@ describe('P3 failover by itself', () => {
     console.log(`no failover in ${String(quietMinutes)} minutes, ${String(writers.acks.length)} writes; the watch said ${[...seen].join(', ')}`);
   }, (quietMinutes + 15) * 60_000);
 });
-
-/** Starts the server again as soon as it is gone, as `Restart=always` would. */
-function superviseBy(its: FailoverLab, name: string): { stop: () => void; starts: () => number } {
-  const { dataDir, pgBin } = its.cluster.member(name);
-  const runAs = pgRunAs();
-  let count = 0;
-  const child: { current?: ReturnType<typeof spawn> } = {};
-  const timer = setInterval(() => {
-    if (child.current !== undefined && child.current.exitCode === null && child.current.signalCode === null) return;
-    if (clusterProcesses(dataDir).length > 0) return;
-    count++;
-    child.current = spawn(`${pgBin}/postgres`, ['-D', dataDir], { stdio: 'ignore', cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...(runAs === undefined ? {} : { uid: runAs.uid, gid: runAs.gid }) });
-    child.current.on('error', () => undefined);
-  }, 2500);
-  return { stop: () => { clearInterval(timer); }, starts: () => count };
-}
 
 /** Ends the server and starts it in the namespace; its standby and the test's own client reach it there. */
 async function moveInto(namespace: NetworkNamespace, server: PostgresServer): Promise<void> {

@@ -1,4 +1,5 @@
 /** A cluster whose watch fails over by itself, clients that look on from outside, and disasters. */
+import { spawn } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import pg from 'pg';
 import { watchReport } from '../../client/monitors/report.ts';
@@ -8,6 +9,8 @@ import type { ClusterReport } from '../../domain/replication.ts';
 import { startBind, type BindServer } from './bind.ts';
 import { startCluster, type TestCluster } from './cluster.ts';
 import type { PostgresServer } from './postgres.ts';
+import { clusterProcesses } from './postgres-cluster.ts';
+import { pgRunAs } from './run-as.ts';
 import { sleep } from './server-process.ts';
 import { startStack, type Stack } from './stack.ts';
 
@@ -200,4 +203,31 @@ export async function startFailoverLab(options: LabOptions = {}): Promise<Failov
   await stack.startWorker();
   await lab.ready();
   return lab;
+}
+
+export const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
+  for (const pid of clusterProcesses(dataDir)) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+};
+export const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
+
+/** Starts the server again as soon as it is gone, as `Restart=always` would. */
+export function superviseBy(its: FailoverLab, name: string): { stop: () => void; starts: () => number } {
+  const { dataDir, pgBin } = its.cluster.member(name);
+  const runAs = pgRunAs();
+  let count = 0;
+  const child: { current?: ReturnType<typeof spawn> } = {};
+  const timer = setInterval(() => {
+    if (child.current !== undefined && child.current.exitCode === null && child.current.signalCode === null) return;
+    if (clusterProcesses(dataDir).length > 0) return;
+    count++;
+    child.current = spawn(`${pgBin}/postgres`, ['-D', dataDir], { stdio: 'ignore', cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...(runAs === undefined ? {} : { uid: runAs.uid, gid: runAs.gid }) });
+    child.current.on('error', () => undefined);
+  }, 2500);
+  return { stop: () => { clearInterval(timer); }, starts: () => count };
 }

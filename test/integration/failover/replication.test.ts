@@ -1,4 +1,6 @@
 /** P2: the watch over replication, on real servers: a late standby, a dead one, the last healthy one; and a failover nobody asked for. */
+import { chmodSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../../client/status/report.ts';
 import { watchReport } from '../../../client/monitors/report.ts';
@@ -117,5 +119,20 @@ describe('P2 the watch over replication', () => {
     const { client } = await stack.client();
     const handle = client.workflow.getHandle('incident/' + (await import('../../../providers/alerts/incident-id.ts')).fingerprintOf('shop'));
     expect(await handle.query('incident').catch((error: unknown) => String(error))).toMatchObject({ service: 'shop', status: 'resolved', timeline: expect.arrayContaining([expect.objectContaining({ event: 'started', text: expect.stringContaining('the watch fails over') as string })]) as unknown });
+  }, 600_000);
+
+  test('P3 somebody mends the fence and starts the old primary: two primaries stop everything and call a person', async () => {
+    const a = cluster.member('a');
+    chmodSync(a.dataDir, 0o700);
+    rmSync(join(a.dataDir, 'standby.signal'));
+    await a.start();
+    const seen = await inFlight('stopped');
+    expect(seen.detail).toContain('two members say that they are the primary');
+    const status = await runCli(['status', '--json'], { cwd: stack.dir, env: { TEMPORAL_ADDRESS: stack.temporal.address } });
+    expect(status.exitCode).toBe(6);
+    await wants('two primaries are suspected');
+    expect(await takesWrites(cluster.member(seen.primary ?? ''))).toBe(true);
+    await a.shutdown();
+    await until(report, (now) => now?.state !== 'stopped', 240_000);
   }, 600_000);
 });
