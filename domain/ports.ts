@@ -74,8 +74,8 @@ export interface ExtractOptions {
   readonly signal?: AbortSignal;
   /** Called with plain bytes written since the last call. */
   readonly onProgress?: (bytes: number) => void;
-  /** Sync files and directories before returning. Default true. */
-  readonly fsync?: boolean;
+  /** Sync files and directories before returning (default), or only begin with the large files, for a caller that syncs everything later. */
+  readonly fsync?: boolean | 'ahead';
   /** Also compute the CRC-32C of every file while its bytes pass. Default false. */
   readonly crc32c?: boolean;
 }

@@ -27,6 +27,8 @@ export interface WorkerProcessOptions {
   readonly heavySlots?: number;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Resolves when Temporal answers, false when there is to be no worker after all; what needs no server is done meanwhile. Default: it answers already. */
+  readonly temporalServes?: Promise<boolean>;
   /** Default: `createActivities`. Tests wrap them to fail at a named place. */
   readonly makeActivities?: (deps: ActivityDeps) => Activities;
   readonly onReady?: (facts: { readonly address: string; readonly namespace: string; readonly host: string }) => void;
@@ -51,7 +53,9 @@ async function connections(target: TemporalTarget): Promise<{ connection: Native
 export async function runWorkerProcess(options: WorkerProcessOptions): Promise<void> {
   const { logger, signal } = options;
   const loaded = loadConfig(options.configPath);
-  const [target, bundle] = await Promise.all([resolveTemporal(loaded.stateDir), workflowBundle(join(loaded.stateDir, 'cache'))]);
+  const bundle = await workflowBundle(join(loaded.stateDir, 'cache'));
+  if ((await options.temporalServes) === false) return;
+  const target = await resolveTemporal(loaded.stateDir);
   const { connection, clientConnection } = await connections(target);
   const client = new Client({ connection: clientConnection, namespace: target.namespace });
   const host = options.host ?? defaultHostName(loaded.stateDir);

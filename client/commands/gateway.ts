@@ -1,7 +1,9 @@
+import { Option } from 'commander';
 import { ResurgoError } from '../../domain/errors.ts';
+import { toldWhereTemporalServes } from '../parent-word.ts';
 import type { Register } from './index.ts';
 
-interface GatewayFlags { readonly host?: string; readonly port?: string; readonly logLevel?: string }
+interface GatewayFlags { readonly host?: string; readonly port?: string; readonly logLevel?: string; readonly awaitTemporal?: boolean }
 
 export const registerGateway: Register = (program, cli) => {
   program
@@ -10,16 +12,19 @@ export const registerGateway: Register = (program, cli) => {
     .option('--host <address>', 'address to listen on (default gateway.host, else 127.0.0.1)')
     .option('--port <n>', 'port to listen on; 0 takes a free one (default gateway.port, else 8377)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (default info)')
+    .addOption(new Option('--await-temporal', 'connect when the parent process says where Temporal serves').hideHelp())
     .action(
       cli.action(async (context, flags: GatewayFlags) => {
         const port = flags.port === undefined ? undefined : Number(flags.port);
         if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535)) throw new ResurgoError('usage', `--port ${String(flags.port)} is not a number from 0 to 65535`);
+        const temporalServes = flags.awaitTemporal === true && process.send !== undefined ? toldWhereTemporalServes(context.signal) : Promise.resolve(true);
         const loaded = await context.loadConfig();
         const [{ runGateway }, { createLogger }] = await Promise.all([import('../gateway/run.ts'), import('../../workers/telemetry.ts')]);
         const logger = createLogger(flags.logLevel ?? 'info');
         // Started by `resurgo up`: when that is gone, so are we.
         const orphaned = new AbortController();
         if (process.send !== undefined) process.once('disconnect', () => { orphaned.abort(); });
+        if (!(await temporalServes)) return undefined;
         await runGateway({
           loaded,
           env: context.env,

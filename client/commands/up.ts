@@ -20,12 +20,12 @@ export const registerUp: Register = (program, cli) => {
           stateDir: loaded.stateDir,
           worker: {
             command: process.execPath,
-            args: [...process.execArgv, '--disable-warning=ExperimentalWarning', entry, 'worker', '--config', loaded.path, ...(flags.host === undefined ? [] : ['--host', flags.host]), ...(flags.heavySlots === undefined ? [] : ['--heavy-slots', flags.heavySlots])],
+            args: [...process.execArgv, '--disable-warning=ExperimentalWarning', entry, 'worker', '--await-temporal', '--config', loaded.path, ...(flags.host === undefined ? [] : ['--host', flags.host]), ...(flags.heavySlots === undefined ? [] : ['--heavy-slots', flags.heavySlots])],
           },
           gateway: {
             port: loaded.config.gateway?.port ?? gatewayDefaults.port,
             command: process.execPath,
-            args: (port) => [...process.execArgv, '--disable-warning=ExperimentalWarning', entry, 'gateway', '--config', loaded.path, '--port', String(port)],
+            args: (port) => [...process.execArgv, '--disable-warning=ExperimentalWarning', entry, 'gateway', '--await-temporal', '--config', loaded.path, '--port', String(port)],
           },
           signal: context.signal,
           onEvent: (event) => {

@@ -72,7 +72,7 @@ export async function assertNotRunning(dataDir: string): Promise<void> {
     'destinationBusy',
     `PostgreSQL runs on ${dataDir}: process ${shown}${running.length > 3 ? ` and ${running.length - 3} more` : ''}.`,
     {
-      details: { hint: 'Stop the server first (pg_ctl -m fast stop, systemctl stop …), or configure services.stop.' },
+      details: { hint: 'Stop the server first (pg_ctl -m fast stop, systemctl stop …), or set service.stop of the target.' },
     },
   );
 }

@@ -44,14 +44,15 @@ export interface LinkPlaces {
 }
 
 /**
- * Extracts one backup as a plain data directory with links to its tablespaces. Nothing is synced.
+ * Extracts one backup as a plain data directory with links to its tablespaces. Nothing is durable yet.
+ * @param flush let the disk begin while the rest is extracted; for a tree that will be synced, not for one that is used up
  * @param keepManifest write `backup_manifest` into it, as pg_combinebackup needs
  * @throws what the reader throws, contentMismatch
  */
 export async function extractLink(
   reader: BackupReader,
   places: LinkPlaces,
-  options: { keepManifest: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void },
+  options: { keepManifest: boolean; flush?: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void },
 ): Promise<ExtractedLink> {
   const manifestBytes = await reader.read('backup_manifest', undefined, options.signal);
   const manifest = parseBackupManifest(manifestBytes);
@@ -59,7 +60,7 @@ export async function extractLink(
     throw new ResurgoError('unsupported', `Backup ${reader.manifest.name} is not a physical one.`);
   const signals: string[] = [];
   const common = {
-    fsync: false,
+    fsync: options.flush === true ? ('ahead' as const) : false,
     crc32c: true,
     ...(options.signal ? { signal: options.signal } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),

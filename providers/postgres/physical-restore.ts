@@ -110,7 +110,7 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
           linked: !withinDataDirectory(place),
         })),
       },
-      { keepManifest: false, signal, onProgress: progress },
+      { keepManifest: false, flush: true, signal, onProgress: progress },
     );
     ({ signals, files, bytes } = link);
     await chmod(places.work, 0o700);

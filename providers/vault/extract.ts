@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { chmod, link, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { PartRecord, StreamRecord } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ExtractOptions, ExtractResult } from '../../domain/ports.ts';
@@ -33,7 +33,7 @@ export async function extractStream(
   throwIfAborted(signal, 'The extraction');
   requireKeys(source);
   const sums = options.crc32c === true ? new FileSums() : undefined;
-  const sync = fsync ? new TreeSync(destination, signal) : undefined;
+  const sync = fsync !== false ? new TreeSync(destination, signal) : undefined;
   try {
     const tree = await SafeTree.open(destination);
     const plan = planExtract(stream, parts, destination, map);
@@ -49,6 +49,9 @@ export async function extractStream(
       const crcs = await writePart(source, part, { write: extents, crc32c: sums !== undefined }, signal);
       sums?.add(extents, crcs);
       onProgress?.(bytes);
+      if (sync !== undefined)
+        for (const extent of extents)
+          if (extent.create === undefined) sync.grew(relative(destination, extent.path), extent.bytes);
       for (const { path, file } of [...files, ...finished(part.n)]) sync?.whole(path, file.size);
     });
     for (const entry of plan.hardlinks) {
@@ -62,7 +65,7 @@ export async function extractStream(
     // Deepest first, and after everything in them was made: a mode may forbid writing.
     for (const entry of plan.directories.toReversed())
       await chmod(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777);
-    await sync?.finish(tree.directories);
+    if (fsync === true) await sync?.finish(tree.directories);
     return {
       files: plan.files.length,
       bytes: plan.bytes,

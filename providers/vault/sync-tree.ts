@@ -6,6 +6,8 @@ import { pathBytes } from './tar-path.ts';
 
 /** Files from this size on are synced as soon as they are whole. */
 const earlyBytes = 8 * 1024 * 1024;
+/** Of a file that is still being written, so much at a time. */
+const pieceBytes = 64 * 1024 * 1024;
 const atOnce = 4;
 
 /**
@@ -17,6 +19,7 @@ export class TreeSync {
   readonly #signal: AbortSignal | undefined;
   readonly #late: string[] = [];
   readonly #early: string[] = [];
+  readonly #gathered = new Map<string, number>();
   readonly #running = new Set<Promise<void>>();
   #error: { readonly cause: unknown } | undefined;
 
@@ -32,6 +35,15 @@ export class TreeSync {
       this.#early.push(path);
       this.#pump();
     }
+  }
+
+  /** A file (relative path) that is spread over several parts has so much more of its content. */
+  grew(path: string, bytes: number): void {
+    const gathered = (this.#gathered.get(path) ?? 0) + bytes;
+    this.#gathered.set(path, gathered < pieceBytes ? gathered : 0);
+    if (gathered < pieceBytes) return;
+    this.#early.push(path);
+    this.#pump();
   }
 
   /** Syncs what is left, then the directories. */

@@ -53,6 +53,11 @@ export class Child {
     return this.process.pid;
   }
 
+  /** Tells the child something; one that is gone hears nothing. */
+  send(message: Readonly<Record<string, unknown>>): void {
+    if (this.process.connected) this.process.send(message, () => undefined);
+  }
+
   /** SIGTERM, then SIGKILL after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     if (this.exited) return;

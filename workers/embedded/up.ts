@@ -45,30 +45,34 @@ export async function runUp(options: UpOptions): Promise<void> {
   }
   const binary = temporalBinary();
   const last = await lastUpState(stateDir);
-  const { temporal, state } = await startTemporal(options, binary, last);
-  let worker: Supervised | undefined;
+  // The parts load their code while the server comes up, and connect when they are told where it serves.
+  const served = Promise.withResolvers<UpState>();
+  const waitsForTemporal = (child: Child): Child => {
+    void served.promise.then(({ address }) => { child.send({ temporal: address }); });
+    return child;
+  };
+  const workerReady = Promise.withResolvers<undefined>();
+  const worker = new Supervised('worker', options, (hooks) => waitsForTemporal(
+    new Child({
+      name: 'worker',
+      command: options.worker.command,
+      args: options.worker.args,
+      env: partEnvironment(stateDir),
+      ...hooks,
+      onMessage: (message) => {
+        if ((message as { ready?: boolean }).ready === true) workerReady.resolve(undefined);
+      },
+    })),
+  );
+  let temporal: Supervised | undefined;
   let gateway: { part: Supervised; url: Promise<string> } | undefined;
   try {
-    const workerReady = Promise.withResolvers<undefined>();
-    worker = new Supervised('worker', options, (hooks) =>
-      new Child({
-        name: 'worker',
-        command: options.worker.command,
-        args: options.worker.args,
-        env: {
-          // Compiled modules of the last start: half of the worker's time to start. Ours alone, unlike Node's default place.
-          NODE_COMPILE_CACHE: join(stateDir, 'cache', 'compiled'),
-          ...process.env,
-          TEMPORAL_ADDRESS: state.address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '',
-        },
-        ...hooks,
-        onMessage: (message) => {
-          if ((message as { ready?: boolean }).ready === true) workerReady.resolve(undefined);
-        },
-      }),
-    );
     worker.start();
-    gateway = await startGateway(options, state.address, portOf(last?.gateway));
+    gateway = await startGateway(options, waitsForTemporal, portOf(last?.gateway));
+    const server = await startTemporal(options, binary, last);
+    const { state } = server;
+    ({ temporal } = server);
+    served.resolve(state);
     const parts = [worker.hopeless, temporal.hopeless];
     // Backups and runs go on without a gateway: a missing webhook secret does not end them.
     const url = gateway === undefined ? Promise.resolve(undefined) : Promise.race([gateway.url, gateway.part.hopeless.catch((error: unknown) => {
@@ -86,8 +90,8 @@ export async function runUp(options: UpOptions): Promise<void> {
     onEvent({ type: 'stopping' });
     // What comes in first, so that nothing is accepted half; then the worker: it hands its running activities back to a server that still answers.
     await gateway?.part.stop(10_000);
-    await worker?.stop(15_000);
-    await temporal.stop(10_000);
+    await worker.stop(15_000);
+    await temporal?.stop(10_000);
     await removeUpState(stateDir);
   }
 }
@@ -146,27 +150,35 @@ async function startTemporal(options: UpOptions, binary: string, last: UpState |
   }
 }
 
-async function startGateway(options: UpOptions, address: string, lastPort: number | undefined): Promise<{ part: Supervised; url: Promise<string> } | undefined> {
+async function startGateway(options: UpOptions, waitsForTemporal: (child: Child) => Child, lastPort: number | undefined): Promise<{ part: Supervised; url: Promise<string> } | undefined> {
   const { gateway, stateDir } = options;
   if (gateway === undefined) return undefined;
   const port = await portNear(lastPort ?? gateway.port);
   const url = Promise.withResolvers<string>();
-  const part = new Supervised('gateway', options, (hooks) =>
+  const part = new Supervised('gateway', options, (hooks) => waitsForTemporal(
     new Child({
       name: 'gateway',
       command: gateway.command,
       args: gateway.args(port),
-      env: { NODE_COMPILE_CACHE: join(stateDir, 'cache', 'compiled'), ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '' },
+      env: partEnvironment(stateDir),
       ...hooks,
       onMessage: (message) => {
         const { ready, url: where } = message as { ready?: boolean; url?: string };
         if (ready === true && where !== undefined) url.resolve(where);
       },
-    }),
+    })),
   );
   part.start();
   return { part, url: url.promise };
 }
+
+/** Of the parts that talk to our server: nothing names another one. */
+const partEnvironment = (stateDir: string): NodeJS.ProcessEnv => ({
+  // Compiled modules of the last start: half of the time to start. Ours alone, unlike Node's default place.
+  NODE_COMPILE_CACHE: join(stateDir, 'cache', 'compiled'),
+  ...process.env,
+  TEMPORAL_ADDRESS: '', TEMPORAL_NAMESPACE: namespace, TEMPORAL_CONFIG_FILE: '', TEMPORAL_PROFILE: '',
+});
 
 /** What a child started now creates is ours alone: the server makes its database files by the umask. */
 function withPrivateFiles<T>(start: () => T): T {
