@@ -1,5 +1,6 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
+import { gameDayActivities } from './gameday.activities.ts';
 import { drillActivities } from './drill.activities.ts';
 import { evidenceActivities } from './evidence.activities.ts';
 import { archiveActivities } from './archive.activities.ts';
@@ -26,6 +27,7 @@ export function createActivities(deps: ActivityDeps) {
     ...archiveActivities(deps),
     ...backupActivities(deps),
     ...drillActivities(deps),
+    ...gameDayActivities(deps),
     ...evidenceActivities(deps),
     ...planActivities(deps),
     ...incidentActivities(deps),

@@ -9,6 +9,7 @@ import { targetOf } from '../config/lookup.ts';
 import { parseInput } from './announce.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 import { currentContext } from './failure-mapping.ts';
+import { sandboxDeps } from './gameday/deps.ts';
 import { withPulse } from './heartbeat.ts';
 import { evaluatePlan, storeEvaluations } from './plan/evaluate.ts';
 import { checkApprovalProof, type ApprovalProof } from './plan/approval.ts';
@@ -45,6 +46,8 @@ export function parseRecoverInput(input: unknown): RecoverInput {
 }
 
 export function planActivities(deps: ActivityDeps) {
+  /** Where a step works: here, or in the sandbox of a game day. */
+  const at = ({ run: { gameday }, step }: Pick<phases.PhaseInput, 'run' | 'step'>): ActivityDeps => (gameday === undefined ? deps : sandboxDeps(deps, gameday, step));
   const run = <T>(work: (host: phases.PhaseHost) => Promise<T>): Promise<T> =>
     withPulse((pulse) => work({ attempt: currentContext()?.info.attempt ?? 1, signal: pulse.signal, report: pulse.report }), deps);
   return {
@@ -63,42 +66,42 @@ export function planActivities(deps: ActivityDeps) {
 
     /** Effect: none; costs nothing. */
     async resolveStep(input: phases.ResolveInput): Promise<{ readonly skip: string } | { readonly resolved: ResolvedStep }> {
-      return phases.resolveStep(deps, input);
+      return phases.resolveStep(at(input), input);
     },
 
     /** Effect: none. Asks the action whether it can work, and keeps what is there before. */
     async prepareStep(input: phases.PhaseInput): Promise<{ captured: Json; remarks: readonly string[] }> {
-      return run((host) => phases.prepareStep(deps, input, host));
+      return run((host) => phases.prepareStep(at(input), input, host));
     },
 
     /** Effect: the action's own. Idempotency: as the action declares; one that is not is given one attempt. Heartbeat: its progress. */
     async applyStep(input: phases.PhaseInput): Promise<{ summary: string; output: Json }> {
-      return run((host) => phases.applyStep(deps, input, host));
+      return run((host) => phases.applyStep(at(input), input, host));
     },
 
     /** Effect: none. */
     async verifyStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.verifyStep(deps, input, host));
+      return run((host) => phases.verifyStep(at(input), input, host));
     },
 
     /** Effect: none. The step's own `verify:`. */
     async confirmStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.confirmStep(deps, input, host));
+      return run((host) => phases.confirmStep(at(input), input, host));
     },
 
     /** Effect: none. After a lost attempt: did it take effect? */
     async probeStep(input: phases.PhaseInput): Promise<'applied' | 'notApplied' | 'unknown'> {
-      return run((host) => phases.probeStep(deps, input, host));
+      return run((host) => phases.probeStep(at(input), input, host));
     },
 
     /** Effect: brings back what the step changed. Idempotency: undone already is success. */
     async compensateStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.compensateStep(deps, input, host));
+      return run((host) => phases.compensateStep(at(input), input, host));
     },
 
     /** Effect: that of the action a step names under `compensate:`. */
     async undoStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.undoStep(deps, input, host));
+      return run((host) => phases.undoStep(at(input), input, host));
     },
 
     /** Effect: none. */

@@ -36,7 +36,10 @@ export class ResurgoHost implements Resource {
   }
 
   /** Makes keys and configuration as `resurgo init` does. The server is not started yet. */
-  static async create(targets: Readonly<Record<string, Target>>): Promise<ResurgoHost> {
+  static async create(
+    targets: Readonly<Record<string, Target>>,
+    sections: Readonly<Record<string, unknown>> = {},
+  ): Promise<ResurgoHost> {
     const work = tempDir('bench');
     const config = join(work.path, 'resurgo.yaml');
     await runTool(process.execPath, [join(checkout, 'bin', 'resurgo'), 'init', '--config', config]);
@@ -49,6 +52,7 @@ export class ResurgoHost implements Resource {
         encryption: { recipients: [recipient], identity: { file: './resurgo.key' } },
         repositories: { local: { type: 'disk', path: './backups' } },
         targets,
+        ...sections,
       }),
     );
     return new ResurgoHost(work);

@@ -10,6 +10,7 @@ import type { AttachInput, AttachResult } from '../domain/attach.ts';
 import type { FailoverInput, FailoverResult } from '../domain/failover.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import type { DrillInput, DrillResult } from '../domain/drill.ts';
+import type { GameDayInput, GameDayResult } from '../domain/gameday.ts';
 import { requireWorker, type Connected } from './connect.ts';
 import { observe, type FollowState } from './follow.ts';
 import { fromWorkflowError } from './workflow-error.ts';
@@ -23,6 +24,7 @@ export interface Runs {
   prune: { input: PruneInput; result: PruneReport };
   recover: { input: RecoverInput; result: PlanResult };
   drill: { input: DrillInput; result: DrillResult };
+  gameday: { input: GameDayInput; result: GameDayResult };
   switchover: { input: FailoverInput; result: FailoverResult };
   attachStandby: { input: AttachInput; result: AttachResult };
   failover: { input: FailoverInput; result: FailoverResult };

@@ -8,6 +8,7 @@ import { crossCheckAlerts } from './cross-check-alerts.ts';
 import { show } from './leaf-core.ts';
 import { nameRule } from './leaf.ts';
 import { checkDrills } from './cross-check-drill.ts';
+import { checkGameDays } from './cross-check-gameday.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
 
@@ -142,6 +143,7 @@ export function crossCheck(data: unknown): RawProblem[] {
   checkReplication(['replication'], mappingOf(root['replication']), report);
   for (const [key, target] of Object.entries(targets)) checkReplication(['targets', key, 'replication'], mappingOf(mappingOf(target)['replication']), report);
   checkDrills(root, targets, report);
+  checkGameDays(root, targets, report);
   return problems;
 }
 

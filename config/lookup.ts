@@ -3,6 +3,7 @@ import { ResurgoError } from '../domain/errors.ts';
 import type { BackupKind } from '../domain/backup.ts';
 import type { ArchiveRuleConfig, Config, MemberConfig, ObjectivesConfig, ReplicationConfig, PolicyConfig, RepositoryConfig, TargetConfig } from './schema.ts';
 import type { DrillConfig } from './schema-drill.ts';
+import type { GameDayConfig } from './schema-gameday.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { defaultPitrMs } from '../domain/wal-retention.ts';
 import { didYouMean } from './suggest.ts';
@@ -59,6 +60,9 @@ export const objectivesOf = (config: Config, target: string): ObjectivesConfig =
 
 /** The drill of a target; undefined where none is configured: it can be drilled all the same. */
 export const drillOf = (config: Config, target: string): DrillConfig | undefined => (config.drills ?? []).find((one) => one.target === target);
+
+/** The game day of a plan: on that target, or the first one. */
+export const gameDayOf = (config: Config, plan: string, target?: string): GameDayConfig | undefined => (config.gamedays ?? []).find((one) => one.plan === plan && (target === undefined || one.target === target));
 
 /**
  * Every server of a PostgreSQL target: its `members`, or `connection` (named `primary`, though which is primary is found out) and `standbys`.

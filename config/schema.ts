@@ -10,6 +10,7 @@ import { escalationSection, incidentsSection, notifySection } from './schema-not
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { drill } from './schema-drill.ts';
 import { replication } from './schema-replication.ts';
+import { gameDay } from './schema-gameday.ts';
 import { diskRepository, s3Repository } from './schema-repository.ts';
 import type { member } from './schema-target.ts';
 import { objectives, type service } from './schema-target-common.ts';
@@ -152,6 +153,7 @@ export const configSchema = mapping({
     'Keeping the repositories whole.',
   ).default({ scrub: 30 * 86_400_000, schedule: '45 */6 * * *', enabled: true }),
   drills: list(drill, 'Restore drills: a backup is proven by restoring it.').optional(),
+  gamedays: list(gameDay, 'Game days: a plan is tried in a sandbox.').optional(),
   archives: list(archiveRule, 'Which old rows are moved out of which tables; `resurgo archive`.').optional(),
   replication: replication.optional(),
   dns: z.record(z.string(), dnsServer).meta({ kind: 'mapping of name to DNS server', description: 'DNS servers whose records may be changed.' }).optional(),

@@ -39,14 +39,20 @@ export class AllInOne {
       logFile,
     });
     stage.onStop(async () => process_.end('SIGTERM'));
+    const before = read(logFile).length;
     let state: UpState | undefined;
     await process_.ready(async () => {
       stage.signal.throwIfAborted();
       state = await readUpState(join(stage.dir, '.resurgo'));
-      return state?.ready === true && read(logFile).includes('ready in');
+      return state?.ready === true && read(logFile).slice(before).includes('ready in');
     });
     if (state === undefined) throw new DemoError('resurgo up wrote no state');
     return new AllInOne(process_, state, logFile);
+  }
+
+  /** Ctrl-C: runs go on at the next start. */
+  async stop(): Promise<void> {
+    await this.process.end('SIGTERM', 30_000);
   }
 
   /** What it has written since the last call. */

@@ -12,6 +12,7 @@ import { resurgo, resurgoJson } from './resurgo.ts';
 import { offerService } from './service.ts';
 import { buildShop, changeOnePercent } from './shop.ts';
 import type { Stage } from './stage.ts';
+import { surviveAnOutage } from './outage.ts';
 import { backUpAcrossAKill, slowLine } from './survive.ts';
 import { type Measured, showTable } from './table.ts';
 
@@ -26,7 +27,7 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
   const { screen, options } = stage;
   const rows: Measured[] = [];
   const tools = toolsEnv();
-  screen.title('Resurgo: back up a PostgreSQL, kill what can be killed, lose it all, get it back.');
+  screen.title('Resurgo: back up a PostgreSQL, kill what can be killed, lose it all, get it back, fail over.');
   screen.say(
     `PostgreSQL ${tools.pgVersion}, Temporal ${tools.temporalVersion}, all real and all on this machine, in ${stage.dir}`,
   );
@@ -132,5 +133,8 @@ export async function tellStory(stage: Stage): Promise<{ ui: string }> {
 
   screen.heading('What it took');
   showTable(screen, rows);
-  return { ui: up.state.ui };
+
+  screen.heading('A cluster loses its primary');
+  const again = await surviveAnOutage(stage, up);
+  return { ui: again.state.ui };
 }

@@ -22,6 +22,8 @@ export interface RawAlert {
   readonly description: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly startsAt: string | null;
+  /** First sign that something is wrong, where the sender knows it: an alert starts when it is certain. */
+  readonly since?: string;
   readonly severity?: Severity;
   readonly service?: string;
   readonly type?: AlertType;

@@ -104,6 +104,8 @@ export const errors = define({
   incidentUnknown: refused('There is no such incident.', '`resurgo incident list` lists them.'),
   incidentState: conflict('The incident is not in a state in which this can be done.', '`resurgo incident show ID` tells its state.'),
   drillTimeout: failed('The drill did not end in time.', 'Raise `timeout` of the drill, or look what takes so long; what it had built is removed.'),
+  disasterFailed: failed('The disaster of a game day could not be made to happen.', 'The message says what was found instead; nothing outside the sandbox was touched.'),
+  gamedayTimeout: failed('The game day did not end in time.', 'Raise `timeout` of the game day, or look what takes so long; its sandbox is removed.'),
   compensationFailed: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'A step failed and not everything could be undone.', hint: 'The message lists what is left for a person.' },
   outcomeUnknown: { kind: 'outcomeUnknown', retryable: false, exitCode: 5, meaning: 'It is not known whether the step took effect.', hint: 'Look at the named thing before trying again.' },
   planUnknown: invalid('The configuration has no such plan.', '`resurgo plan list` lists the plans.'),

@@ -30,6 +30,8 @@ export type Stage = 'decide' | 'approval' | 'start' | 'running' | 'confirm' | 'p
 export interface IncidentRecord {
   readonly id: string;
   readonly openedAt: string;
+  /** First sign of it, where an alert told. */
+  since?: string;
   resolvedAt: string | null;
   resolution: string | null;
   type: AlertType;
@@ -208,6 +210,7 @@ export function joinIncident(record: IncidentRecord, alert: Alert, now: string):
 }
 
 function addTo(record: IncidentRecord, alert: Alert): void {
+  if (alert.since !== undefined && (record.since === undefined || alert.since < record.since)) record.since = alert.since;
   const known = Object.hasOwn(record.alerts, alert.identity);
   if (known || Object.keys(record.alerts).length < maxAlerts) {
     record.alerts[alert.identity] = { name: alert.name.slice(0, 200), status: 'firing', tracks: alert.tracks, source: alert.source, startsAt: alert.startsAt, link: alert.link?.slice(0, 500) ?? null };

@@ -76,7 +76,7 @@ const exitCodes: readonly (readonly [number, string])[] = [
   [3, 'refused before anything was touched (precondition, conflict, lock)'],
   [4, 'failed, and compensated: things are as they were'],
   [5, 'outcome unknown, or waiting for a person'],
-  [6, 'objective missed (`status`, `drill`)'],
+  [6, 'objective missed (`status`, `drill`, `gameday`)'],
   [7, 'done with warnings (a non-critical step failed)'],
   [130, 'interrupted'],
 ];

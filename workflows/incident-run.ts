@@ -513,7 +513,7 @@ function planInput(record: IncidentRecord, plan: string, isTarget: boolean): Rec
   const scenario: DamageScenario | undefined = record.scenario ?? record.damage?.scenario;
   return {
     schemaVersion: 1, plan, startedBy: `incident ${record.id}`.slice(0, 200), onBusy: 'skip',
-    incident: { id: record.id, service: record.service, target: record.target, type: record.type, severity: record.severity, name: record.name },
+    incident: { id: record.id, service: record.service, target: record.target, type: record.type, severity: record.severity, name: record.name, detectedAt: record.openedAt, ...(record.since === undefined ? {} : { since: record.since }) },
     ...(record.target === null || !isTarget ? {} : { target: record.target }), ...(scenario === undefined ? {} : { scenario }),
   };
 }

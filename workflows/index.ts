@@ -8,6 +8,8 @@ export { monitors } from './monitors.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';
 export { drill, drillOperation } from './drill.workflow.ts';
+export { gameday, gamedayOperation } from './gameday.workflow.ts';
+export { sandboxFinishRestore, sandboxRestore } from './sandbox-restore.workflow.ts';
 export { attachStandby, attachStandbyRun } from './attach.workflow.ts';
 export { switchover, switchoverRun } from './switchover.workflow.ts';
 export { failover, failoverRun } from './failover.workflow.ts';

@@ -2,6 +2,7 @@ import type { UpdateDefinition } from '@temporalio/common';
 import { allHandlersFinished, ApplicationFailure, CancellationScope, condition, isCancellation, setHandler, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { RunRef } from '../activities/plan/phases.ts';
 import { errors, isErrorCode } from '../domain/errors.ts';
+import type { Sandbox } from '../domain/gameday.ts';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
 import { refuse, type ControlEvent } from '../domain/plan/control.ts';
 import { evidenceOf } from '../domain/plan/evidence.ts';
@@ -28,6 +29,8 @@ export interface PlanRunInput {
   readonly scenario?: string;
   readonly incident?: Json;
   readonly searchAttributes: boolean;
+  /** The plan is tried in this sandbox; its record is part of the game day's. */
+  readonly gameday?: Sandbox;
 }
 
 /** Ids of runs end the workflow id, where it was made by us. */
@@ -75,13 +78,13 @@ export async function recover(given: RecoverInput | undefined): Promise<PlanResu
 }
 
 /** Sorts by time of the run's start. */
-const fenceOf = (startedAtMs: number, runId: string): string => `${String(startedAtMs).padStart(15, '0')}-${runId}`;
+export const fenceOf = (startedAtMs: number, runId: string): string => `${String(startedAtMs).padStart(15, '0')}-${runId}`;
 
 /** The Temporal driver of the plan interpreter (domain/plan/machine.ts). */
 export async function planRun(input: PlanRunInput): Promise<PlanResult> {
   const { snapshot } = input;
   const facts: RunFacts = { id: input.id, startedBy: input.startedBy, ...(input.scenario === undefined ? {} : { scenario: input.scenario }), ...(input.incident === undefined ? {} : { incident: input.incident }) };
-  const run: Omit<RunRef, 'mode'> = { id: input.id, plan: snapshot.plan, fence: input.fence, configHash: input.configHash, ...(snapshot.target === undefined ? {} : { target: snapshot.target }) };
+  const run: Omit<RunRef, 'mode'> = { id: input.id, plan: snapshot.plan, fence: input.fence, configHash: input.configHash, ...(snapshot.target === undefined ? {} : { target: snapshot.target }), ...(input.gameday === undefined ? {} : { gameday: input.gameday }) };
   const checklist = new Checklist(`Plan ${snapshot.plan}, run ${input.id}`, []);
   checklist.enableAttributes(input.searchAttributes);
   const tags = [{ key: searchAttributes.operation, value: 'recover' }, { key: searchAttributes.plan, value: snapshot.plan }, ...(snapshot.target === undefined ? [] : [{ key: searchAttributes.target, value: snapshot.target }])];
@@ -145,7 +148,8 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
     await calls.settled();
   });
   const ended = resultOf(snapshot, state, facts, Date.now());
-  const result = await withEvidence({ ...ended, warnings: [...ended.warnings, ...calls.troubles] }, input.incident);
+  const told = { ...ended, warnings: [...ended.warnings, ...calls.troubles] };
+  const result = input.gameday === undefined ? await withEvidence(told, input.incident) : told;
   if (result.status === 'completed') return result;
   const { code, message, hint } = result.error ?? { code: 'bug', message: 'the plan ended without a word' };
   const known = isErrorCode(code) ? code : 'bug';
@@ -154,8 +158,9 @@ export async function planRun(input: PlanRunInput): Promise<PlanResult> {
 
 /** The record outlives Temporal's history. That it cannot be written makes no recovery fail, and holds none up for long. */
 async function withEvidence(result: PlanResult, incident: Json | undefined): Promise<PlanResult> {
-  const detectedAt = typeof incident === 'object' && incident !== null && !Array.isArray(incident) ? (incident as { detectedAt?: unknown }).detectedAt : undefined;
-  const document = evidenceOf(result, { drivenBy: 'temporal', ...(typeof detectedAt === 'string' && !Number.isNaN(Date.parse(detectedAt)) ? { detectedAt } : {}) });
+  const told = typeof incident === 'object' && incident !== null && !Array.isArray(incident) ? (incident as { detectedAt?: unknown; since?: unknown }) : {};
+  const isTime = (value: unknown): value is string => typeof value === 'string' && !Number.isNaN(Date.parse(value));
+  const document = evidenceOf(result, { drivenBy: 'temporal', ...(isTime(told.detectedAt) ? { detectedAt: told.detectedAt } : {}), ...(isTime(told.since) ? { since: told.since } : {}) });
   try {
     const { key } = await CancellationScope.nonCancellable(() =>
       lightOn(null, `keep the record of run ${result.id}`, { scheduleToCloseTimeout: '2 minutes', retry: { initialInterval: '1 second', maximumAttempts: 3 } }).recordEvidence({ document }),

@@ -53,19 +53,25 @@ const builtIn: readonly Entry[] = [
 /** Resurgo's own. */
 export const builtInActions = (deps: ActivityDeps): Action[] => builtIn.map((entry) => (typeof entry === 'function' ? entry(deps) : entry));
 
-const registries = new WeakMap<ActivityDeps, Promise<ActionRegistry>>();
+/** Only Resurgo's own. */
+export const registryOf = (deps: ActivityDeps): ActionRegistry => makeRegistry(builtInActions(deps));
+export const makeRegistry = (actions: readonly Action[]): ActionRegistry => new ActionRegistry(actions);
+
+const registries = new WeakMap<ActivityDeps, () => Promise<ActionRegistry>>();
 
 /** The actions a worker has: Resurgo's own and those of files named in the configuration. Made once. */
 export function actionsOf(deps: ActivityDeps): Promise<ActionRegistry> {
-  let registry = registries.get(deps);
-  if (registry === undefined) {
-    registry = makeRegistry(deps);
-    registries.set(deps, registry);
-  }
-  return registry;
+  if (!registries.has(deps)) useActions(deps, () => allActions(deps));
+  return (registries.get(deps) as () => Promise<ActionRegistry>)();
 }
 
-async function makeRegistry(deps: ActivityDeps): Promise<ActionRegistry> {
+/** Other actions stand in for them: those of a sandbox. Made when they are first needed. */
+export function useActions(deps: ActivityDeps, make: () => Promise<ActionRegistry>): void {
+  let made: Promise<ActionRegistry> | undefined;
+  registries.set(deps, () => (made ??= make()));
+}
+
+async function allActions(deps: ActivityDeps): Promise<ActionRegistry> {
   const { loadUserActions } = await import('../plan/user-actions.ts');
-  return new ActionRegistry([...builtInActions(deps), ...(await loadUserActions(deps.loaded))]);
+  return makeRegistry([...builtInActions(deps), ...(await loadUserActions(deps.loaded))]);
 }

@@ -51,7 +51,14 @@ export async function drillMarks(stateDir: string): Promise<DrillMark[]> {
   return marks.flatMap((mark) => mark ?? []);
 }
 
-export const removeDrillMark = (stateDir: string, id: string): Promise<void> => rm(pathOf(stateDir, id), { force: true });
+/** Where a game day keeps what runs in its sandbox would write to the state directory and to repositories. */
+export const sandboxStateDir = (stateDir: string, id: string): string => join(directory(stateDir), `${id}.sandbox`);
+
+/** The mark goes last: as long as it is there, what is left is found. */
+export async function removeDrillMark(stateDir: string, id: string): Promise<void> {
+  await rm(sandboxStateDir(stateDir, id), { recursive: true, force: true });
+  await rm(pathOf(stateDir, id), { force: true });
+}
 
 /** Makes the root and puts the drill's id into it; only then anything else may go there. */
 export async function claimRoot({ root, id }: DrillPlaces): Promise<void> {

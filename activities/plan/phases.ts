@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Action, ActionContext } from '../../domain/action.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ActionUse, Json, PlanMode, ResolvedStep } from '../../domain/plan/model.ts';
+import type { Sandbox } from '../../domain/gameday.ts';
 import type { OnProgress } from '../../domain/ports.ts';
 import { canonicalJson } from '../../config/canonical.ts';
 import { actionsOf } from '../actions/index.ts';
@@ -22,6 +23,8 @@ export interface RunRef {
   /** Hash of the plan as configured where the run was started. */
   readonly configHash: string;
   readonly mode: PlanMode;
+  /** The run is a game day: everything it does is bound to this sandbox. */
+  readonly gameday?: Sandbox;
 }
 
 export interface PhaseInput {

@@ -139,7 +139,7 @@ export function alertOf(monitor: MonitorConfig, rule: Rule, state: RuleState, st
     {
       key: `${identity}|${startsAt ?? `start ${String(at)}`}|${status}`, identity, status, name: rule.id,
       description: `${rule.metric}: ${state.detail}${state.value === null || threshold === null ? '' : ` (${String(Math.round(state.value * 1000) / 1000)}, threshold ${String(threshold)})`}`,
-      labels: { monitor: monitor.name }, startsAt, severity: rule.severity, service: monitor.service ?? monitor.name, type: monitorType(monitor), tracks: true,
+      labels: { monitor: monitor.name }, startsAt, ...(status === 'firing' && state.badSince !== null ? { since: new Date(state.badSince).toISOString() } : {}), severity: rule.severity, service: monitor.service ?? monitor.name, type: monitorType(monitor), tracks: true,
       conditions: [{ metric: `${rule.id} ${rule.metric}`, value: state.value, threshold }],
     },
     `monitor/${monitor.name}`,

@@ -7,6 +7,7 @@ import { logicalBackup, logicalRestore } from './logical.ts';
 import { workerMemory } from './memory.ts';
 import { idleWorker, secondStart, stepOverhead } from './overhead.ts';
 import { physicalFull, physicalRestore } from './physical.ts';
+import { webhookToAction } from './reaction.ts';
 import { smallDatabases } from './small-databases.ts';
 import { walThroughput } from './wal.ts';
 
@@ -25,6 +26,7 @@ export const groups: readonly Group[] = [
   { names: ['chain-restore'], run: chainRestore },
   { names: ['files-incremental'], run: filesIncremental },
   { names: ['step-overhead-ms'], run: stepOverhead },
+  { names: ['webhook-to-action-ms', 'webhook-to-action-worst-ms'], run: webhookToAction },
   { names: ['idle-worker-cpu'], run: idleWorker },
   { names: ['up-second-start'], run: secondStart },
   { names: ['worker-rss-mb'], run: workerMemory },

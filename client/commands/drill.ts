@@ -1,7 +1,9 @@
 import { ResurgoError } from '../../domain/errors.ts';
+import type { GameDayFlags } from '../gameday.ts';
+import { gameDayOptions } from './gameday.ts';
 import type { Register } from './index.ts';
 
-interface DrillFlags {
+interface DrillFlags extends GameDayFlags {
   readonly backup: string;
   readonly time?: string;
   readonly detach?: boolean;
@@ -9,15 +11,16 @@ interface DrillFlags {
 }
 
 export const registerDrill: Register = (program, cli) => {
-  program
+  const command = program
     .command('drill')
-    .argument('<target>', 'target to drill, or `history`')
+    .argument('<target>', 'target to drill, or `history`; or a plan: see `resurgo gameday`')
     .argument('[of]', 'with `history`: the target')
     .description('restore a backup in isolation, check and measure it, throw it away; `drill history TARGET` shows the trend; exit code 6 when it failed or missed an objective')
     .option('--backup <which>', 'backup id, date, or latest', 'latest')
     .option('--time <time>', 'point in time (local time without a zone), or latest: the end of the WAL archive, the default where WAL is archived')
     .option('--limit <n>', 'with `history`: at most this many', '24')
-    .option('--detach', 'start it and return')
+    .option('--detach', 'start it and return');
+  gameDayOptions(command)
     .action(
       cli.action(async (context, first: string, second: string | undefined, flags: DrillFlags) => {
         const loaded = await context.loadConfig();
@@ -34,6 +37,12 @@ export const registerDrill: Register = (program, cli) => {
           for (const problem of history.problems) output.warn(`repository ${problem.repository}: ${problem.message}`);
           return history.problems.length > 0 ? (history.drills.length === 0 ? 1 : 7) : undefined;
         }
+        const { config } = loaded;
+        if (!Object.hasOwn(config.targets, first) && Object.hasOwn(config.plans ?? {}, first)) {
+          if (flags.time !== undefined) throw new ResurgoError('usage', '--time goes with a target; a game day begins where its sandbox ends');
+          return (await import('../gameday.ts')).gameDayCommand(context, first, flags);
+        }
+        for (const flag of ['target', 'disaster', 'table', 'where', 'mode', 'param'] as const) if (flags[flag] !== undefined) throw new ResurgoError('usage', `--${flag} goes with a plan; ${first} is a target`);
         const time = flags.time === undefined || flags.time === 'latest' ? flags.time : new Date(flags.time);
         if (time instanceof Date && Number.isNaN(time.getTime())) throw new ResurgoError('usage', `--time ${JSON.stringify(flags.time)} is not a time`);
         assertTarget(loaded, first);

@@ -6,6 +6,7 @@ import { registerCompletion } from './completion.ts';
 import { registerBackup } from './backup.ts';
 import { registerBackups } from './backups.ts';
 import { registerDrill } from './drill.ts';
+import { registerGameDay } from './gameday.ts';
 import { registerEvidence } from './evidence.ts';
 import { registerCluster } from './cluster.ts';
 import { registerFailover } from './failover.ts';
@@ -53,6 +54,7 @@ export const commands: readonly Register[] = [
   registerCluster,
   registerStatus,
   registerDrill,
+  registerGameDay,
   registerEvidence,
   registerNotify,
   registerIncident,

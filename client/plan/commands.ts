@@ -7,7 +7,6 @@ import type { PlanView } from '../../domain/plan/view.ts';
 import { actionsOf } from '../../activities/actions/index.ts';
 import type { ActivityDeps } from '../../activities/deps.ts';
 import { planOf, plansOf } from '../../activities/plan/compile.ts';
-import { readEvaluations } from '../../activities/plan/evaluate.ts';
 import { previewPlan } from '../../activities/plan/preview.ts';
 import { createDeps } from '../../workers/deps.ts';
 import { defaultHostName } from '../../workers/main.ts';
@@ -149,8 +148,11 @@ export function exitCodeOf(result: PlanResult): number {
 
 /** 3 when one would fail. */
 export async function showEvaluations(context: CliContext): Promise<number | undefined> {
-  const report = await readEvaluations((await context.loadConfig()).stateDir);
-  if (report === undefined) throw new ResurgoError('controlRefused', 'No evaluation has been made on this host yet.', { details: { hint: '`resurgo schedules apply` makes one every half an hour; `resurgo plan check` looks now.' } });
+  const { stateDir } = await context.loadConfig();
+  const [{ newestEvaluations }, { withTemporal }] = await Promise.all([import('./evaluations.ts'), import('./steer.ts')]);
+  // Without Temporal, what this host made itself is better than nothing.
+  const report = await withTemporal(context, ({ client }) => newestEvaluations(stateDir, client)).catch(() => newestEvaluations(stateDir, undefined));
+  if (report === undefined) throw new ResurgoError('controlRefused', 'No evaluation of the plans is known.', { details: { hint: '`resurgo schedules apply` makes one every half an hour; `resurgo plan check` looks now.' } });
   context.output.result(report, () =>
     [`as of ${report.at}`, ...report.plans.flatMap(({ plan, status, problems, steps }) => [`${plan}: ${status}`, ...problems.map((problem) => `  ${problem}`), ...steps.filter(({ outcome }) => outcome === 'failed').map(({ step, detail }) => `  ${step}: ${detail}`)])].join('\n'),
   );

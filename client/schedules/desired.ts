@@ -3,6 +3,7 @@ import { parseCron, type Cron } from '../../config/cron.ts';
 import { prunedRepositories } from '../../config/lookup.ts';
 import type { ArchiveRuleConfig, Config, PolicyConfig } from '../../config/schema.ts';
 import type { DrillConfig } from '../../config/schema-drill.ts';
+import type { GameDayConfig } from '../../config/schema-gameday.ts';
 import { taskQueues } from '../../domain/task-queues.ts';
 
 export interface DesiredSchedule {
@@ -10,7 +11,7 @@ export interface DesiredSchedule {
   readonly id: string;
   readonly target: string;
   /** Public workflow type. */
-  readonly workflow: 'archive' | 'backup' | 'prune' | 'upkeep' | 'drill' | 'evaluatePlans';
+  readonly workflow: 'archive' | 'backup' | 'prune' | 'upkeep' | 'drill' | 'gameday' | 'evaluatePlans';
   readonly input: object;
   /** Prefix of the ids of its runs; Temporal appends the time. */
   readonly workflowId: string;
@@ -61,6 +62,7 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
     if (config.upkeep.enabled && counted.has(target)) desired.push(upkeepSchedule(config, target));
   }
   for (const drill of config.drills ?? []) if (drill.schedule !== undefined) desired.push(drillSchedule(drill, drill.schedule));
+  for (const day of config.gamedays ?? []) if (day.schedule !== undefined) desired.push(gameDaySchedule(day, day.schedule));
   for (const rule of config.archives ?? []) if (rule.schedule !== undefined) desired.push(archiveSchedule(rule, rule.schedule));
   if (Object.keys(config.plans ?? {}).length > 0) desired.push(evaluationSchedule());
   return desired;
@@ -82,6 +84,25 @@ function drillSchedule(drill: DrillConfig, cron: string): DesiredSchedule {
     overlap: 'SKIP',
     catchup: drill.catchup,
     ...(drill.paused === undefined ? {} : { paused: drill.paused }),
+  };
+}
+
+function gameDaySchedule(day: GameDayConfig, cron: string): DesiredSchedule {
+  const { target, plan } = day;
+  return {
+    id: `${schedulePrefix}${target}/gameday/${plan}`,
+    target,
+    workflow: 'gameday',
+    input: { schemaVersion: 1, plan, target, startedBy: 'schedule' },
+    workflowId: `gameday-${target}-${plan}`,
+    taskQueue: taskQueues.main,
+    cron,
+    calendars: calendarsOf(cron),
+    timezone: day.timezone,
+    jitter: day.jitter ?? 0,
+    overlap: 'SKIP',
+    catchup: day.catchup,
+    ...(day.paused === undefined ? {} : { paused: day.paused }),
   };
 }
 

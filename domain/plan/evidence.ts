@@ -5,16 +5,19 @@ import type { PlanResult } from './result.ts';
 const outcomes: Readonly<Record<string, EvidencePhase['outcome']>> = { completed: 'completed', failed: 'failed', skipped: 'skipped', compensated: 'compensated', unknown: 'unknown' };
 
 export interface EvidenceFacts {
-  /** When what it recovers from was detected, ISO; the run's start when nobody said. */
+  /** First sign of what it recovers from, ISO; left out when nobody noticed it. */
+  readonly since?: string;
+  /** When that was taken for certain, ISO; the run's start when nobody said. */
   readonly detectedAt?: string;
   readonly drivenBy: 'temporal' | 'rescue';
 }
 
-/** Detect, decide, act and verify times: from the alarm to the start, from there to the first change, to the last one, and to the end. */
+/** Detect, decide, act and verify times: from the first sign to the alarm, from there to the first change, to the end of the last one, and to the end of the run. */
 export function evidenceOf(result: PlanResult, facts: EvidenceFacts): EvidenceDocument {
   const startedAt = Date.parse(result.startedAt);
   const endedAt = Date.parse(result.endedAt);
-  const acted = result.steps.filter((step) => step.attempts > 0 && step.startedAt !== undefined);
+  // What only looks changes nothing: it belongs to deciding, or to verifying.
+  const acted = result.steps.filter((step) => step.attempts > 0 && step.startedAt !== undefined && step.effect !== 'none');
   const firstAt = Math.min(endedAt, ...acted.map((step) => Date.parse(step.startedAt ?? '')));
   const lastAt = Math.max(firstAt, ...acted.map((step) => Date.parse(step.startedAt ?? '') + step.durationMs));
   const detectedAt = facts.detectedAt === undefined ? startedAt : Date.parse(facts.detectedAt);
@@ -29,8 +32,8 @@ export function evidenceOf(result: PlanResult, facts: EvidenceFacts): EvidenceDo
     objectives: Object.fromEntries(result.budgets.map(({ name, budgetMs }) => [`${name}Ms`, budgetMs])),
     measured: {
       durationMs: result.durationMs,
-      detectMs: Math.max(0, startedAt - detectedAt),
-      decideMs: acted.length === 0 ? null : firstAt - startedAt,
+      detectMs: facts.since === undefined ? null : Math.max(0, detectedAt - Date.parse(facts.since)),
+      decideMs: acted.length === 0 ? null : Math.max(0, firstAt - detectedAt),
       actMs: acted.length === 0 ? null : lastAt - firstAt,
       verifyMs: acted.length === 0 ? null : endedAt - lastAt,
       ...Object.fromEntries(result.budgets.map(({ name, durationMs }) => [`${name}Ms`, durationMs])),

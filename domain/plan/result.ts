@@ -1,4 +1,5 @@
 /** The outcome of a plan run, as every interface gives it. */
+import type { ActionEffect } from '../action.ts';
 import type { Json, PlanError, PlanMode, PlanPhase, PlanSnapshot, PlanStatus, StepStatus } from './model.ts';
 import { phaseBudgets, planPhases } from './model.ts';
 import { finalError } from './outcome.ts';
@@ -28,6 +29,8 @@ export interface PlanStepResult {
   readonly critical: boolean;
   readonly durationMs: number;
   readonly attempts: number;
+  /** What it leaves behind, once that is known; see domain/action.ts. */
+  readonly effect?: ActionEffect;
   readonly subject?: string;
   readonly summary?: string;
   readonly output?: Json;
@@ -88,6 +91,7 @@ export function resultOf(snapshot: PlanSnapshot, state: PlanState, run: RunFacts
       critical: spec.critical,
       durationMs: step.startedAt === undefined ? 0 : (step.endedAt ?? endedAt) - step.startedAt,
       attempts: step.attempts,
+      ...(step.resolved === undefined || spec.childPlan !== undefined ? {} : { effect: step.resolved.abilities.effect }),
       ...(step.resolved === undefined || step.resolved.subject === '' ? {} : { subject: step.resolved.subject }),
       ...(step.summary === undefined ? {} : { summary: step.summary }),
       ...(step.output === undefined ? {} : { output: step.output }),

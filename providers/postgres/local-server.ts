@@ -42,7 +42,7 @@ export interface LocalServer {
  * What keeps a restored cluster from reaching out: it archives nothing, follows nobody, subscribes to nothing, runs no library's
  * background workers, and nobody but us reaches it.
  */
-function isolation(control: ControlData): Record<string, string> {
+export function isolation(control: ControlData): Record<string, string> {
   const atLeast = (value: number, minimum: number): string => String(Math.max(value, minimum));
   return {
     listen_addresses: '',
@@ -80,7 +80,7 @@ function isolation(control: ControlData): Record<string, string> {
   };
 }
 
-async function superuserName(
+export async function superuserName(
   connect: (role: string) => PostgresConnection,
   knownRole: string | undefined,
   signal: AbortSignal | undefined,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, describe, test } from 'vitest';
+import { CopyOnWriteStore } from '../../providers/repository/decorators/copy-on-write.ts';
 import { FaultInjectingStore } from '../../providers/repository/decorators/fault-injecting.ts';
 import { RecordingStore } from '../../providers/repository/decorators/recording.ts';
 import { ThrottledStore } from '../../providers/repository/decorators/throttled.ts';
@@ -26,6 +27,7 @@ const memory = () => Promise.resolve(new MemoryStore());
 objectStoreContract('memory', { open: memory });
 objectStoreContract('disk', { open: disk });
 objectStoreContract('fault injecting without faults', { open: async () => new FaultInjectingStore(await memory()) });
+objectStoreContract('copy on write', { open: async () => new CopyOnWriteStore(await memory(), await memory(), await memory()) });
 objectStoreContract('recording', { open: async () => new RecordingStore(await memory()) });
 objectStoreContract('throttled', {
   open: async () => new ThrottledStore(await memory(), { bytesPerSecond: 1024 ** 3, latencyMs: 1 }),

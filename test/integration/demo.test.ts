@@ -34,7 +34,7 @@ async function play(args: readonly string[], onOutput: (text: string, kill: () =
 }
 
 test(
-  'the demo backs up, is killed, restores, proves and leaves nothing (B1 B2 B8 B10 R2 O5)',
+  'the demo backs up, is killed, restores, proves, fails over and leaves nothing (B1 B2 B8 B10 R2 O5 I1 I2 P3 P4 A3)',
   { timeout: 600_000 },
   async () => {
     const { code, output, left } = await play(['--size', '100']);
@@ -45,6 +45,13 @@ test(
     expect(output).not.toMatch(/DIFFERENT/);
     expect(output.match(/ same$/gm)).toHaveLength(7);
     expect(output).toMatch(/full backup: encrypted, read back .*MiB\/s/);
+    expect(output).toMatch(/an incident is open/);
+    expect(output).toMatch(/the worker, half-way/);
+    expect(output).toMatch(/✓ fail-over \(postgres\.failover\): failover completed/);
+    expect(output).toMatch(/✓ dns \(dns\.switch\)|moving DNS is left out/);
+    expect(output).toMatch(/a streams from b on timeline 2/);
+    expect(output).toMatch(/the incident is resolved/);
+    expect(output).toMatch(/Detect: \d.*\n +Decide: .*\n +Act: .*\n +Verify: /);
     for (const line of output.split('\n')) expect(line.length, line).toBeLessThanOrEqual(110);
     expect(left).toEqual([]);
   },

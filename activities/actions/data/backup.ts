@@ -37,6 +37,7 @@ export const backup = (deps: ActivityDeps): Action =>
 const restoreSchema = z.strictObject({
   target: textField('What is restored.'),
   backup: textField('Backup id, `latest`, or a date.').optional(),
+  time: textField('Point in time, or `latest`: the end of the archived WAL.').optional(),
   mode: z.enum(['in-place', 'beside', 'scratch']).default('in-place').meta({ description: 'Where to; see docs/guides/restore.md.' }),
   to: textField('Destination of `beside`.').optional(),
   only: z.array(textField('a part')).min(1).optional().meta({ kind: 'list of text', description: 'Only these parts.' }),
@@ -59,7 +60,7 @@ export const restore = (deps: ActivityDeps): Action =>
       targetOf(deps.loaded.config, input.target);
       // In a run the restore itself looks, when it is its turn: what a preview finds missing now may be there by then.
       if (!dryRun) return [];
-      const plan = await planRestore(deps, { target: input.target, mode: input.mode, ...(input.backup === undefined ? {} : { backup: input.backup }), ...(input.to === undefined ? {} : { to: input.to }), id: runId, startedAt: new Date().toISOString(), preview: true });
+      const plan = await planRestore(deps, { target: input.target, mode: input.mode, ...(input.backup === undefined ? {} : { backup: input.backup }), ...(input.to === undefined ? {} : { to: input.to }), ...(input.time === undefined ? {} : { time: input.time }), id: runId, startedAt: new Date().toISOString(), preview: true });
       return [`backup ${plan.backup} of ${plan.recoversTo.time}, a chain of ${String(plan.chain.length)}`, ...plan.warnings];
     },
     child: ({ target, mode, ...rest }, { runId, stepId }) => ({

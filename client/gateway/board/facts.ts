@@ -2,10 +2,12 @@
 import type { Client } from '@temporalio/client';
 import type { LoadedConfig } from '../../../config/load.ts';
 import type { IncidentView } from '../../../domain/incident.ts';
+import type { EvaluationReport } from '../../../domain/plan/evaluation.ts';
 import type { PlanView } from '../../../domain/plan/view.ts';
 import type { CheckItem } from '../../../workflows/progress.ts';
 import { gatherEvidence, type EvidenceEntry } from '../../evidence.ts';
 import { observe } from '../../follow.ts';
+import { evaluationsIn } from '../../plan/evaluations.ts';
 import { openIncidents, queryOr } from '../../status/incidents.ts';
 import { statusReport, type StatusReport } from '../../status/report.ts';
 
@@ -25,12 +27,14 @@ export interface BoardFacts {
   readonly runs: readonly RunningWork[];
   readonly incidents: readonly IncidentView[];
   readonly plans: readonly PlanView[];
+  /** The newest look at all plans (I11); null when there was none lately. */
+  readonly evaluations: EvaluationReport | null;
   readonly drills: readonly Pick<EvidenceEntry, 'id' | 'target' | 'at' | 'status' | 'title'>[];
   /** What could not be asked, in words: never shown as good. */
   readonly unknown: readonly string[];
 }
 
-const shown = ['backup', 'restore', 'verify', 'prune', 'drill', 'archive', 'upkeep', 'failover', 'switchover', 'recover'] as const;
+const shown = ['backup', 'restore', 'verify', 'prune', 'drill', 'gameday', 'archive', 'upkeep', 'failover', 'switchover', 'recover'] as const;
 const most = 30;
 
 export interface BoardSource {
@@ -49,16 +53,17 @@ export async function gatherBoard({ loaded, client }: BoardSource): Promise<Boar
       return instead;
     }
   };
-  const [status, runs, incidents, evidence] = await Promise.all([
+  const [status, runs, incidents, evidence, evaluations] = await Promise.all([
     statusReport(loaded),
     or('running work', running(client), []),
     or('incidents', openIncidents(client), []),
     or('evidence', gatherEvidence(loaded, { kind: 'drill', limit: 50 }), { evidence: [], problems: [] }),
+    Object.keys(loaded.config.plans ?? {}).length === 0 ? undefined : or('plan evaluations', evaluationsIn(client), undefined),
   ]);
   const plans = (await Promise.all(runs.filter(({ type }) => type === 'recover').map(async ({ workflowId }) => queryOr<PlanView>(client, workflowId, 'plan')))).filter((view) => view !== undefined);
   for (const { repository, message } of evidence.problems) unknown.push(`evidence in ${repository}: ${message}`);
   return {
-    schemaVersion: 1, at: new Date().toISOString(), status, runs, incidents, plans, unknown,
+    schemaVersion: 1, at: new Date().toISOString(), status, runs, incidents, plans, unknown, evaluations: evaluations ?? null,
     drills: evidence.evidence.map(({ id, target, at, status: outcome, title }) => ({ id, target, at, status: outcome, title })),
   };
 }

@@ -41,6 +41,11 @@ function runBlock(run: RunningWork, facts: BoardFacts): string {
   return `<div class="run"><p><strong>${text(run.type)}</strong> <code>${text(run.workflowId)}</code> <span class="soft">since ${time(run.startedAt)}</span></p>${waits}${approvals}${stepList(steps)}</div>`;
 }
 
+function planRow({ plan, status, problems, steps }: NonNullable<BoardFacts['evaluations']>['plans'][number]): string {
+  const wrong = [...problems, ...steps.filter(({ outcome }) => outcome === 'failed').map(({ step, detail }) => `${step}: ${detail}`)];
+  return `<tr><th scope="row">${text(plan)}</th><td>${badge(status === 'ready' ? 'good' : 'bad', status)}</td><td><ul>${wrong.map((each) => `<li class="bad">${text(each.slice(0, 400))}</li>`).join('')}</ul></td></tr>`;
+}
+
 /** The part of the page that changes. */
 export function boardBody(facts: BoardFacts): string {
   const verdicts = facts.status.targets.map((target) => verdict(target).kind);
@@ -54,6 +59,7 @@ export function boardBody(facts: BoardFacts): string {
 ${blind.length === 0 ? '' : section('Not known', `<ul>${blind.map((each) => `<li class="doubtful">${text(each)}</li>`).join('')}</ul>`)}
 ${facts.incidents.length === 0 ? '' : section('Incidents', table(['severity', 'status', 'service', 'what', 'since'], facts.incidents.map((one) => `<tr><td>${badge(one.severity === 'critical' || one.severity === 'high' ? 'bad' : 'doubtful', one.severity)}</td><td>${text(one.status)}</td><th scope="row">${text(one.service)}</th><td>${text(one.description)}<br><code>${text(one.workflowId)}</code></td><td>${time(one.timeline[0]?.at ?? facts.at)}</td></tr>`)))}
 ${section('Targets', facts.status.targets.length === 0 ? '<p>The configuration has no target.</p>' : table(['target', '', 'would be lost now', 'newest verified backup', 'last drill', 'problems'], facts.status.targets.map((target) => targetRow(target, facts))))}
+${facts.evaluations === null ? '' : section(`Plans <span class="soft">looked at ${time(facts.evaluations.at)}</span>`, table(['plan', '', 'what would not work'], facts.evaluations.plans.map(planRow)))}
 ${facts.runs.length === 0 ? '' : section('At work', facts.runs.map((run) => runBlock(run, facts)).join(''))}`;
 }
 

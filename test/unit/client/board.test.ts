@@ -12,7 +12,7 @@ const target = (name: string, more: Partial<TargetStatus> = {}): TargetStatus =>
   newest: { id: 'abc', kind: 'full', startedAt: '2026-11-21T11:00:00Z', endedAt: '2026-11-21T11:01:00Z', durationMs: 60_000, engine: 'physical', sourceBytes: 1000, repositories: ['local'] }, ...more,
 });
 const facts = (more: Partial<BoardFacts> = {}, targets: TargetStatus[] = [target('shop')]): BoardFacts => ({
-  schemaVersion: 1, at: '2026-11-21T12:00:00Z', runs: [], incidents: [], plans: [], drills: [], unknown: [],
+  schemaVersion: 1, at: '2026-11-21T12:00:00Z', runs: [], incidents: [], plans: [], drills: [], unknown: [], evaluations: null,
   status: { schemaVersion: 1, at: '2026-11-21T12:00:00Z', targets, incidents: [], repositories: [{ name: 'local', status: 'ok' }], temporal: { reachable: true } }, ...more,
 });
 
@@ -29,6 +29,16 @@ describe('O2 board', () => {
     expect(boardBody(facts({ unknown: ['incidents: no answer'] }))).toContain('Recoverable, with warnings');
     expect(boardBody(facts({}, [target('shop', { problems: [{ code: 'rpo', severity: 'objective', message: 'too old' }] })]))).toContain('Not everything can be recovered');
     expect(boardBody(facts({}, [target('shop', { rpoMs: null, newest: null, problems: [{ code: 'noBackup', severity: 'objective', message: 'none' }] })]))).toContain('unknown');
+  });
+  test('I11 plans that would not work are named, with what is wrong', () => {
+    const body = boardBody(facts({ evaluations: { schemaVersion: 1, at: '2026-11-21T11:30:00Z', plans: [
+      { plan: 'fine', status: 'ready', at: '2026-11-21T11:30:00Z', configHash: '', problems: [], steps: [{ step: 'a', outcome: 'ok', detail: 'yes' }] },
+      { plan: 'bad<plan', status: 'would fail', at: '2026-11-21T11:30:00Z', configHash: '', problems: [], steps: [{ step: 'dns', outcome: 'failed', detail: 'key is wrong' }] },
+    ] } }));
+    expect(body).toContain('bad&lt;plan');
+    expect(body).toContain('dns: key is wrong');
+    expect(body).toContain('2026-11-21 11:30');
+    expect(boardBody(facts())).not.toContain('what would not work');
   });
   test('what comes from outside is text, never markup', () => {
     const evil = '<img src=x onerror=alert(1)>"\'';

@@ -24,6 +24,13 @@ describe('B12 schedules the configuration asks for', () => {
     expect(desired[3]?.calendars).toMatchObject([{ minute: [0], hour: [0], dayOfWeek: [0] }]);
   });
 
+  test('D2 game days by plan and target', () => {
+    const [one, ...rest] = desiredSchedules(parse(`plans: { p: { steps: [{ id: a, uses: wait, with: { for: 1s } }] } }
+gamedays: [{ plan: p, target: shop, disaster: data-lost, schedule: '@monthly', timezone: Asia/Seoul, paused: later }, { plan: p, target: orders, disaster: server-killed }]`)).filter(({ workflow }) => workflow === 'gameday');
+    expect(rest).toEqual([]);
+    expect(one).toMatchObject({ id: 'resurgo/shop/gameday/p', target: 'shop', input: { plan: 'p', target: 'shop', startedBy: 'schedule' }, timezone: 'Asia/Seoul', overlap: 'SKIP', paused: 'later' });
+  });
+
   test('day of month or day of week: either is enough, as cron is known', () => {
     const [one] = desiredSchedules(parse(`policies: [{ targets: [shop], schedule: '0 2 1 * mon' }]`));
     expect(one?.calendars.map(({ dayOfMonth, dayOfWeek }) => [dayOfMonth.length, dayOfWeek.length])).toEqual([[1, 7], [31, 1]]);

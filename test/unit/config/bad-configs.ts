@@ -54,6 +54,11 @@ export const badConfigs: Readonly<Record<string, BadConfig>> = {
   'drill check of no kind': bad({ 8: 'drills: [{ target: shop, checks: [{ name: x }] }]' }, '8:35', 'drills[0].checks[0]', 'checks nothing'),
   'drill check of two kinds': bad({ 8: "drills: [{ target: shop, checks: [{ sql: 'select true', command: [x] }] }]" }, '8:35', 'drills[0].checks[0]', 'sql and command at once'),
   'drill query that writes': bad({ 8: "drills: [{ target: shop, checks: [{ sql: 'delete from x' }] }]" }, '8:42', 'drills[0].checks[0].sql', 'does not begin with SELECT'),
+  'game day of an unknown plan': bad({ 8: 'gamedays: [{ plan: recover, target: shop, disaster: data-lost }]' }, '8:19', 'gamedays[0].plan', 'is no plan of this configuration'),
+  'game day of an unknown target': bad({ 8: 'plans: { p: { steps: [{ id: a, uses: wait, with: { for: 1s } }] } }', 9: 'gamedays: [{ plan: p, target: shup, disaster: data-lost }]' }, '9:30', 'gamedays[0].target', 'did you mean "shop"'),
+  'game day without its table': bad({ 8: 'plans: { p: { steps: [{ id: a, uses: wait, with: { for: 1s } }] } }', 9: 'gamedays: [{ plan: p, target: shop, disaster: table-dropped }]' }, '9:46', 'gamedays[0].disaster', 'needs a table'),
+  'game day with a table too many': bad({ 8: 'plans: { p: { steps: [{ id: a, uses: wait, with: { for: 1s } }] } }', 9: 'gamedays: [{ plan: p, target: shop, disaster: data-lost, table: x }]' }, '9:57', 'gamedays[0].table', 'goes with table-dropped'),
+  'game day that runs no step': bad({ 8: 'plans: { p: { steps: [{ id: a, uses: wait, with: { for: 1s } }] } }', 9: 'gamedays: [{ plan: p, target: shop, disaster: data-lost, run: [b] }]' }, '9:63', 'gamedays[0].run[0]', 'is no step of plan "p"'),
   'key of another check': bad({ 8: "drills: [{ target: shop, checks: [{ sql: 'select true', status: 200 }] }]" }, '8:57', 'drills[0].checks[0].status', 'goes with http only'),
   // Alerts and people
   'empty section': bad({ 8: 'notify:' }, '8:1', 'notify', 'is empty; it must be a list'),
