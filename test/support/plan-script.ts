@@ -1,5 +1,5 @@
 /** A program for steps of plans: what happened stands in its own ledger, and it kills its parent, the worker, where a file says so. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const script = `#!/bin/bash
@@ -24,6 +24,7 @@ export class PlanScript {
 
   constructor(dir: string) {
     this.dir = dir;
+    mkdirSync(dir, { recursive: true });
     this.program = path.join(dir, 'act.sh');
     writeFileSync(this.program, script, { mode: 0o755 });
   }
