@@ -18,8 +18,6 @@ interface Lane {
 
 let temporal: TemporalServer;
 let work: TempDir;
-/** Workflow bundle of the first lane. */
-let bundles: string | undefined;
 const all = new Set<Lane>();
 const free: Lane[] = [];
 const waiting: ((lane: Lane) => void)[] = [];
@@ -30,7 +28,6 @@ beforeAll(async () => {
   temporal = await startTemporal({ searchAttributes: Object.fromEntries(searchAttributeNames.map((name) => [name, 'Keyword' as const])) });
   const first = await makeLane();
   await first.stack.startWorker();
-  bundles = first.stack.bundles;
   free.push(first);
 }, 300_000);
 afterAll(async () => {
@@ -45,7 +42,7 @@ async function makeLane(): Promise<Lane> {
   const script = new PlanScript(join(work.path, namespace));
   await temporal.addNamespace(namespace);
   const targets = { shop: { type: 'postgres', engine: 'logical', connection: 'postgres://x@127.0.0.1:1/shop' } };
-  const lane = { script, stack: await startStack({ targets, sections: { plans: { p: crashPlan(script) } }, shared: { temporal, namespace }, ...(bundles === undefined ? {} : { bundles }) }) };
+  const lane = { script, stack: await startStack({ targets, sections: { plans: { p: crashPlan(script) } }, shared: { temporal, namespace } }) };
   all.add(lane);
   return lane;
 }
