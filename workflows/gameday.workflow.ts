@@ -167,11 +167,13 @@ async function conclude(input: GameDayOperationInput, steps: Steps, course: Cour
   const simulated = planned.filter((step) => step.way === 'simulated').map(({ id }) => id);
   const checks: GroupedCheck[] = [...(closed === undefined ? [] : [closed]), ...(checked?.checks ?? [])];
   const through = result?.status === 'completed';
-  const rtoMs = !through || disaster === undefined ? null : announced.detectMs + Math.max(0, Date.parse(result.endedAt) - Date.parse(disaster.at));
+  // Nothing was recovered in that time when what came back is not what it should be.
+  const recovered = through && !checks.some((check) => check.outcome === 'failed' && check.group !== 'performance');
+  const rtoMs = !recovered || disaster === undefined ? null : announced.detectMs + Math.max(0, Date.parse(result.endedAt) - Date.parse(disaster.at));
   const source: SourceMoment = course.source ?? { at: input.startedAt, reachable: false, marker: null, records: null };
-  const rpo = plan === undefined || checked === undefined ? null : rpoOf(source, checked.restored, plan.consistentAt);
+  const rpo = !recovered || plan === undefined || checked === undefined ? null : rpoOf(source, checked.restored, plan.consistentAt);
   const missed = [...(rtoMs !== null && rtoMs > objectives.rtoMs ? (['rto'] as const) : []), ...(rpo?.rpoMs != null && rpo.rpoMs > objectives.rpoMs ? (['rpo'] as const) : [])];
-  const passed = error === undefined && through && missed.length === 0 && !checks.some((check) => check.outcome === 'failed');
+  const passed = error === undefined && recovered && missed.length === 0 && !checks.some((check) => check.outcome === 'failed');
   const endedAt = new Date().toISOString();
   const base: Omit<GameDayResult, 'evidence'> = {
     schemaVersion: 1, id: input.id, plan: announced.input.plan, target: announced.input.target, disaster: announced.input.disaster, backup: plan?.restore.backup ?? null, status: passed ? 'passed' : 'failed',

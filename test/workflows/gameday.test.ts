@@ -53,6 +53,7 @@ describe('D2 game days', () => {
     if (process.env['SHOW'] !== undefined) process.stdout.write(useless.stdout + useless.stderr);
     expect(useless.exitCode, useless.stderr).toBe(6);
     expect(useless.stdout).toMatch(/^game day of plan useless on shop FAILED: rows are deleted \(orders\)/m);
+    expect(useless.stdout).toMatch(/recovery +not measured/);
     expect(useless.stdout).toMatch(/^look +exec +completed +simulated/m);
     expect(useless.stdout).toMatch(/"all orders" failed after the plan[^]*No step of the plan did anything to the sandbox/);
     expect(useless.stdout).toContain('the sandbox is removed; production was only read');

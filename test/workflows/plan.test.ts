@@ -225,12 +225,10 @@ describe('I10 people steer a running plan', () => {
     expect((await cli('pause', run.id, '--reason', 'lunch')).json()).toMatchObject({ id: run.id, paused: expect.stringContaining('cli:') });
     expect(await cli('pause', run.id)).toMatchObject({ exitCode: 3, stdout: expect.stringContaining('controlRefused') });
     expect(await cli('skip', run.id, 'nope')).toMatchObject({ exitCode: 3, stdout: expect.stringContaining('there is no step') });
-    expect(await cli('mode', 'parallel', 'sideways')).toMatchObject({ exitCode: 2 });
     expect((await cli('mode', 'parallel', 'ungraceful')).json()).toMatchObject({ mode: 'ungraceful' });
     expect((await cli('skip', run.id, 'c')).exitCode).toBe(0);
     rmSync(path.join(work.path, 'hold-a'));
     await run.until(({ steps, paused }) => steps[0]?.status === 'completed' && paused !== null);
-    expect((await cli('show', run.id)).json()).toMatchObject({ id: run.id, status: 'paused' });
     expect((await cli('resume', run.id)).exitCode).toBe(0);
     expect(states(await run.ended)).toEqual(['a completed', 'b completed', 'c skipped', 'd completed']);
     expect(await cli('resume', run.id)).toMatchObject({ exitCode: 3 });
@@ -238,7 +236,6 @@ describe('I10 people steer a running plan', () => {
     script.mark('fail-c-apply');
     const held = await start('passed');
     await held.until((view) => view.held?.step === 'c');
-    expect(await cli('retry', held.id, 'a')).toMatchObject({ exitCode: 3 });
     script.mark('fail-c-apply');
     expect((await cli('retry', held.id)).exitCode).toBe(0);
     await held.until((view) => view.held?.step === 'c' && (view.steps[2]?.attempts ?? 0) > 1);
@@ -247,21 +244,6 @@ describe('I10 people steer a running plan', () => {
     expect(result.decisions.map(({ what }) => what)).toEqual(['retry', 'abort']);
     expect(result.status).toBe('failed');
   });
-
-  test('I11 what the last look at all plans found is told wherever it was made', async () => {
-    const cli = () => runCli(['plan', 'evaluations', '--json'], { cwd: stack.dir, env: { TEMPORAL_ADDRESS: stack.temporal.address } });
-    const { client } = await stack.client();
-    await client.workflow.execute('evaluatePlans', { taskQueue: 'resurgo', workflowId: 'evaluate-plans', args: [] });
-    // As on another host than the one whose worker looked.
-    rmSync(path.join(stack.stateDir, 'plan-evaluations.json'));
-    for (const deadline = Date.now() + 60_000; ; await sleep(300)) {
-      const told = await cli();
-      if (told.exitCode === 3 && Date.now() < deadline && told.stdout.includes('controlRefused')) continue;
-      expect(told.exitCode).toBe(3);
-      expect((told.json() as { plans: { plan: string; status: string }[] }).plans).toEqual(expect.arrayContaining([expect.objectContaining({ plan: 'simple', status: 'ready' }), expect.objectContaining({ plan: 'elsewhere', status: 'would fail' })]));
-      return;
-    }
-  }, 240_000);
 
   test('a cancel request, as from the Temporal UI, is an abort: what was done is undone', async () => {
     script.mark('hold-b');
