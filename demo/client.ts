@@ -75,7 +75,7 @@ export class ShopClient {
       client.on('error', () => undefined);
       try {
         await client.connect();
-        while (!this.ended) {
+        while (this.goesOn()) {
           const number = this.next++;
           await client.query('insert into t (note) values ($1)', [String(number)]);
           this.took(number, host);
@@ -87,6 +87,10 @@ export class ShopClient {
         await client.end().catch(() => undefined);
       }
     }
+  }
+
+  private goesOn(): boolean {
+    return !this.ended;
   }
 
   private took(number: number, host: string): void {

@@ -48,5 +48,5 @@ function stepsIn(sandbox: Sandbox): RestoreSteps {
     const summary = `${step} in the sandbox`;
     return (bulk.includes(step) ? bulkOnHost(sandbox.host, summary, few) : onHost(sandbox.host, summary, { startToCloseTimeout: '30 minutes', ...few })).sandboxRestoreStep({ sandbox, step, input });
   }]);
-  return Object.fromEntries(steps) as unknown as RestoreSteps;
+  return Object.fromEntries(steps);
 }

@@ -40,13 +40,16 @@ export async function webhookToAction(lab: Lab): Promise<Measure[]> {
       const sent = performance.timeOrigin + performance.now();
       const answer = await postAlerts(gateway, 'bench', alertmanagerBody({ name: 'Bench', labels: { service } }), { authorization: `Bearer ${token}` });
       if (answer.status !== 202) throw new Error(`the webhook was answered ${String(answer.status)}: ${await answer.text()}`);
-      for (const until = Date.now() + 60_000; lines().length === before; await sleep(5)) if (Date.now() > until) throw new Error(`no action within a minute:\n${host.log()}`);
+      const until = Date.now() + 60_000;
+      while (lines().length === before) {
+        if (Date.now() > until) throw new Error(`no action within a minute:\n${host.log()}`);
+        await sleep(5);
+      }
       const acted = lines().at(-1) as number;
       // One run of a plan at a time: the next alert waits for the end of this one.
-      for (const until = Date.now() + 60_000; ; await sleep(20)) {
-        const { status } = await client.workflow.getHandle(lockIds.plan('note')).describe();
-        if (status.name !== 'RUNNING') break;
+      while ((await client.workflow.getHandle(lockIds.plan('note')).describe()).status.name === 'RUNNING') {
         if (Date.now() > until) throw new Error('the plan does not end');
+        await sleep(20);
       }
       return acted - sent;
     };

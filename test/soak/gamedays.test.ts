@@ -30,7 +30,9 @@ describe('D2 game days', () => {
   test('D2 cancelled, and the worker killed while the plan runs: nothing stays behind', async () => {
     const { client } = await stack.client();
     const during = async (step: string): Promise<void> => {
-      for (const until = Date.now() + 180_000; Date.now() < until; void (await sleep(50))) {
+      const until = Date.now() + 180_000;
+      while (Date.now() < until) {
+        await sleep(50);
         const steps = await client.workflow.getHandle('drill/shop').query<{ name: string; state: string }[]>('steps').catch(() => []);
         if (steps.some((item) => item.name === step && item.state === 'in progress')) return;
       }
