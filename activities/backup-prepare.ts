@@ -5,6 +5,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { repositoriesFor } from '../config/lookup.ts';
 import { backupName } from '../providers/repository/layout.ts';
 import { deleteBackup, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { readSwaps, swappedSince, type Swap } from '../providers/repository/swap-notes.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -58,7 +59,7 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   }
   warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
   const disk = reachable.find((store) => store.kind === 'disk');
-  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, source, input.kind, warnings);
+  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, withSwaps(source, await swapsIn(reachable, input.target, source.systemId)), input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
   const primary = disk?.name ?? 'spool';
   return {
@@ -80,6 +81,16 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     verify: settings.verify,
   };
 }
+
+/** What any of the repositories knows of. */
+async function swapsIn(stores: readonly ObjectStore[], target: string, systemId: string): Promise<Swap[]> {
+  const found = new Map<string, Swap>();
+  for (const store of stores) for (const swap of await readSwaps(store, target, systemId)) found.set(`${swap.restore} ${swap.way}`, swap);
+  return [...found.values()];
+}
+
+const withSwaps = (source: PreparedSource, swaps: readonly Swap[]): PreparedSource =>
+  swaps.length === 0 ? source : { ...source, refusesParent: (manifest) => swappedSince(swaps, manifest.startedAt) ?? source.refusesParent?.(manifest) };
 
 interface Parent {
   readonly id: string;

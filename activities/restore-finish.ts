@@ -3,7 +3,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
 import { readMark, removeMark, writeMark } from './restore-marks.ts';
-import { readRestoreRecord } from './restore-record.ts';
+import { noteSwap, readRestoreRecord } from './restore-record.ts';
 import { targetSettings } from './target-settings.ts';
 
 type Hook = (plan: RestorePlan, name: 'stop' | 'start') => Promise<unknown>;
@@ -36,7 +36,9 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   if (action === 'confirm') return done(pending ? await engine.confirm(plan) : 'the old data was removed');
   if (plan.stopsServices) await hook(plan, 'stop');
   try {
-    return await done(pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`);
+    const detail = pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`;
+    await noteSwap(deps, plan, 'back', new Date().toISOString());
+    return await done(detail);
   } finally {
     if (plan.stopsServices) await hook(plan, 'start');
   }

@@ -2,6 +2,8 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RestorePlan, RestoreResult } from '../domain/operations.ts';
 import { ResurgoError } from '../domain/errors.ts';
+import { repositoriesFor } from '../config/lookup.ts';
+import { writeSwap } from '../providers/repository/swap-notes.ts';
 import type { ActivityDeps } from './deps.ts';
 
 export interface RestoreRecord {
@@ -24,6 +26,21 @@ export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, 
   for (const name of plan.repositories) {
     await deps.stores.open(name).then((store) => store.put(remoteKey(plan.target, plan.id), body)).catch(() => undefined);
   }
+}
+
+/**
+ * In every repository of the target: what was taken before is not what the server grew from any more (`in`), or is again (`back`). Only a whole cluster keeps its
+ * identity over a swap. @throws when no repository took it
+ */
+export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' | 'back', at: string): Promise<void> {
+  const systemId = plan.chain.at(-1)?.systemId;
+  if (plan.engine !== 'physical' || plan.mode !== 'in-place' || systemId === undefined) return;
+  let problem: unknown;
+  let noted = 0;
+  for (const name of new Set([...repositoriesFor(deps.loaded.config, plan.target), ...plan.repositories])) {
+    await deps.stores.open(name).then((store) => writeSwap(store, plan.target, systemId, { restore: plan.id, at, way })).then(() => noted++, (error: unknown) => { problem ??= error; });
+  }
+  if (noted === 0 && problem !== undefined) throw problem;
 }
 
 /** @throws backupUnknown when no such restore is known */

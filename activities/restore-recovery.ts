@@ -66,7 +66,7 @@ function merge(known: ArchivedLineage | undefined, more: ArchivedLineage): Archi
 }
 
 /** Physical backups that any repository holds undamaged. */
-async function backupsOf(deps: ActivityDeps, repositories: readonly string[], target: string, systemId: string): Promise<RecoveryBackup[]> {
+export async function backupsOf(deps: ActivityDeps, repositories: readonly string[], target: string, systemId: string): Promise<RecoveryBackup[]> {
   const trusted = await deps.keys.trusted();
   const found = new Map<string, RecoveryBackup>();
   for (const name of repositories) {

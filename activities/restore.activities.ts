@@ -9,7 +9,7 @@ import { withPulse } from './heartbeat.ts';
 import { finishInPlace } from './restore-finish.ts';
 import { marksOf, removeMark, writeMark } from './restore-marks.ts';
 import { openChain, planRestore } from './restore-plan.ts';
-import { writeRestoreRecord } from './restore-record.ts';
+import { noteSwap, writeRestoreRecord } from './restore-record.ts';
 import { removeStaging } from './staging.ts';
 import { targetSettings } from './target-settings.ts';
 
@@ -108,6 +108,7 @@ export function restoreActivities(deps: ActivityDeps) {
     /** Effect: the record of the restore on this host and in the first repository that takes it. */
     recordRestore: async ({ plan, result }: { readonly plan: RestorePlan; readonly result: RestoreResult }): Promise<void> => {
       await writeRestoreRecord(deps, plan, result);
+      if (result.status === 'restored' || result.status === 'restored-with-warnings') await noteSwap(deps, plan, 'in', result.endedAt);
       // What could not be undone is looked at again by the next restore, and by a person.
       if (result.status !== 'failed') await removeMark(stateDir, plan.id);
     },

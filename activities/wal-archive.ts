@@ -20,7 +20,7 @@ import { historyFile, lineageFile, lineagePrefix, timelineName, timelinePrefix }
 import { formatLineage, lineageId } from '../providers/wal/lineage-file.ts';
 import { decidePosition, parseHistory, type ServerPosition } from '../providers/wal/position.ts';
 import { RepositoryLane } from '../providers/wal/repository-lane.ts';
-import { roomFor, WalSealer } from '../providers/wal/sealer.ts';
+import { plainAt, roomFor, WalSealer } from '../providers/wal/sealer.ts';
 import { advanceSlot, ensureSlot, readSlot, slotName, type SlotState } from '../providers/wal/slots.ts';
 import { streamWal } from '../providers/wal/wal-stream.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -279,7 +279,7 @@ class WalRun {
     const { name } = this.settings;
     const plain = Buffer.from(text, 'utf8');
     const slot = new ArrayBuffer(roomFor(plain.length));
-    Buffer.from(slot).set(plain);
+    Buffer.from(slot, plainAt).set(plain);
     const key = `${timelinePrefix(name, this.source.systemId, this.lineage, timeline)}${historyFile}`;
     const sealed = await this.sealer.seal({
       kind: 'history', target: name, systemId: this.source.systemId, lineage: this.lineage, timeline, start: hexLsn(0n), end: hexLsn(0n),

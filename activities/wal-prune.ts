@@ -8,7 +8,7 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { listAside, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
 import { keysPrefix } from '../providers/repository/layout.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
-import { listWalSystems, readArchive, readHeader, type ArchivedLineage } from '../providers/wal/archive-read.ts';
+import { listWalSystems, readArchive, readHeader, withDamaged, type ArchivedLineage } from '../providers/wal/archive-read.ts';
 import { historyFile, timelinePrefix } from '../providers/wal/layout.ts';
 import type { ActivityDeps } from './deps.ts';
 
@@ -23,7 +23,8 @@ async function decide(deps: ActivityDeps, store: ObjectStore, target: string, no
   const trusted = await deps.keys.trusted();
   const decided: Decided[] = [];
   for (const systemId of await listWalSystems(store, target)) {
-    const lineages = await readArchive(store, target, systemId, trusted);
+    // What is damaged goes when what lay there would go.
+    const lineages = withDamaged(await readArchive(store, target, systemId, trusted));
     const backups: RecoveryBackup[] = [];
     // What was removed and can still be brought back needs its WAL as well.
     const removed = (await listAside(store, target)).filter(({ aside }) => aside === 'deleted');

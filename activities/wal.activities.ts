@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { namePattern } from '../domain/ids.ts';
-import type { WalArchiveInput } from '../domain/operations.ts';
+import type { WalArchiveInput, WalReadBack } from '../domain/operations.ts';
 import { parseInput } from './announce.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 import { withPulse } from './heartbeat.ts';
 import { targetSettings } from './target-settings.ts';
+import { readBackWal, walPlaces, type ReadBackInput } from './wal-read-back.ts';
 import { archiveWal, type ArchiveInput, type ArchiveOutcome } from './wal-archive.ts';
 
 const walInput = z.strictObject({ schemaVersion: z.literal(1).optional(), target: z.string().regex(namePattern, 'is not a target name'), startedBy: z.string().max(200).optional(), asked: z.array(z.strictObject({ stretch: z.string(), at: z.number() })).optional() });
@@ -23,5 +24,14 @@ export function walActivities(deps: ActivityDeps) {
      * the required repositories end; two at once store the same bytes. Heartbeat: positions. Failure: everything but a missing right or key is tried again.
      */
     archiveWal: (input: ArchiveInput): Promise<ArchiveOutcome> => withPulse((pulse) => archiveWal(deps, input, pulse), deps),
+
+    /** Which repositories hold WAL of a target. Effect: none. */
+    listWalPlaces: async ({ target }: { readonly target: string }): Promise<string[]> => walPlaces(deps, target),
+
+    /**
+     * Reads back archived WAL in one repository. Effect: the note of what was read; where asked, objects of other repositories in the place of damaged ones.
+     * Idempotency: what is whole is not written. Heartbeat: bytes. Failure: damage is a result, not an error; an unreachable store is tried again.
+     */
+    readBackWal: (input: ReadBackInput): Promise<WalReadBack> => withPulse((pulse) => readBackWal(deps, input, pulse), deps),
   };
 }

@@ -2,6 +2,7 @@
 import type { BackupResult, RestoreResult, VerifyReport } from '../domain/operations.ts';
 import { formatBytes, formatDuration } from '../config/units.ts';
 import { describeWindow } from '../domain/recovery.ts';
+import { describeWalReadBack } from './describe-wal.ts';
 
 export function describeBackup(result: BackupResult): string {
   if (result.status === 'skipped') return `skipped: another operation on ${result.target} was running`;
@@ -46,10 +47,10 @@ export function describeRestore(result: RestoreResult): string {
 }
 
 export function describeVerify(report: VerifyReport): string {
-  if (report.copies.length === 0) return `${report.target} has no backups to verify`;
+  if (report.copies.length === 0 && report.wal === undefined) return `${report.target} has no backups to verify`;
   const lines = report.copies.map((copy) => {
     const what = copy.status === 'verified' ? `✓ ${copy.depth ?? ''}  ${formatBytes(copy.bytes ?? 0)}` : `✗ ${copy.status}: ${copy.error?.message ?? ''}`;
     return `  ${copy.backup}  ${copy.kind.padEnd(12)}  ${copy.repository}  ${what}`;
   });
-  return [`${report.target}: ${report.status}`, ...lines].join('\n');
+  return [`${report.target}: ${report.status}`, ...lines, ...describeWalReadBack(report.wal ?? []).map((line) => `  ${line}`)].join('\n');
 }

@@ -4,11 +4,12 @@ import type { LoadedConfig } from '../config/load.ts';
 import { walRepositories } from '../config/lookup.ts';
 import { isResurgoError } from '../domain/errors.ts';
 import { formatLsn } from '../domain/lsn.ts';
-import { coverage, describeGap, gapsOf, newestTime, type Gap, type WalLineage } from '../domain/wal.ts';
+import { coverage, newestTime, sortPieces } from '../domain/wal.ts';
+import { describeHole, lossesOf } from '../domain/wal-scrub.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
 import { walHealthPath, type WalHealth } from '../activities/wal-archive.ts';
-import { listWalSystems, readArchive } from '../providers/wal/archive-read.ts';
+import { listWalSystems, readArchive, withDamaged } from '../providers/wal/archive-read.ts';
 
 export interface WalRepositoryStatus {
   readonly name: string;
@@ -21,6 +22,7 @@ export interface WalRepositoryStatus {
     readonly parent: string | null;
     readonly timelines: readonly { readonly timeline: number; readonly stretches: readonly { readonly from: string; readonly to: string }[]; readonly newest: string | null; readonly objects: number; readonly bytes: number; readonly points: readonly { readonly name: string; readonly lsn: string }[] }[];
   }[];
+  /** Stretches that are missing or damaged, in words. */
   readonly gaps: readonly string[];
   readonly error?: { readonly code: string; readonly message: string };
 }
@@ -56,7 +58,7 @@ export async function walStatus(loaded: LoadedConfig, target: string, now = Date
         const archives = (await Promise.all((await listWalSystems(store, target)).map((systemId) => readArchive(store, target, systemId, trusted)))).flat();
         for (const { timelines } of archives) for (const { pieces } of timelines) newest = Math.max(newest ?? 0, newestTime(pieces) ?? 0);
         return {
-          name, required, gaps: gapsOf(archives).filter((gap) => !underWay(archives, gap, now)).map(describeGap),
+          name, required, gaps: lossesOf(archives, withDamaged(archives), [], now).map(describeHole),
           lineages: archives.map(({ id, systemId, createdAt, facts, parent, timelines }) => ({
             id, systemId, createdAt, reason: facts.reason, parent: parent?.lineage ?? null,
             timelines: timelines.map(({ timeline, pieces, points }) => ({
@@ -75,14 +77,6 @@ export async function walStatus(loaded: LoadedConfig, target: string, now = Date
   } finally {
     await stores.close();
   }
-}
-
-/** Objects are stored several at once: a hole right behind which something has just been stored is filled in a moment. */
-function underWay(archives: readonly WalLineage[], gap: Gap, now: number): boolean {
-  const pieces = archives.find(({ id }) => id === gap.lineage)?.timelines.find(({ timeline }) => timeline === gap.timeline)?.pieces ?? [];
-  const behind = newestTime(pieces.filter(({ start, end }) => start >= gap.end && start < end));
-  const before = newestTime(pieces, gap.start);
-  return behind !== undefined && before !== undefined && now - behind < 30_000 && now - before < 60_000;
 }
 
 const iso = (time: number | undefined): string | null => (time === undefined || time === 0 ? null : new Date(time).toISOString());

@@ -104,6 +104,44 @@ export interface VerifyReport {
   readonly target: string;
   readonly status: 'verified' | 'damaged' | 'incomplete';
   readonly copies: readonly VerifiedCopy[];
+  /** The WAL archive, one entry a repository; absent where none is kept, or one backup was asked for. */
+  readonly wal?: readonly WalReadBack[];
+}
+
+/** A stretch of WAL that no repository read back has whole. */
+export interface WalLoss {
+  readonly lineage: string;
+  readonly timeline: number;
+  readonly fromLsn: string;
+  readonly toLsn: string;
+  readonly why: 'damaged' | 'missing';
+  /** Moments, by the database's clock: the last that can be reached in front of it, the first stored behind it; null: not known. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** The backup from whose end on points can be reached again; null: none is there yet. */
+  readonly reachableAgainFrom: string | null;
+}
+
+/** What reading back the WAL archive in one repository found. */
+export interface WalReadBack {
+  readonly repository: string;
+  /** `damaged`: something is damaged or missing, could not be healed, and no backup stands behind it. */
+  readonly status: 'verified' | 'damaged' | 'unreachable' | 'planned';
+  readonly depth: VerifyDepth;
+  /** Read this time. */
+  readonly objects: number;
+  readonly bytes: number;
+  /** There in all, and of these never read back yet. */
+  readonly total: number;
+  readonly unread: number;
+  /** Objects replaced or brought from another repository; names of the first. */
+  readonly healed: number;
+  readonly healedFrom: readonly string[];
+  /** Damaged objects, the first in words. */
+  readonly damaged: number;
+  readonly problems: readonly string[];
+  readonly losses: readonly WalLoss[];
+  readonly error?: { readonly code: string; readonly message: string };
 }
 
 export type RestoreMode = 'in-place' | 'beside' | 'scratch';
@@ -352,4 +390,6 @@ export interface UpkeepReport {
   readonly items: readonly (UpkeepItem & { readonly outcome: 'done' | 'damaged' | 'failed' | 'planned'; readonly detail?: string })[];
   readonly more: number;
   readonly warnings: readonly string[];
+  /** The share of the WAL archive that was read back, one entry a repository. */
+  readonly wal?: readonly WalReadBack[];
 }

@@ -2,7 +2,7 @@
  * The WAL archive of one database system in one repository, as its listing tells it: which stretches of which timeline are there, up to which
  * moment, and what can be reached from which backup. Pure. Names and layout: docs/repository-format.md.
  */
-import { formatLsn, hexLsn } from './lsn.ts';
+import { hexLsn } from './lsn.ts';
 
 /** A stored stretch of WAL, or (`start` = `end`) a mark that nothing was written up to `time`. Told by its name alone. */
 export interface WalPiece {
@@ -175,5 +175,3 @@ export function gapsOf(lineages: readonly WalLineage[]): Gap[] {
     return stretches.slice(1).map((next, i): Gap => ({ lineage: lineage.id, timeline: timeline.timeline, start: (stretches[i] as Stretch).end, end: next.start }));
   }));
 }
-
-export const describeGap = (gap: Gap): string => `WAL ${formatLsn(gap.start)} to ${formatLsn(gap.end)} of timeline ${String(gap.timeline)} is missing (${String((gap.end - gap.start) / 1024n)} KiB)`;

@@ -4,7 +4,9 @@ import type { UpkeepInput, UpkeepItem, UpkeepReport } from '../domain/operations
 import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
+import { describeLoss } from '../domain/wal-scrub.ts';
 import { Checklist, searchAttributes } from './progress.ts';
+import { readBackAll } from './wal-read-back.ts';
 
 export interface UpkeepOperationInput {
   readonly target: string;
@@ -48,14 +50,16 @@ export async function upkeepOperation(input: UpkeepOperationInput): Promise<Upke
       checklist.set(name, done.outcome === 'done' ? 'completed' : 'failed', done.detail);
       items.push(done);
     }
+    const wal = await readBackAll(host, target, { deep: false, all: false, heal: true, preview: input.preview }, checklist);
     const warnings = [
+      ...(wal ?? []).flatMap((one) => [...(one.error === undefined ? [] : [`WAL in ${one.repository}: ${one.error.message}`]), ...one.losses.slice(0, 5).map((loss) => `WAL in ${one.repository}: ${describeLoss(loss)}`)]),
       ...plan.unreachable.map(({ name, message }) => `repository ${name}: ${message}`),
       ...plan.hopeless.slice(0, 20).map(({ backup, repository }) => `backup ${backup} in ${repository} is damaged, and no other repository has it whole`),
       ...items.filter(({ outcome }) => outcome === 'failed' || outcome === 'damaged').slice(0, 20).map(({ action, name, repository, detail }) => `${action} ${name} in ${repository}: ${detail ?? 'failed'}`),
       ...(plan.more > 0 ? [`${String(plan.more)} more are left for the next run`] : []),
     ];
-    const incomplete = plan.unreachable.length > 0 || plan.hopeless.length > 0 || items.some(({ outcome }) => outcome === 'failed' || outcome === 'damaged');
-    return { schemaVersion: 1, target, status: incomplete ? 'incomplete' : input.preview ? 'preview' : 'done', items, more: plan.more, warnings };
+    const incomplete = plan.unreachable.length > 0 || plan.hopeless.length > 0 || items.some(({ outcome }) => outcome === 'failed' || outcome === 'damaged') || (wal ?? []).some((one) => one.status === 'damaged' || one.status === 'unreachable');
+    return { schemaVersion: 1, target, status: incomplete ? 'incomplete' : input.preview ? 'preview' : 'done', items, more: plan.more, warnings, ...(wal && { wal }) };
   } catch (error) {
     rethrow(error);
   }

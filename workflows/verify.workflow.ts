@@ -2,6 +2,7 @@ import type { VerifyInput, VerifyReport, VerifiedCopy } from '../domain/operatio
 import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { Checklist, searchAttributes, targetIn } from './progress.ts';
+import { readBackAll } from './wal-read-back.ts';
 
 /** Reads stored backups back, without touching them. Public: `{"target":"shop","backup":"latest","deep":true}`. Query: `steps`. */
 export async function verify(input: VerifyInput): Promise<VerifyReport> {
@@ -29,8 +30,10 @@ export async function verify(input: VerifyInput): Promise<VerifyReport> {
         checklist.set(name, 'failed', message);
       }
     }
-    const status = copies.some((copy) => copy.status === 'damaged') ? 'damaged' : copies.some((copy) => copy.status === 'unreachable') ? 'incomplete' : 'verified';
-    return { schemaVersion: 1, target: checked.input.target, status, copies };
+    const wal = checked.input.backup === undefined ? await readBackAll(checked.host, checked.input.target, { deep: checked.input.deep ?? false, all: true, heal: false }, checklist) : undefined;
+    const all: readonly { readonly status: string }[] = [...copies, ...(wal ?? [])];
+    const status = all.some((one) => one.status === 'damaged') ? 'damaged' : all.some((one) => one.status === 'unreachable') ? 'incomplete' : 'verified';
+    return { schemaVersion: 1, target: checked.input.target, status, copies, ...(wal && { wal }) };
   } catch (error) {
     rethrow(error);
   }

@@ -1,5 +1,6 @@
 import { ResurgoError } from '../../domain/errors.ts';
 import { PhysicalContentCheck } from '../../providers/postgres/physical-content-check.ts';
+import { cannotBuildOn, summaryFacts } from '../../providers/postgres/parent-check.ts';
 import { sourceServer } from '../source-server.ts';
 import { postgresSettings } from '../target-settings.ts';
 import { dumpPhysicalTarget } from './dump-physical.ts';
@@ -17,7 +18,9 @@ export const physicalEngine: EngineDefinition = {
     if (kind !== 'full' && !facts.summarizeWal) {
       throw new ResurgoError('walSummaryMissing', `a ${kind} backup of ${settings.name} needs WAL summaries, and summarize_wal is off on ${connection.redacted}`);
     }
-    return { systemId: facts.systemId, warnings: [] };
+    if (kind === 'full') return { systemId: facts.systemId, warnings: [] };
+    const summaries = await summaryFacts(connection);
+    return { systemId: facts.systemId, warnings: [], refusesParent: ({ wal }) => (wal === undefined ? undefined : cannotBuildOn(summaries, wal)) };
   },
   dump: dumpPhysicalTarget,
   restore: (deps, settings) => physicalRestoreEngine(deps, postgresSettings(settings)),

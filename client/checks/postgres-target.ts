@@ -6,6 +6,7 @@ import { resolveConnection, withClient, type PostgresConnection } from '../../pr
 import { serverFacts, type ServerFacts } from '../../providers/postgres/server-facts.ts';
 import { readSlot, slotName } from '../../providers/wal/slots.ts';
 import { checkCluster } from './cluster-target.ts';
+import { walStatus } from '../wal-status.ts';
 import { Findings, type CheckScope } from './finding.ts';
 import { checkPostgresPrograms } from './postgres-programs.ts';
 import { longestWait } from '../../config/longest-wait.ts';
@@ -40,6 +41,7 @@ export async function checkPostgres(scope: CheckScope, name: string, target: Pos
       'Stop the one that should not be; do not back up until then.',
       'sourceChanged',
     );
+  if (hasWal(scope.loaded.config, name)) await checkArchivedWal(scope, name, findings);
   const best = primaries[0] ?? reached[0];
   if (target.backupFrom === 'standby' && reached.length > 0 && reached.every(({ facts }) => !facts.inRecovery)) {
     findings.fail(
@@ -90,6 +92,14 @@ async function reach(
     findings.error(error);
     return undefined;
   }
+}
+
+/** What is archived: holes and damage that are known. A repository that does not answer is told by its own check. */
+async function checkArchivedWal({ loaded }: CheckScope, name: string, findings: Findings): Promise<void> {
+  const { repositories, newest } = await walStatus(loaded, name);
+  const holes = repositories.flatMap((repository) => repository.gaps.map((gap) => `${repository.name}: ${gap}`));
+  for (const hole of holes.slice(0, 3)) findings.warn(hole, `resurgo upkeep ${name} heals what another repository has; else take a full backup`);
+  if (holes.length === 0 && newest !== null) findings.ok(`archived WAL reaches ${newest} without a hole`);
 }
 
 const slotExists = (connection: PostgresConnection, name: string, signal: AbortSignal): Promise<boolean> =>

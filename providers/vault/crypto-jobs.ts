@@ -11,8 +11,10 @@ export type CryptoJob = SealJob | OpenJob;
 
 export interface SealJob {
   readonly type: 'seal';
-  /** Plaintext at its beginning; afterwards the sealed object. Handed over and handed back. */
+  /** Plaintext from `at` on; afterwards the sealed object in its place. Handed over and handed back. */
   readonly slot: ArrayBuffer;
+  /** Default 0: room in front of it is for whoever puts a header there. */
+  readonly at?: number;
   readonly plainBytes: number;
   readonly name: SealedName;
   readonly key: Uint8Array;
@@ -75,7 +77,8 @@ export function release(bytes: Uint8Array): void {
 }
 
 export function sealPart(job: SealJob): SealResult {
-  const plain = new Uint8Array(job.slot, 0, job.plainBytes);
+  const begin = job.at ?? 0;
+  const plain = new Uint8Array(job.slot, begin, job.plainBytes);
   // One native call: an output buffer of zstd's bound makes it write the frame straight from input to output.
   const packed =
     job.compression === 'none'
@@ -85,9 +88,9 @@ export function sealPart(job: SealJob): SealResult {
           params: zstdParameters(job.level),
         });
   const storedBytes = packed.length + tagBytes;
-  if (storedBytes > job.slot.byteLength)
+  if (begin + storedBytes > job.slot.byteLength)
     throw new Error(`part of ${String(job.plainBytes)} bytes grew to ${String(storedBytes)}`);
-  const object = new Uint8Array(job.slot, 0, storedBytes);
+  const object = new Uint8Array(job.slot, begin, storedBytes);
   const cipher = cipherFor(job.key, job.name);
   const hash = createHash('sha256');
   for (let at = 0; at < packed.length; at += stepBytes) {

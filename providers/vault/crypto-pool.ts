@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { isMarkedAsUntransferable, Worker } from 'node:worker_threads';
+import { sealWalBytes } from '../wal/seal-job.ts';
+import type { WalSealJob, WalSealResult } from '../wal/seal-job.ts';
 import { openPart, SealError, sealPart } from './crypto-jobs.ts';
 import type { OpenJob, OpenResult, SealJob, SealResult } from './crypto-jobs.ts';
 import type { WorkerReply } from './crypto-worker.ts';
@@ -16,7 +18,7 @@ const inlineBytes = 128 * 1024;
 const idleMs = 5_000;
 
 interface Pending {
-  readonly job: SealJob | OpenJob;
+  readonly job: SealJob | WalSealJob | OpenJob;
   readonly transfer: readonly ArrayBuffer[];
   readonly resolve: (result: never) => void;
   readonly reject: (error: unknown) => void;
@@ -33,6 +35,12 @@ const queue: Pending[] = [];
 /** Seals one part. `job.slot` is handed over: use the one in the result. */
 export function seal(job: SealJob): Promise<SealResult> {
   if (job.plainBytes <= inlineBytes) return new Promise((resolve) => resolve(sealPart(job)));
+  return submit(job, [job.slot]);
+}
+
+/** Seals a stretch of WAL, and looks through it on the way. `job.slot` is handed over: use the one in the result. */
+export function sealWal(job: WalSealJob): Promise<WalSealResult> {
+  if (job.plainBytes <= inlineBytes) return new Promise((resolve) => resolve(sealWalBytes(job)));
   return submit(job, [job.slot]);
 }
 
@@ -56,7 +64,7 @@ export async function closeCryptoPool(): Promise<void> {
   await Promise.all([...threads].filter((thread) => thread.current === undefined).map((thread) => retire(thread)));
 }
 
-function submit<T>(job: SealJob | OpenJob, transfer: readonly ArrayBuffer[]): Promise<T> {
+function submit<T>(job: SealJob | WalSealJob | OpenJob, transfer: readonly ArrayBuffer[]): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     queue.push({
       job: job.key === undefined ? job : { ...job, key: Uint8Array.from(job.key) },

@@ -1,10 +1,12 @@
 /** Entry of a worker thread of the crypto pool. */
 import { parentPort } from 'node:worker_threads';
+import { sealWalBytes } from '../wal/seal-job.ts';
+import type { WalSealJob, WalSealResult } from '../wal/seal-job.ts';
 import { openPart, release, SealError, sealPart } from './crypto-jobs.ts';
 import type { CryptoJob, OpenResult, SealResult } from './crypto-jobs.ts';
 
 export interface WorkerReply {
-  readonly result?: SealResult | OpenResult;
+  readonly result?: SealResult | WalSealResult | OpenResult;
   readonly failure?: {
     readonly message: string;
     readonly code?: string | undefined;
@@ -16,10 +18,10 @@ export interface WorkerReply {
 const port = parentPort;
 if (port === null) throw new Error('crypto-worker.ts runs only as a worker thread');
 
-port.on('message', (job: CryptoJob) => {
+port.on('message', (job: CryptoJob | WalSealJob) => {
   try {
-    if (job.type === 'seal') {
-      const result = sealPart(job);
+    if (job.type !== 'open') {
+      const result = job.type === 'seal' ? sealPart(job) : sealWalBytes(job);
       port.postMessage({ result } satisfies WorkerReply, [result.slot]);
       return;
     }

@@ -9,10 +9,13 @@ import { openKeys, type Credentials } from '../vault/open-keys.ts';
 import { isSafeSegment } from '../repository/safe-key.ts';
 import { historyFile, lineageFile, lineagePrefix, parsePointFile, timelinePrefix, walPrefix } from './layout.ts';
 import { parseLineage, type LineageFacts } from './lineage-file.ts';
-import { headerRoom, parseWalHeader, parseWalObject, placeOf, type WalHeader } from './wal-object.ts';
+import { headerRoom, parseWalHeader, placeOf, splitWalObject, type WalHeader } from './wal-object.ts';
+import { readBackFile, readBackName, readReadBack } from './read-back-state.ts';
 import { walKeyAttempt } from './sealer.ts';
 
 export interface ArchivedTimeline extends WalTimeline {
+  /** Objects that reading back found damaged: they are not among the pieces. */
+  readonly damaged: readonly WalPiece[];
   readonly hasHistory: boolean;
   /** SHA-256 of its history file's text; undefined for the first timeline of a cluster. */
   readonly historySha256: string | undefined;
@@ -37,11 +40,21 @@ interface Found {
   hasFile: boolean;
 }
 
-async function listFound(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<Map<string, Found>> {
+interface Listing {
+  readonly lineages: Map<string, Found>;
+  readonly hasReadBack: boolean;
+}
+
+async function listFound(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<Listing> {
   const prefix = walPrefix(target, systemId);
   const lineages = new Map<string, Found>();
+  let hasReadBack = false;
   for await (const { key, size } of store.list(prefix, signal)) {
-    const [id = '', directory = '', file] = key.slice(prefix.length).split('/');
+    const [id = '', directory, file] = key.slice(prefix.length).split('/');
+    if (directory === undefined) {
+      hasReadBack ||= id === readBackFile;
+      continue;
+    }
     let lineage = lineages.get(id);
     if (lineage === undefined) lineages.set(id, (lineage = { timelines: new Map(), hasFile: false }));
     if (file === undefined) {
@@ -58,12 +71,13 @@ async function listFound(store: ObjectStore, target: string, systemId: string, s
     else if (point !== undefined) timeline.points.push(point);
     else if (file === historyFile) timeline.history = true;
   }
-  return lineages;
+  return { lineages, hasReadBack };
 }
 
 /** Newest lineage first. A lineage whose own file is not there yet (its writer died) is left out. @throws walDamaged, manifestSignature */
 export async function readArchive(store: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal?: AbortSignal): Promise<ArchivedLineage[]> {
-  const found = await listFound(store, target, systemId, signal);
+  const { lineages: found, hasReadBack } = await listFound(store, target, systemId, signal);
+  const known = hasReadBack ? await readReadBack(store, target, systemId, signal) : undefined;
   const lineages: ArchivedLineage[] = [];
   for (const [id, { timelines, hasFile }] of found) {
     if (!hasFile) continue;
@@ -73,8 +87,9 @@ export async function readArchive(store: ObjectStore, target: string, systemId: 
     const read: ArchivedTimeline[] = [];
     for (const [timeline, { pieces, points, history }] of [...timelines].sort(([a], [b]) => a - b)) {
       const header = history ? await readHeader(store, `${timelinePrefix(target, systemId, id, timeline)}${historyFile}`, trusted, signal) : undefined;
+      const bad = new Set(known?.get(readBackName(id, timeline))?.damaged.map(({ name }) => name));
       read.push({
-        timeline, pieces: sortPieces(pieces), points, hasHistory: history, historySha256: header?.sha256,
+        timeline, pieces: sortPieces(pieces.filter(({ name }) => !bad.has(name))), damaged: pieces.filter(({ name }) => bad.has(name)), points, hasHistory: history, historySha256: header?.sha256,
         ancestors: (header?.ancestors ?? []).map(([number, lsn]) => ({ timeline: number, lsn: BigInt(`0x${lsn}`) })),
       });
     }
@@ -83,6 +98,10 @@ export async function readArchive(store: ObjectStore, target: string, systemId: 
   }
   return lineages.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : a.id < b.id ? 1 : -1));
 }
+
+/** The same with the damaged objects among the pieces: what was stored, not what is of use. */
+export const withDamaged = (lineages: readonly ArchivedLineage[]): ArchivedLineage[] =>
+  lineages.map((lineage) => ({ ...lineage, timelines: lineage.timelines.map((timeline) => ({ ...timeline, pieces: sortPieces([...timeline.pieces, ...timeline.damaged]) })) }));
 
 /** @throws walDamaged, manifestSignature, objectMissing */
 export async function readHeader(store: ObjectStore, key: string, trusted: readonly string[], signal?: AbortSignal): Promise<WalHeader> {
@@ -130,11 +149,11 @@ export class WalReader {
     for (const store of stores) {
       const what = `${key} in ${store.name}`;
       try {
-        const { header, body } = parseWalObject(await store.get(key, signal && { signal }), what, trusted);
+        const { header, body } = splitWalObject(await store.get(key, signal && { signal }), what, trusted);
         if (header.key === undefined || header.n === undefined) throw new ResurgoError('walDamaged', `${what}: it has no content`);
         const dataKey = await this.keyOf(header.key);
         try {
-          const { plain } = await open({ type: 'open', object: body, name: { backup: header.key, attempt: placeOf(header), n: header.n }, key: dataKey, content: { compression: header.compression, plainBytes: header.plainBytes } });
+          const { plain } = await open({ type: 'open', object: body, sha256: header.body.sha256, name: { backup: header.key, attempt: placeOf(header), n: header.n }, key: dataKey, content: { compression: header.compression, plainBytes: header.plainBytes } });
           return { header, plain: plain ?? new Uint8Array(0) };
         } catch (cause) {
           throw new ResurgoError('walDamaged', `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });

@@ -8,8 +8,8 @@ import { pieceName, type WalPiece, type WalSample } from '../../domain/wal.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { pointFile, timelinePrefix } from './layout.ts';
 import type { RepositoryLane } from './repository-lane.ts';
-import { findRestorePoints } from './restore-points.ts';
-import { roomFor, type WalSealer } from './sealer.ts';
+import { newPoints, type WalSealJob } from './seal-job.ts';
+import { plainAt, roomFor, type WalSealer } from './sealer.ts';
 
 /** Blocks in memory at once: one is filled, the others are sealed and stored. */
 const mostBlocks = 5;
@@ -38,12 +38,22 @@ export interface ArchiverOptions {
 
 interface Block {
   readonly start: bigint;
+  /** Sealed in place, then stored from here, then filled again. */
   readonly slot: ArrayBuffer;
   readonly bytes: Buffer;
   samples: WalSample[];
   scanned: number;
   /** Pieces sealed of it in this run. */
   pieces: number;
+}
+
+interface Stretch {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly slot: ArrayBuffer;
+  readonly samples: readonly WalSample[];
+  readonly points: readonly { readonly name: string; readonly lsn: bigint }[];
+  readonly scan?: WalSealJob['scan'];
 }
 
 export class Archiver {
@@ -62,6 +72,8 @@ export class Archiver {
   private seen: WalSample[] = [];
   private safe: number | undefined;
   private blocksAtWork = 0;
+  /** Memory of blocks that are stored, for those to come: fresh memory costs more than filling it. */
+  private readonly idle: ArrayBuffer[] = [];
   private roomWaiters: (() => void)[] = [];
   private failure: Error | undefined;
   private pending = new Set<Promise<void>>();
@@ -92,8 +104,8 @@ export class Archiver {
   }
 
   private newBlock(start: bigint): Block {
-    const slot = new ArrayBuffer(roomFor(this.o.blockBytes));
-    return { start, slot, bytes: Buffer.from(slot, 0, this.o.blockBytes), samples: [], scanned: 0, pieces: 0 };
+    const slot = this.idle.pop() ?? Buffer.allocUnsafeSlow(roomFor(this.o.blockBytes)).buffer;
+    return { start, slot, bytes: Buffer.from(slot, plainAt, this.o.blockBytes), samples: [], scanned: 0, pieces: 0 };
   }
 
   /** For the stream: takes the bytes at once, and asks to wait while too much is on its way. */
@@ -161,13 +173,14 @@ export class Archiver {
     const block = this.block;
     const end = block.start + BigInt(this.o.blockBytes);
     this.block = this.newBlock(end);
-    const points = this.findPoints(block, this.o.blockBytes);
     this.takeSamples(block, end);
     // Already stored before this run, which began at the block's beginning only for want of its first part.
     this.flushed = this.flushed > end ? this.flushed : end;
     this.blocksAtWork++;
-    const work = this.store(block.start, end, block.slot, block.samples, points)
-      .then(async (stored) => {
+    const scan = { from: block.scanned, segmentStart: block.start % BigInt(this.o.segmentBytes) === 0n };
+    const work = this.store({ start: block.start, end, slot: block.slot, samples: block.samples, points: [], scan })
+      .then(async ({ piece: stored, slot }) => {
+        this.idle.push(slot);
         // Also what an earlier run stored of it, whole or not.
         await Promise.all(this.lanes.map((lane) => lane.drop(this.prefix, (piece) => piece.start >= block.start && piece.end <= end && piece.name !== stored.name && piece.name !== '')));
         for (const lane of this.lanes) lane.fold(block.start);
@@ -187,53 +200,54 @@ export class Archiver {
   }
 
   private findPoints(block: Block, length: number): { name: string; lsn: bigint }[] {
-    const from = Math.max(0, block.scanned - 128);
-    const before = block.scanned;
+    const from = block.scanned;
     block.scanned = length;
-    return findRestorePoints(block.bytes.subarray(0, length), from - (from % 8), block.start % BigInt(this.o.segmentBytes) === 0n)
-      .filter(({ end }) => end > before)
-      .map(({ name, end }) => ({ name, lsn: block.start + BigInt(end) }));
+    return newPoints(block.bytes.subarray(0, length), from, block.start % BigInt(this.o.segmentBytes) === 0n).map(({ name, end }) => ({ name, lsn: block.start + BigInt(end) }));
   }
 
-  /** Stores what has come of the present block since the last time. */
+  /** Stores what has come of the present block since the last time. Not while whole blocks wait: it would stand behind them, and be superfluous soon. */
   flush(): void {
+    if (this.blocksAtWork < 2) this.flushNow();
+  }
+
+  private flushNow(): void {
     const { block, position } = this;
     if (position <= this.flushed || position === block.start) return;
     // One whole piece instead of many small ones.
     const whole = block.pieces >= mostPieces;
     const start = whole || this.flushed < block.start ? block.start : this.flushed;
     const length = Number(position - start);
-    const slot = new ArrayBuffer(roomFor(length));
-    Buffer.from(slot).set(block.bytes.subarray(Number(start - block.start), Number(position - block.start)));
+    const slot = Buffer.allocUnsafeSlow(roomFor(length)).buffer;
+    Buffer.from(slot, plainAt).set(block.bytes.subarray(Number(start - block.start), Number(position - block.start)));
     const points = this.findPoints(block, Number(position - block.start));
     this.takeSamples(block, position);
     this.flushed = position;
     block.pieces = whole ? 1 : block.pieces + 1;
-    const work = this.store(start, position, slot, whole ? block.samples : block.samples.filter(({ lsn }) => lsn >= start), points).then(async () => {
+    const work = this.store({ start, end: position, slot, samples: whole ? block.samples : block.samples.filter(({ lsn }) => lsn >= start), points }).then(async () => {
       if (whole) await Promise.all(this.lanes.map((lane) => lane.drop(this.prefix, (piece) => piece.start >= start && piece.end <= position && piece.start !== piece.end && !(piece.start === start && piece.end === position))));
     });
     this.track(work);
   }
 
-  private async store(start: bigint, end: bigint, slot: ArrayBuffer, samples: readonly WalSample[], points: readonly { name: string; lsn: bigint }[]): Promise<WalPiece> {
+  private async store({ start, end, slot, samples, points, scan }: Stretch): Promise<{ piece: WalPiece; slot: ArrayBuffer }> {
     const { target, systemId, lineage, timeline } = this.o;
     const time = this.timeAt(end);
     const place = { target, systemId, lineage, timeline };
     const sealed = await this.o.sealer.seal({
       ...place, kind: 'wal', start: hexLsn(start), end: hexLsn(end), ...(time === undefined ? {} : { time: new Date(time).toISOString() }),
       ...(samples.length === 0 ? {} : { samples: samples.map((one): [number, string] => [one.time, hexLsn(one.lsn)]) }),
-    }, slot, Number(end - start));
+    }, slot, Number(end - start), scan);
     const piece: WalPiece = { start, end, time, key: sealed.key, name: pieceName({ start, end, time, key: sealed.key }), bytes: sealed.object.length };
     await Promise.all(this.lanes.map(async (lane) => {
       await lane.put(`${this.prefix}${piece.name}`, sealed, piece);
       this.advance();
     }));
-    for (const { name, lsn } of points) {
+    for (const { name, lsn } of [...points, ...sealed.points.map((found) => ({ name: found.name, lsn: start + BigInt(found.end) }))]) {
       const signed = this.o.sealer.sign({ ...place, kind: 'point', start: hexLsn(lsn), end: hexLsn(lsn), point: name, ...(time === undefined ? {} : { time: new Date(time).toISOString() }) });
       await Promise.all(this.lanes.map((lane) => lane.put(`${this.prefix}${pointFile(lsn, name)}`, signed, undefined)));
     }
     if (time !== undefined) this.lastStoredTime = Math.max(this.lastStoredTime, time);
-    return piece;
+    return { piece, slot: sealed.slot };
   }
 
   /** On an idle server nothing is stored; a mark says that nothing was written until now. */
@@ -255,7 +269,7 @@ export class Archiver {
 
   /** Everything received is stored. @throws what sealing failed with */
   async drain(): Promise<void> {
-    this.flush();
+    this.flushNow();
     while (this.pending.size > 0 && !this.o.signal.aborted) await Promise.race([Promise.all([...this.pending]), sleep(200)]);
     if (this.failure !== undefined) throw this.failure;
   }

@@ -4,6 +4,7 @@ import { parsePieceName } from '../../domain/wal.ts';
 import { keyFile } from '../repository/layout.ts';
 import { parseWalHeader, parseWalObject } from './wal-object.ts';
 import { lineageFile, walPrefix } from './layout.ts';
+import { readBackFile } from './read-back-state.ts';
 
 /** Brings what one repository has of the WAL archive to another that lacks it. @returns how many objects went over */
 export async function copyArchive(from: ObjectStore, to: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal: AbortSignal): Promise<number> {
@@ -23,6 +24,8 @@ export async function copyArchive(from: ObjectStore, to: ObjectStore, target: st
   for await (const { key } of from.list(prefix, signal)) {
     if (there.has(key)) continue;
     const name = key.slice(key.lastIndexOf('/') + 1);
+    // What each repository remembers of itself.
+    if (name === readBackFile) continue;
     const begins = first.get(key.slice(0, key.lastIndexOf('/')));
     const listed = parsePieceName(name);
     if (begins !== undefined && listed !== undefined && listed.end <= begins) continue;

@@ -75,7 +75,7 @@ export class RepositoryLane {
       if (this.stopped) return;
       try {
         if (sealed.key !== undefined) await this.sealer.storeKey(this.store, sealed.key, this.signal);
-        await this.store.put(key, sealed.object, { sha256: sealed.sha256, signal: this.signal });
+        await this.store.put(key, sealed.object, { ...(this.store.kind === 's3' ? { sha256: sealed.sha256() } : {}), signal: this.signal });
         this.problem = undefined;
         done();
         return;

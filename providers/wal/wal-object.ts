@@ -47,15 +47,15 @@ export type WalHeader = z.output<typeof headerSchema>;
 /** What a sealed body is bound to besides its key: it does not open in another place. */
 export const placeOf = (header: Pick<WalHeader, 'kind' | 'lineage' | 'timeline' | 'start' | 'end'>): string => `${header.kind}.${header.lineage}.${String(header.timeline)}.${header.start}.${header.end}`;
 
-export function encodeWalObject(header: Omit<WalHeader, 'signer' | 'body'>, body: Uint8Array, sha256: string | undefined, hostKey: HostKey): Buffer {
-  const text = Buffer.from(canonicalJson({ ...header, body: { bytes: body.length, sha256: sha256 ?? createHash('sha256').update(body).digest('hex') }, signer: hostKey.publicKey }));
-  const object = Buffer.allocUnsafe(headerAt + text.length + body.length);
-  magic.copy(object);
-  object.writeUInt32BE(text.length, magic.length);
-  Buffer.from(signWith(hostKey, signedBytes(text)), 'base64').copy(object, magic.length + 4);
-  text.copy(object, headerAt);
-  object.set(body, headerAt + text.length);
-  return object;
+/** Everything in front of the body. */
+export function encodeWalHeader(header: Omit<WalHeader, 'signer' | 'body'>, body: WalHeader['body'], hostKey: HostKey): Buffer {
+  const text = Buffer.from(canonicalJson({ ...header, body, signer: hostKey.publicKey }));
+  const head = Buffer.allocUnsafe(headerAt + text.length);
+  magic.copy(head);
+  head.writeUInt32BE(text.length, magic.length);
+  Buffer.from(signWith(hostKey, signedBytes(text)), 'base64').copy(head, magic.length + 4);
+  text.copy(head, headerAt);
+  return head;
 }
 
 const signedBytes = (header: Uint8Array): Buffer => Buffer.concat([Buffer.from('resurgo/1|wal|'), header]);
@@ -82,11 +82,17 @@ export function parseWalHeader(bytes: Buffer, what: string, trusted: readonly st
   return { header, bodyAt: headerAt + length };
 }
 
-/** Header and body of a whole object, everything checked that needs no key. @throws walDamaged, manifestSignature */
-export function parseWalObject(bytes: Buffer, what: string, trusted: readonly string[]): { header: WalHeader; body: Buffer } {
+/** Header and body of a whole object; the body's checksum is left to who reads it. @throws walDamaged, manifestSignature */
+export function splitWalObject(bytes: Buffer, what: string, trusted: readonly string[]): { header: WalHeader; body: Buffer } {
   const { header, bodyAt } = parseWalHeader(bytes, what, trusted);
   const body = bytes.subarray(bodyAt);
   if (body.length !== header.body.bytes) throw new ResurgoError('walDamaged', `${what}: it has ${String(body.length)} bytes of content, its header says ${String(header.body.bytes)}`);
+  return { header, body };
+}
+
+/** Header and body of a whole object, everything checked that needs no key. @throws walDamaged, manifestSignature */
+export function parseWalObject(bytes: Buffer, what: string, trusted: readonly string[]): { header: WalHeader; body: Buffer } {
+  const { header, body } = splitWalObject(bytes, what, trusted);
   const found = createHash('sha256').update(body).digest('hex');
   if (found !== header.body.sha256) throw new ResurgoError('walDamaged', `${what}: SHA-256 of its content is ${found}, expected ${header.body.sha256}`);
   return { header, body };

@@ -1,21 +1,18 @@
 /**
- * WAL for a recovering server: segments are fetched, opened and laid ready ahead of it, and `restore_command` is a plain `cp`. What it asks for that is
- * not ready yet it waits for; what does not exist it is told so.
+ * WAL for a recovering server: segments are fetched, opened and laid ready ahead of it, already on the disk, and `restore_command` only renames them into
+ * place. What it asks for that is not ready yet it waits for; what does not exist it knows from a list.
  */
 import { watch } from 'node:fs';
 import { chown, mkdir, open as openFile, readdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatLsn, parseLsn, segmentFile } from '../../domain/lsn.ts';
-import { ResurgoError } from '../../domain/errors.ts';
 import type { RecoveryPlan } from '../../domain/recovery.ts';
-import { cover, type WalPiece } from '../../domain/wal.ts';
 import type { ArchivedLineage, WalReader } from './archive-read.ts';
-import { historyFile, timelineName, timelinePrefix } from './layout.ts';
+import { planHistories, planSegments, type PlannedSegment } from './segment-map.ts';
 
 /** Bytes laid ready ahead of what was asked for last. */
-const aheadBytes = 384 * 1024 * 1024;
-/** Segments kept behind it: a server asks again for the last ones. */
+const aheadBytes = 192 * 1024 * 1024;
+/** Segments kept behind it that nobody took. */
 const keptBehind = 4;
 const atOnce = 3;
 
@@ -30,97 +27,55 @@ export interface SpoolOptions {
   readonly onProgress: (segments: number) => void;
 }
 
-interface Segment {
-  readonly file: string;
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly pieces: readonly { readonly key: string; readonly piece: WalPiece }[];
-}
-
 export class WalSpool {
   readonly #o: SpoolOptions;
-  readonly #segments: Segment[] = [];
-  readonly #index = new Map<string, number>();
-  readonly #histories = new Map<string, string>();
-  readonly #state = new Map<number, 'fetching' | 'ready'>();
+  readonly #segments: readonly PlannedSegment[];
+  readonly #index: ReadonlyMap<string, number>;
+  /** `taken`: it was asked for while it lay ready, so it is gone now; asked for again, it is fetched again. */
+  readonly #state = new Map<number, 'fetching' | 'ready' | 'taken'>();
   readonly #stop = new AbortController();
   #asked = 0;
   #running = 0;
   #loop: Promise<void> | undefined;
   failure: Error | undefined;
 
+  /** @throws walGap when the archive lacks what the plan needs */
   constructor(options: SpoolOptions) {
     this.#o = options;
-    const { plan } = options;
-    const bytes = BigInt(plan.segmentBytes);
-    const cutAt = new Map<number, bigint>();
-    for (const step of plan.steps) cutAt.set(step.timeline, parseLsn(step.to));
-    for (const step of plan.steps) {
-      const held = this.#pieces(step.timeline);
-      const to = cutAt.get(step.timeline) as bigint;
-      for (let start = parseLsn(step.from) - (parseLsn(step.from) % bytes); start < to; start += bytes) {
-        const end = start + bytes < to ? start + bytes : to;
-        const chosen = cover(held.map(({ piece }) => piece), start, end);
-        if (chosen === undefined) throw new ResurgoError('walGap', `WAL ${formatLsn(start)} to ${formatLsn(end)} of timeline ${String(step.timeline)} is not in the archive any more`);
-        const byName = new Map(held.map((one) => [one.piece, one]));
-        const file = segmentFile(step.timeline, start, plan.segmentBytes);
-        if (this.#index.has(file)) continue;
-        this.#index.set(file, this.#segments.length);
-        this.#segments.push({ file, start, end, pieces: chosen.map((piece) => byName.get(piece) as { key: string; piece: WalPiece }) });
-      }
-    }
-    this.#findHistories();
+    this.#segments = planSegments(options);
+    this.#index = new Map(this.#segments.map(({ file }, i) => [file, i]));
   }
 
   get segments(): number {
     return this.#segments.length;
   }
 
-  /** Of the plan's lineage and those it came from. */
-  #pieces(timeline: number): { key: string; piece: WalPiece }[] {
-    const { plan, lineages, target } = this.#o;
-    const found: { key: string; piece: WalPiece }[] = [];
-    const seen = new Set<string>();
-    for (let at = lineages.find(({ id }) => id === plan.lineage); at !== undefined && !seen.has(at.id); ) {
-      seen.add(at.id);
-      const prefix = timelinePrefix(target, plan.systemId, at.id, timeline);
-      const held = at.timelines.find((one) => one.timeline === timeline);
-      found.push(...(held?.pieces ?? []).filter((piece) => piece.key !== undefined).map((piece) => ({ key: `${prefix}${piece.name}`, piece })));
-      const parent: string | undefined = at.parent?.lineage;
-      at = lineages.find(({ id }) => id === parent);
-    }
-    return found;
-  }
-
-  /** All that are known: a recovered server takes the first number that is free, so none is taken twice. */
-  #findHistories(): void {
-    const { plan, lineages, target } = this.#o;
-    const own = lineages.filter(({ id }) => id === plan.lineage);
-    for (const lineage of [...own, ...lineages]) for (const { timeline, hasHistory } of lineage.timelines) {
-      const file = `${timelineName(timeline)}.history`;
-      if (hasHistory && !this.#histories.has(file)) this.#histories.set(file, `${timelinePrefix(target, plan.systemId, lineage.id, timeline)}${historyFile}`);
-    }
-  }
-
-  /** For postgresql.conf. `%f` and `%p` are the server's. */
+  /**
+   * For postgresql.conf. `%f` and `%p` are the server's. It asks by touching `asked/<file>`, again and again while it waits, so that no question is lost.
+   * 200: the server stops instead of taking it for the end of the WAL.
+   */
   get restoreCommand(): string {
-    const quoted = (name: string): string => `'${join(this.#o.directory, name).replaceAll('%', '%%').replaceAll("'", `'\\''`)}/%f'`;
-    const failed = `'${join(this.#o.directory, 'failed').replaceAll('%', '%%').replaceAll("'", `'\\''`)}'`;
-    // 200: the server stops instead of taking it for the end of the WAL.
-    return `: > ${quoted('asked')}; i=0; until [ -e ${quoted('ready')} ]; do [ -e ${quoted('none')} ] && exit 1; [ -e ${failed} ] && exit 200; i=$((i+1)); [ $i -gt 36000 ] && exit 200; sleep 0.05; done; cp ${quoted('ready')} "%p"`;
+    const quoted = (...names: string[]): string => `'${join(this.#o.directory, ...names).replaceAll('%', '%%').replaceAll("'", `'\\''`)}'`;
+    const wait = `i=0; until [ -e "$r" ]; do : > "$a"; [ -e ${quoted('failed')} ] && exit 200; i=$((i+1)); [ $i -gt 90000 ] && exit 200; sleep 0.02; done`;
+    return `f=%f; r=${quoted('ready')}/$f; a=${quoted('asked')}/$f; case $f in *.history) exec cp "$r" "%p" 2>/dev/null;; esac; : > "$a"; if [ ! -e "$r" ]; then grep -qxF "$f" ${quoted('segments')} || exit 1; ${wait}; fi; exec mv -f "$r" "%p"`;
   }
 
   async start(): Promise<void> {
-    const { directory, owner } = this.#o;
+    const { directory, owner, reader } = this.#o;
     await rm(directory, { recursive: true, force: true });
-    for (const path of [directory, ...['asked', 'ready', 'none'].map((name) => join(directory, name))]) {
+    for (const path of [directory, ...['asked', 'ready'].map((name) => join(directory, name))]) {
       await mkdir(path, { recursive: true, mode: 0o700 });
       if (process.getuid?.() === 0) await chown(path, owner.uid, owner.gid);
+    }
+    await writeFile(join(directory, 'segments'), this.#segments.map(({ file }) => `${file}\n`).join(''), { mode: 0o644 });
+    this.#fill();
+    for (const [file, key] of planHistories(this.#o)) {
+      const { plain } = await reader.read(key);
+      await this.#lay(file, async (write) => { await write(plain, 0); });
     }
     this.#loop = this.#serve().catch(async (error: unknown) => {
       await this.#fail(error);
     });
-    this.#fill();
   }
 
   async #fail(error: unknown): Promise<void> {
@@ -150,17 +105,15 @@ export class WalSpool {
 
   async #answer(file: string): Promise<void> {
     const index = this.#index.get(file);
-    const history = this.#histories.get(file);
-    if (index !== undefined) {
-      this.#asked = index;
-      this.#o.onProgress(index + 1);
-      // Not ready and not on its way: it was there before, or lies behind where we are.
-      this.#fill();
-      await this.#dropBehind();
-    } else if (history !== undefined) {
-      const { plain } = await this.#o.reader.read(history);
-      await this.#lay(file, async (write) => { await write(plain, 0); });
-    } else await writeFile(join(this.#o.directory, 'none', file), '', { mode: 0o644 });
+    if (index === undefined) return;
+    this.#asked = index;
+    const state = this.#state.get(index);
+    if (state === 'ready') this.#state.set(index, 'taken');
+    // It went to the server before, which wants it once more.
+    else if (state === 'taken') this.#state.delete(index);
+    this.#o.onProgress(index + 1);
+    this.#fill();
+    await this.#dropBehind();
   }
 
   #fill(): void {
@@ -169,7 +122,7 @@ export class WalSpool {
       if (this.#state.has(i)) continue;
       this.#state.set(i, 'fetching');
       this.#running++;
-      this.#fetch(this.#segments[i] as Segment).then(
+      this.#fetch(this.#segments[i] as PlannedSegment).then(
         () => { this.#state.set(i, 'ready'); },
         (error: unknown) => this.#fail(error),
       ).finally(() => {
@@ -179,7 +132,7 @@ export class WalSpool {
     }
   }
 
-  async #fetch(segment: Segment): Promise<void> {
+  async #fetch(segment: PlannedSegment): Promise<void> {
     await this.#lay(segment.file, async (write, file) => {
       for (const { key, piece } of segment.pieces) {
         const { plain } = await this.#o.reader.read(key);
@@ -189,6 +142,8 @@ export class WalSpool {
       }
       // What lies behind the point in time is zeros: there the server's WAL ends.
       await file.truncate(this.#o.plan.segmentBytes);
+      // The server syncs each segment it is given before it reads it: with nothing left to write, that costs it nothing.
+      await file.datasync();
     });
   }
 
@@ -197,7 +152,9 @@ export class WalSpool {
     const temporary = join(directory, `.${name}`);
     const file = await openFile(temporary, 'w', 0o600);
     try {
-      await fill(async (bytes, at) => { await file.write(bytes, 0, bytes.length, at); }, file);
+      await fill(async (bytes, at) => {
+        for (let done = 0; done < bytes.length;) done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+      }, file);
       if (process.getuid?.() === 0) await file.chown(owner.uid, owner.gid);
     } finally {
       await file.close();
@@ -205,11 +162,12 @@ export class WalSpool {
     await rename(temporary, join(directory, 'ready', name));
   }
 
+  /** What the server skipped, as it does when it looks whether there is something newer. */
   async #dropBehind(): Promise<void> {
     for (const [i, state] of [...this.#state]) {
-      if (state !== 'ready' || i >= this.#asked - keptBehind) continue;
+      if (state === 'fetching' || i >= this.#asked - keptBehind) continue;
       this.#state.delete(i);
-      await rm(join(this.#o.directory, 'ready', (this.#segments[i] as Segment).file), { force: true });
+      if (state === 'ready') await rm(join(this.#o.directory, 'ready', (this.#segments[i] as PlannedSegment).file), { force: true });
     }
   }
 

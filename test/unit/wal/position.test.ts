@@ -7,7 +7,7 @@ import { decidePosition, type ServerPosition } from '../../../providers/wal/posi
 const segment = 0x1000000n;
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
 const piece = (start: bigint, end: bigint): WalPiece => ({ start, end, time: undefined, key: 'k', name: pieceName({ start, end, time: undefined, key: 'k' }), bytes: 1 });
-const line = (number: number, from: bigint, to: bigint, history?: string, ancestors: readonly Ancestor[] = []): ArchivedTimeline => ({ timeline: number, ancestors, pieces: from < to ? [piece(from, to)] : [], points: [], hasHistory: history !== undefined, historySha256: history === undefined ? undefined : sha(history) });
+const line = (number: number, from: bigint, to: bigint, history?: string, ancestors: readonly Ancestor[] = []): ArchivedTimeline => ({ timeline: number, ancestors, pieces: from < to ? [piece(from, to)] : [], points: [], damaged: [], hasHistory: history !== undefined, historySha256: history === undefined ? undefined : sha(history) });
 const lineage = (id: string, timelines: readonly ArchivedTimeline[], createdAt = '2026-11-01T00:00:00Z', first = 1): ArchivedLineage => ({
   id, systemId: '7', createdAt, segmentBytes: Number(segment), parent: null, timelines,
   facts: { format: 1, id, target: 't', systemId: '7', createdAt, segmentBytes: Number(segment), version: '18', timeline: first, start: '0000000001000000', parent: null, reason: '' },
