@@ -19,6 +19,8 @@ export interface ActivityDeps {
   readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
   /** Whether a workflow of that id runs now. Absent in rescue. */
   readonly isRunning?: (workflowId: string) => Promise<boolean>;
+  /** Asks the parent of the run `workflowId` to cancel where its id begins with `prefix`; its id, undefined when there was none. Absent in rescue. */
+  readonly cancelParent?: (workflowId: string, prefix: string) => Promise<string | undefined>;
   /** The result of a workflow, waiting for its end. @throws what it failed with. Absent in rescue. */
   readonly outcomeOf?: (workflowId: string, signal: AbortSignal) => Promise<unknown>;
   /** What Temporal knows of our schedules, as JSON. Absent in rescue. */

@@ -1,4 +1,5 @@
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestorePlan, RestoreResult, RestoreVerification } from '../domain/operations.ts';
+import { automaticBasePrefix, lockIds } from '../domain/ids.ts';
 import { checkHookProgram } from '../config/safe-file.ts';
 import { runHook } from '../providers/host/hooks.ts';
 import type { BuiltRestore } from '../workflows/restore-flow.ts';
@@ -112,6 +113,12 @@ export function restoreActivities(deps: ActivityDeps) {
       // What could not be undone is looked at again by the next restore, and by a person.
       if (result.status !== 'failed') await removeMark(stateDir, plan.id);
     },
+
+    /**
+     * A base backup that the WAL archive began by itself after the swap is of data that goes away with a rollback: it must not hold that up.
+     * Effect: it is asked to cancel. @returns its workflow's id
+     */
+    endAutomaticBackup: async ({ target }: { readonly target: string }): Promise<string | null> => (await deps.cancelParent?.(lockIds.operation(target), automaticBasePrefix(target))) ?? null,
 
     finishInPlace: (input: FinishRestoreInput): Promise<FinishRestoreResult> => finishInPlace(deps, input, hook),
   };

@@ -3,7 +3,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { WalLoss, WalReadBack } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { coverage } from '../domain/wal.ts';
-import { addRead, dueWal, isUnderWay, keepRead, lossesOf, readAt, type DamagedPiece, type ReadStretch, type ScrubPiece, type TimelineReadBack } from '../domain/wal-scrub.ts';
+import { addRead, dueWal, keepRead, lossesOf, readAt, type DamagedPiece, type ReadStretch, type ScrubPiece, type TimelineReadBack } from '../domain/wal-scrub.ts';
 import { intervalOf } from '../config/cron-interval.ts';
 import { walRepositories } from '../config/lookup.ts';
 import { mapBounded } from '../providers/repository/bounded.ts';
@@ -124,7 +124,7 @@ async function readSystem(deps: ActivityDeps, store: ObjectStore, systemId: stri
     report({ phase: `read back WAL of ${target} in ${store.name}`, doneBytes, totalBytes });
   });
   await remember(store, place, reading, whole, signal);
-  await fillHoles(store, place, await archives(), totals, now, signal);
+  await fillHoles(store, place, await archives(), totals, signal);
   const after = await readArchive(store, target, systemId, trusted, signal);
   const settings = targetSettings(deps, target);
   totals.losses.push(...lossesOf(after, withDamaged(after), await backupsOf(deps, settings.repositories, target, systemId), Date.now()));
@@ -202,13 +202,12 @@ async function remember(store: ObjectStore, place: ArchivePlace, reading: Readon
 }
 
 /** WAL that is missing here and not in another repository. */
-async function fillHoles(store: ObjectStore, place: ArchivePlace, others: readonly OtherArchive[], totals: Totals, now: number, signal: AbortSignal): Promise<void> {
+async function fillHoles(store: ObjectStore, place: ArchivePlace, others: readonly OtherArchive[], totals: Totals, signal: AbortSignal): Promise<void> {
   if (others.length === 0) return;
   for (const lineage of await readArchive(store, place.target, place.systemId, place.trusted, signal)) for (const { timeline, pieces } of lineage.timelines) {
     const held = coverage(pieces);
     for (const [i, { start: next }] of held.slice(1).entries()) {
       const hole = { start: (held[i] as { end: bigint }).end, end: next };
-      if (isUnderWay(pieces, hole, now)) continue;
       const brought = await bringStretch(store, others, place, { lineage: lineage.id, timeline, ...hole }, signal);
       if (brought === undefined) continue;
       totals.healed += brought.pieces.length;

@@ -18,6 +18,9 @@ export function idFromUuid(uuid: string): string {
 /** What a target or repository may be called: it becomes a path segment, a workflow id and a search attribute. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
+/** Ids of the base backups that the WAL archive of a target starts by itself begin so. */
+export const automaticBasePrefix = (target: string): string => `backup-${target}-wal-`;
+
 /** Workflow ids that are locks: they exist once, and die with the run that holds them. */
 export const lockIds = {
   operation: (target: string): string => `op/${target}`,

@@ -112,15 +112,15 @@ export function lossesOf(lineages: readonly WalLineage[], whole: readonly WalLin
   for (const lineage of lineages) for (const timeline of lineage.timelines) {
     const known = whole.find(({ id }) => id === lineage.id)?.timelines.find((one) => one.timeline === timeline.timeline)?.pieces ?? [];
     const ends = coverage(timeline.pieces).at(-1)?.end;
-    const holes = gapsOf([{ ...lineage, timelines: [timeline] }]).filter((gap) => !isUnderWay(timeline.pieces, gap, now)).map(({ start, end }) => ({ start, end }));
+    const wasStored = (hole: { start: bigint; end: bigint }): boolean => coverage(known).some(({ start, end }) => start < hole.end && hole.start < end);
+    const holes = gapsOf([{ ...lineage, timelines: [timeline] }]).filter((gap) => wasStored(gap) || !isUnderWay(timeline.pieces, gap, now)).map(({ start, end }) => ({ start, end }));
     // What lies behind the last whole piece is no hole, but lost all the same.
     const beyond = coverage(known).at(-1)?.end;
     if (beyond !== undefined && (ends === undefined || beyond > ends)) holes.push({ start: ends ?? (coverage(known)[0]?.start as bigint), end: beyond });
     for (const hole of holes) {
-      const isDamaged = coverage(known).some(({ start, end }) => start < hole.end && hole.start < end);
       const behind = timeline.pieces.filter(({ start }) => start >= hole.end).flatMap(({ time }) => (time === undefined ? [] : [time]));
       losses.push({
-        lineage: lineage.id, timeline: timeline.timeline, fromLsn: formatLsn(hole.start), toLsn: formatLsn(hole.end), why: isDamaged ? 'damaged' : 'missing',
+        lineage: lineage.id, timeline: timeline.timeline, fromLsn: formatLsn(hole.start), toLsn: formatLsn(hole.end), why: wasStored(hole) ? 'damaged' : 'missing',
         from: iso(newestTime(timeline.pieces, hole.start)), to: behind.length === 0 ? null : iso(Math.min(...behind)),
         reachableAgainFrom: backupBehind(lineages, lineage, timeline.timeline, hole.end, backups),
       });

@@ -27,6 +27,20 @@ export async function isRunning(client: Client, workflowId: string): Promise<boo
   }
 }
 
+/** Asks whoever started the open run of `workflowId` to cancel, where its id begins so. @returns its id */
+export async function cancelParent(client: Client, workflowId: string, prefix: string): Promise<string | undefined> {
+  try {
+    const { status, parentExecution } = await client.workflow.getHandle(workflowId).describe();
+    const parent = parentExecution?.workflowId;
+    if (status.name !== 'RUNNING' || parent?.startsWith(prefix) !== true) return undefined;
+    await client.workflow.getHandle(parent).cancel();
+    return parent;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
+  }
+}
+
 /** The result of `workflowId`, waiting for its end. @throws what it failed with */
 export async function outcomeOf(client: Client, workflowId: string, signal: AbortSignal): Promise<unknown> {
   await waitForClose(client, workflowId, signal);

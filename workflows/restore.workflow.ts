@@ -1,7 +1,7 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, uuid4, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import { errors } from '../domain/errors.ts';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
-import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
+import type { FinishRestoreInput, FinishRestoreResult, OnBusy, RestoreInput, RestoreResult } from '../domain/operations.ts';
 import { bulkOnHost, local, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
@@ -105,14 +105,31 @@ function stepsOn(host: string): RestoreSteps {
   };
 }
 
-/** `restore confirm|rollback`: drops the kept copy of an in-place restore, or brings it back. Runs under `op/<target>`. */
+/**
+ * `restore confirm|rollback`: drops the kept copy of an in-place restore, or brings it back. Runs under `op/<target>`: it waits for what runs, and a rollback
+ * ends the base backup that the WAL archive began by itself. Query: `steps`.
+ */
 export async function finishRestore(input: FinishRestoreInput): Promise<FinishRestoreResult> {
   try {
     const checked = await local.announceFinishRestore(input);
-    const result = await runLocked<typeof finishRestoreRun>('finishRestoreRun', [{ ...checked.input, host: checked.host }], {
-      lockId: lockIds.operation(checked.input.target), summary: `${checked.input.action} restore ${checked.input.id}`, onBusy: 'refuse',
-    });
-    if (result === skipped) throw failure('lockBusy', `another operation on ${checked.input.target} is running`);
+    const { target, action, id } = checked.input;
+    const run = (onBusy: OnBusy): Promise<FinishRestoreResult | typeof skipped> =>
+      runLocked<typeof finishRestoreRun>('finishRestoreRun', [{ ...checked.input, host: checked.host }], { lockId: lockIds.operation(target), summary: `${action} restore ${id}`, onBusy });
+    if (!patched('finish-restore-waits')) {
+      const result = await run('refuse');
+      if (result === skipped) throw failure('lockBusy', `another operation on ${target} is running`);
+      return result;
+    }
+    const checklist = new Checklist(`${action} restore ${id} of ${target}`, [action]);
+    checklist.set(action, 'in progress');
+    let result = await run('skip');
+    if (result === skipped) {
+      const ended = action === 'rollback' ? await onHost(checked.host, `end an automatic backup of ${target}`).endAutomaticBackup({ target }) : null;
+      checklist.set(action, 'in progress', ended === null ? `waits for ${lockIds.operation(target)}: another operation on ${target} is running` : `waits until ${ended} has stopped: a base backup of data that goes away`);
+      result = await run('wait');
+    }
+    if (result === skipped) throw failure('lockBusy', `another operation on ${target} is running`);
+    checklist.set(action, 'completed', result.detail);
     return result;
   } catch (error) {
     rethrow(error);

@@ -1,5 +1,6 @@
 import { continueAsNew, isCancellation, ParentClosePolicy, sleep, startChild, workflowInfo, WorkflowIdReusePolicy } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { automaticBasePrefix } from '../domain/ids.ts';
 import type { WalArchiveInput } from '../domain/operations.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import { local, watchOn } from './activity-profiles.ts';
@@ -50,18 +51,19 @@ export async function walArchive(input: WalArchiveInput): Promise<string> {
 /** It runs by itself: archiving goes on meanwhile. */
 async function askForBackup(target: string, stretch: string, reason: string, checklist: Checklist): Promise<void> {
   const step = `base backup: ${reason}`;
+  const id = `${automaticBasePrefix(target)}${stretch}`;
   try {
     await startChild('backup', {
       args: [{ target, kind: 'full', onBusy: 'wait', startedBy: `wal: ${reason}`.slice(0, 200) }],
-      workflowId: `backup-${target}-wal-${stretch}`,
+      workflowId: id,
       taskQueue: taskQueues.main,
       parentClosePolicy: ParentClosePolicy.ABANDON,
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       staticSummary: `full backup of ${target}: ${reason}`,
     });
-    checklist.set(step, 'completed', `backup-${target}-wal-${stretch} was started`);
+    checklist.set(step, 'completed', `${id} was started`);
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-    checklist.set(step, 'in progress', `backup-${target}-wal-${stretch} is running`);
+    checklist.set(step, 'in progress', `${id} is running`);
   }
 }
