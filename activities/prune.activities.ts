@@ -13,7 +13,7 @@ import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
 import { targetSettings } from './target-settings.ts';
-import { planWalPrune, removeWal } from './wal-prune.ts';
+import { planWalPrune, removeWal } from './wal/prune.ts';
 
 /** A run removes at most so many from one repository, and names at most so many that stay: inputs and results of Temporal are bounded. */
 const mostRemoved = 500;

@@ -5,8 +5,8 @@ import { parseInput } from './announce.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 import { withPulse } from './heartbeat.ts';
 import { targetSettings } from './target-settings.ts';
-import { readBackWal, walPlaces, type ReadBackInput } from './wal-read-back.ts';
-import { archiveWal, type ArchiveInput, type ArchiveOutcome } from './wal-archive.ts';
+import { readBackWal, walPlaces, type ReadBackInput } from './wal/read-back.ts';
+import { archiveWal, type ArchiveInput, type ArchiveOutcome } from './wal/archive.ts';
 
 const walInput = z.strictObject({ schemaVersion: z.literal(1).optional(), target: z.string().regex(namePattern, 'is not a target name'), startedBy: z.string().max(200).optional(), asked: z.array(z.strictObject({ stretch: z.string(), at: z.number() })).optional() });
 

@@ -8,7 +8,7 @@ import { coverage, newestTime, sortPieces } from '../domain/wal.ts';
 import { describeHole, lossesOf } from '../domain/wal-scrub.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
-import { walHealthPath, type WalHealth } from '../activities/wal-archive.ts';
+import { walHealthPath, type WalHealth } from '../activities/wal/health.ts';
 import { listWalSystems, readArchive, withDamaged } from '../providers/wal/archive-read.ts';
 
 export interface WalRepositoryStatus {

@@ -1,6 +1,6 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { archiveWal } from '../../activities/wal-archive.ts';
+import { archiveWal } from '../../activities/wal/archive.ts';
 import { dropOwnWal, recoverCluster } from '../../providers/wal/recover.ts';
 import { listWalSystems, readArchive, WalReader } from '../../providers/wal/archive-read.ts';
 import { coverage, parsePieceName, type WalPiece } from '../../domain/wal.ts';

@@ -30,7 +30,6 @@ export interface ArchiverOptions {
   readonly start: bigint;
   readonly lanes: readonly RepositoryLane[];
   readonly sealer: WalSealer;
-  readonly flushMs: number;
   readonly signal: AbortSignal;
   /** Samples of the block the stream begins with, from pieces stored before. */
   readonly openSamples?: readonly WalSample[];

@@ -1,16 +1,16 @@
-import { isResurgoError } from '../domain/errors.ts';
-import { lockIds } from '../domain/ids.ts';
-import type { PrunedWal } from '../domain/operations.ts';
-import type { RecoveryBackup } from '../domain/recovery.ts';
-import { decideWal, type WalDecision } from '../domain/wal-retention.ts';
-import { pitrOf, walRepositories } from '../config/lookup.ts';
-import type { ObjectStore } from '../domain/ports.ts';
-import { listAside, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
-import { keysPrefix } from '../providers/repository/layout.ts';
-import { parseManifest } from '../providers/vault/publish.ts';
-import { listWalSystems, readArchive, readHeader, withDamaged, type ArchivedLineage } from '../providers/wal/archive-read.ts';
-import { historyFile, timelinePrefix } from '../providers/wal/layout.ts';
-import type { ActivityDeps } from './deps.ts';
+import { isResurgoError } from '../../domain/errors.ts';
+import { lockIds } from '../../domain/ids.ts';
+import type { PrunedWal } from '../../domain/operations.ts';
+import type { RecoveryBackup } from '../../domain/recovery.ts';
+import { decideWal, type WalDecision } from '../../domain/wal-retention.ts';
+import { pitrOf, walRepositories } from '../../config/lookup.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { listAside, listBackups, readManifestBytes } from '../../providers/repository/catalogue.ts';
+import { keysPrefix } from '../../providers/repository/layout.ts';
+import { parseManifest } from '../../providers/vault/publish.ts';
+import { listWalSystems, readArchive, readHeader, withDamaged, type ArchivedLineage } from '../../providers/wal/archive-read.ts';
+import { historyFile, timelinePrefix } from '../../providers/wal/layout.ts';
+import type { ActivityDeps } from '../deps.ts';
 
 interface Decided {
   readonly systemId: string;

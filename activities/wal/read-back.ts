@@ -1,19 +1,19 @@
 /** Reads back a share of the WAL archive in one repository, heals what another has whole, and remembers and tells what is lost. */
-import { isResurgoError, ResurgoError } from '../domain/errors.ts';
-import type { WalLoss, WalReadBack } from '../domain/operations.ts';
-import type { ObjectStore } from '../domain/ports.ts';
-import { coverage } from '../domain/wal.ts';
-import { addRead, dueWal, keepRead, lossesOf, readAt, type DamagedPiece, type ReadStretch, type ScrubPiece, type TimelineReadBack } from '../domain/wal-scrub.ts';
-import { intervalOf } from '../config/cron-interval.ts';
-import { walRepositories } from '../config/lookup.ts';
-import { mapBounded } from '../providers/repository/bounded.ts';
-import { listWalSystems, readArchive, withDamaged, type ArchivedLineage } from '../providers/wal/archive-read.ts';
-import { bringStretch, mendSmallFiles, pieceKey, WalCheck, type ArchivePlace, type OtherArchive } from '../providers/wal/read-back.ts';
-import { readBackName, readReadBack, writeReadBack } from '../providers/wal/read-back-state.ts';
-import type { ActivityDeps } from './deps.ts';
-import type { Pulse } from './heartbeat.ts';
-import { backupsOf } from './restore-recovery.ts';
-import { targetSettings } from './target-settings.ts';
+import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import type { WalLoss, WalReadBack } from '../../domain/operations.ts';
+import type { ObjectStore } from '../../domain/ports.ts';
+import { coverage } from '../../domain/wal.ts';
+import { addRead, dueWal, keepRead, lossesOf, readAt, type DamagedPiece, type ReadStretch, type ScrubPiece, type TimelineReadBack } from '../../domain/wal-scrub.ts';
+import { intervalOf } from '../../config/cron-interval.ts';
+import { walRepositories } from '../../config/lookup.ts';
+import { mapBounded } from '../../providers/repository/bounded.ts';
+import { listWalSystems, readArchive, withDamaged, type ArchivedLineage } from '../../providers/wal/archive-read.ts';
+import { bringStretch, mendSmallFiles, pieceKey, WalCheck, type ArchivePlace, type OtherArchive } from '../../providers/wal/read-back.ts';
+import { readBackName, readReadBack, writeReadBack } from '../../providers/wal/read-back-state.ts';
+import type { ActivityDeps } from '../deps.ts';
+import type { Pulse } from '../heartbeat.ts';
+import { backupsOf } from '../restore-recovery.ts';
+import { targetSettings } from '../target-settings.ts';
 
 export interface ReadBackInput {
   readonly target: string;
