@@ -138,9 +138,14 @@ describe('WAL archive under load', () => {
     const last = await record(active);
     await archived(stack, last.lsn);
     const status = await walStatus(stack.loaded, 'shop');
+    // Idle from here on: a time after the last commit is reached by a mark.
+    await sleep(3000);
+    const [idle] = await active.sql<{ time: string }>('postgres', `select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time`);
+    await until('a mark behind the idle time', () => walStatus(stack.loaded, 'shop'), ({ newest }) => (newest ?? '') > (idle?.time ?? ''));
+    points.push({ ...last, time: idle?.time ?? '', lsn: last.lsn });
     expect(status.repositories[0]?.lineages.flatMap(({ timelines }) => timelines.map(({ timeline }) => timeline))).toContain(2);
     for (const [i, point] of points.entries()) {
-      const by = i % 2 === 0 ? { time: point.time } : { lsn: point.lsn, timeline: i < targets / 2 ? 1 : 2 };
+      const by = i % 2 === 0 || i === points.length - 1 ? { time: point.time } : { lsn: point.lsn, timeline: i < targets / 2 ? 1 : 2 };
       expect({ i, ...(await restored(stack, standby, by)) }).toEqual({ i, moves: point.moves, sum: point.sum });
     }
   });
