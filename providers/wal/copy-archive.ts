@@ -2,7 +2,7 @@ import type { ObjectStore } from '../../domain/ports.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import { parsePieceName } from '../../domain/wal.ts';
 import { keyFile } from '../repository/layout.ts';
-import { parseWalHeader, parseWalObject } from './wal-object.ts';
+import { parseWalHeader, parseWalObject, type WalHeader } from './wal-object.ts';
 import { lineageFile, walPrefix } from './layout.ts';
 import { readBackFile } from './read-back-state.ts';
 
@@ -38,7 +38,9 @@ export async function copyArchive(from: ObjectStore, to: ObjectStore, target: st
       throw error;
     }
     if (name !== lineageFile) {
-      const { header } = parsePieceName(name)?.key === undefined ? parseWalHeader(bytes, `${key} in ${from.name}`, trusted) : parseWalObject(bytes, `${key} in ${from.name}`, trusted);
+      const header = headerOf(bytes, name, `${key} in ${from.name}`, trusted);
+      // What is damaged is not spread; reading back names it.
+      if (header === undefined) continue;
       if (header.key !== undefined && !keys.has(header.key)) {
         await to.put(keyFile(header.key, 1), await from.get(keyFile(header.key, 1), { signal }), { signal });
         keys.add(header.key);
@@ -48,4 +50,14 @@ export async function copyArchive(from: ObjectStore, to: ObjectStore, target: st
     copied++;
   }
   return copied;
+}
+
+/** Of an object that is whole, as far as can be told without its key. @throws manifestSignature */
+function headerOf(bytes: Buffer, name: string, what: string, trusted: readonly string[]): WalHeader | undefined {
+  try {
+    return (parsePieceName(name)?.key === undefined ? parseWalHeader(bytes, what, trusted) : parseWalObject(bytes, what, trusted)).header;
+  } catch (error) {
+    if (isResurgoError(error, 'walDamaged')) return undefined;
+    throw error;
+  }
 }
