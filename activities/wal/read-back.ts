@@ -2,18 +2,19 @@
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { WalLoss, WalReadBack } from '../../domain/operations.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
-import { coverage } from '../../domain/wal.ts';
-import { addRead, dueWal, keepRead, lossesOf, readAt, type DamagedPiece, type ReadStretch, type ScrubPiece, type TimelineReadBack } from '../../domain/wal-scrub.ts';
+import { dueWal, lossesOf, readAt, type ScrubPiece, type TimelineReadBack } from '../../domain/wal-scrub.ts';
 import { intervalOf } from '../../config/cron-interval.ts';
 import { walRepositories } from '../../config/lookup.ts';
 import { mapBounded } from '../../providers/repository/bounded.ts';
 import { listWalSystems, readArchive, withDamaged, type ArchivedLineage } from '../../providers/wal/archive-read.ts';
-import { bringStretch, mendSmallFiles, pieceKey, WalCheck, type ArchivePlace, type OtherArchive } from '../../providers/wal/read-back.ts';
-import { readBackName, readReadBack, writeReadBack } from '../../providers/wal/read-back-state.ts';
+import { mendSmallFiles, WalCheck, type ArchivePlace } from '../../providers/wal/read-back.ts';
+import { readBackName, readReadBack } from '../../providers/wal/read-back-state.ts';
 import type { ActivityDeps } from '../deps.ts';
 import type { Pulse } from '../heartbeat.ts';
 import { backupsOf } from '../restore-recovery.ts';
 import { targetSettings } from '../target-settings.ts';
+import { fillHoles, mendPiece, otherStores, readOthers } from './mend.ts';
+import { noteReading, type Reading } from './read-back-note.ts';
 
 export interface ReadBackInput {
   readonly target: string;
@@ -83,8 +84,8 @@ async function readSystem(deps: ActivityDeps, store: ObjectStore, systemId: stri
   }
   const archives = lazily(() => readOthers(others, place, signal));
   const check = new WalCheck(store, place, input.deep ? await deps.keys.credentials() : undefined, signal);
-  const reading = new Map<string, { read: ReadStretch[]; damaged: DamagedPiece[]; good: Set<string> }>();
-  const of = (one: { readonly lineage: string; readonly timeline: number }): { read: ReadStretch[]; damaged: DamagedPiece[]; good: Set<string> } => {
+  const reading = new Map<string, Reading>();
+  const of = (one: { readonly lineage: string; readonly timeline: number }): Reading => {
     const name = readBackName(one.lineage, one.timeline);
     const found = reading.get(name) ?? { read: [], damaged: [], good: new Set<string>() };
     reading.set(name, found);
@@ -100,7 +101,7 @@ async function readSystem(deps: ActivityDeps, store: ObjectStore, systemId: stri
     found.good.add(one.piece.name);
   };
   const handleDamage = async (one: ScrubPiece, error: ResurgoError): Promise<void> => {
-    const fixed = heals ? await mend(store, one, await archives(), place, whole, check, signal) : undefined;
+    const fixed = heals ? await mendPiece(store, one, await archives(), place, whole, check, signal) : undefined;
     if (fixed === undefined) {
       totals.damaged++;
       totals.problems.push(error.message);
@@ -123,7 +124,7 @@ async function readSystem(deps: ActivityDeps, store: ObjectStore, systemId: stri
     doneBytes += one.piece.bytes;
     report({ phase: `read back WAL of ${target} in ${store.name}`, doneBytes, totalBytes });
   });
-  await remember(store, place, reading, whole, signal);
+  await noteReading(store, place, reading, whole, signal);
   await fillHoles(store, place, await archives(), totals, signal);
   const after = await readArchive(store, target, systemId, trusted, signal);
   const settings = targetSettings(deps, target);
@@ -135,85 +136,6 @@ function scrubPieces(lineages: readonly ArchivedLineage[], state: ReadonlyMap<st
     const read = state.get(readBackName(lineage.id, timeline))?.read ?? [];
     return pieces.filter(({ key }) => key !== undefined).map((piece): ScrubPiece => ({ lineage: lineage.id, timeline, piece, readAt: readAt(piece, read) }));
   }));
-}
-
-/** Those that answer; one that does not is told by whoever reads it back itself. */
-async function otherStores(deps: ActivityDeps, { target, repository }: ReadBackInput): Promise<ObjectStore[]> {
-  const stores: ObjectStore[] = [];
-  for (const { name } of walRepositories(deps.loaded.config, target)) {
-    if (name === repository) continue;
-    const store = await deps.stores.open(name).catch((error: unknown) => {
-      if (!isResurgoError(error)) throw error;
-      return undefined;
-    });
-    if (store !== undefined) stores.push(store);
-  }
-  return stores;
-}
-
-async function readOthers(stores: readonly ObjectStore[], { target, systemId, trusted }: ArchivePlace, signal: AbortSignal): Promise<OtherArchive[]> {
-  const found: OtherArchive[] = [];
-  for (const store of stores) {
-    try {
-      found.push({ store, lineages: await readArchive(store, target, systemId, trusted, signal) });
-    } catch (error) {
-      if (!isResurgoError(error) || error.code === 'cancelled') throw error;
-    }
-  }
-  return found;
-}
-
-/** @returns where a whole one came from, `superfluous` where others here hold the same WAL, undefined where nobody has it */
-async function mend(store: ObjectStore, one: ScrubPiece, others: readonly OtherArchive[], place: ArchivePlace, whole: readonly ArchivedLineage[], check: WalCheck, signal: AbortSignal): Promise<string | undefined> {
-  const { start, end, name } = one.piece;
-  const brought = await bringStretch(store, others, place, { lineage: one.lineage, timeline: one.timeline, start, end, name }, signal);
-  if (brought !== undefined) {
-    check.forgetKeys();
-    for (const piece of brought.pieces) await check.piece({ ...one, piece });
-    if (!brought.pieces.some((piece) => piece.name === name)) await store.delete([pieceKey(place, one)], signal);
-    return brought.from;
-  }
-  const beside = whole.find(({ id }) => id === one.lineage)?.timelines.find(({ timeline }) => timeline === one.timeline)?.pieces.filter((piece) => piece.name !== name && piece.start < end && start < piece.end) ?? [];
-  if (!coverage(beside).some((stretch) => stretch.start <= start && end <= stretch.end)) return undefined;
-  for (const piece of beside) await check.piece({ ...one, piece });
-  await store.delete([pieceKey(place, one)], signal);
-  return 'superfluous';
-}
-
-/** Effect: the note of what was read and what is damaged, merged into what others noted meanwhile. */
-async function remember(store: ObjectStore, place: ArchivePlace, reading: ReadonlyMap<string, { readonly read: readonly ReadStretch[]; readonly damaged: readonly DamagedPiece[]; readonly good: ReadonlySet<string> }>, whole: readonly ArchivedLineage[], signal: AbortSignal): Promise<void> {
-  if (reading.size === 0) return;
-  const state = new Map(await readReadBack(store, place.target, place.systemId, signal));
-  const there = new Set<string>();
-  for (const lineage of whole) for (const { timeline, pieces } of lineage.timelines) {
-    const name = readBackName(lineage.id, timeline);
-    there.add(name);
-    const before = state.get(name);
-    const now = reading.get(name);
-    const names = new Set(pieces.map((piece) => piece.name));
-    const bad = new Set(now?.damaged.map((one) => one.name));
-    state.set(name, {
-      read: keepRead(addRead(before?.read ?? [], now?.read ?? []), pieces),
-      damaged: [...(before?.damaged ?? []).filter((one) => names.has(one.name) && !bad.has(one.name) && now?.good.has(one.name) !== true), ...(now?.damaged ?? [])],
-    });
-  }
-  for (const name of state.keys()) if (!there.has(name)) state.delete(name);
-  await writeReadBack(store, place.target, place.systemId, state, signal);
-}
-
-/** WAL that is missing here and not in another repository. */
-async function fillHoles(store: ObjectStore, place: ArchivePlace, others: readonly OtherArchive[], totals: Totals, signal: AbortSignal): Promise<void> {
-  if (others.length === 0) return;
-  for (const lineage of await readArchive(store, place.target, place.systemId, place.trusted, signal)) for (const { timeline, pieces } of lineage.timelines) {
-    const held = coverage(pieces);
-    for (const [i, { start: next }] of held.slice(1).entries()) {
-      const hole = { start: (held[i] as { end: bigint }).end, end: next };
-      const brought = await bringStretch(store, others, place, { lineage: lineage.id, timeline, ...hole }, signal);
-      if (brought === undefined) continue;
-      totals.healed += brought.pieces.length;
-      totals.healedFrom.add(brought.from);
-    }
-  }
 }
 
 function lazily<T>(make: () => Promise<T>): () => Promise<T> {
