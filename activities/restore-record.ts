@@ -35,10 +35,10 @@ export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, 
 export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' | 'back', at: string): Promise<void> {
   const systemId = plan.chain.at(-1)?.systemId;
   if (plan.engine !== 'physical' || plan.mode !== 'in-place' || systemId === undefined) return;
-  let problem: unknown;
+  let problem: Error | undefined;
   let noted = 0;
   for (const name of new Set([...repositoriesFor(deps.loaded.config, plan.target), ...plan.repositories])) {
-    await deps.stores.open(name).then((store) => writeSwap(store, plan.target, systemId, { restore: plan.id, at, way })).then(() => noted++, (error: unknown) => { problem ??= error; });
+    await deps.stores.open(name).then((store) => writeSwap(store, plan.target, systemId, { restore: plan.id, at, way })).then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
   }
   if (noted === 0 && problem !== undefined) throw problem;
 }

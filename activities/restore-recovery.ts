@@ -3,7 +3,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { planRecovery, type RecoveryBackup, type RecoveryPlan } from '../domain/recovery.ts';
-import { newestTime, sortPieces, type WalPiece } from '../domain/wal.ts';
+import { newestTime, presentFirst, sortPieces, type WalPiece } from '../domain/wal.ts';
 import { walRepositories } from '../config/lookup.ts';
 import { listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
@@ -41,12 +41,10 @@ async function readSystems(deps: ActivityDeps, target: string, onlySystem?: stri
       problems.push(error);
     }
   }
-  const systems = [...merged].map(([systemId, lineages]): System => ({ systemId, lineages: [...lineages.values()].sort(newestFirst) })).filter(({ lineages }) => lineages.length > 0);
-  systems.sort((a, b) => newestFirst(a.lineages[0] as ArchivedLineage, b.lineages[0] as ArchivedLineage));
+  const systems = [...merged].map(([systemId, lineages]): System => ({ systemId, lineages: [...lineages.values()].sort(presentFirst) })).filter(({ lineages }) => lineages.length > 0);
+  systems.sort((a, b) => presentFirst(a.lineages[0] as ArchivedLineage, b.lineages[0] as ArchivedLineage));
   return { systems, stores, problems };
 }
-
-const newestFirst = (a: ArchivedLineage, b: ArchivedLineage): number => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : a.id < b.id ? 1 : -1);
 
 function merge(known: ArchivedLineage | undefined, more: ArchivedLineage): ArchivedLineage {
   if (known === undefined) return more;

@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import { walRepositories } from '../config/lookup.ts';
 import { isResurgoError } from '../domain/errors.ts';
 import { formatLsn } from '../domain/lsn.ts';
-import { coverage, newestTime, sortPieces } from '../domain/wal.ts';
+import { coverage, newestTime } from '../domain/wal.ts';
 import { describeHole, lossesOf } from '../domain/wal-scrub.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';

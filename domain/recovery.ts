@@ -142,7 +142,7 @@ function reachOf(branch: Branch, backups: readonly RecoveryBackup[]): bigint {
   return frontier(branch.timeline.pieces, newest > entered ? newest : entered);
 }
 
-/** Of the history people mean when they name none: the newest lineage's newest timeline. */
+/** Of the history people mean when they name none: the newest timeline of the present lineage, which is the first. */
 export function windowOf(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[]): RecoveryWindow {
   const branch = branches(lineages).find(isTip);
   if (branch === undefined) return { from: null, fromLsn: null, to: null, toLsn: null };

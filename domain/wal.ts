@@ -163,6 +163,15 @@ export function newestTime(pieces: readonly WalPiece[], upTo?: bigint): number |
   return newest;
 }
 
+/**
+ * The history that is the present one first: whose last moment is the newest. Not the one that began last: a restore that was rolled back leaves a younger
+ * lineage behind, and the older one goes on.
+ */
+export function presentFirst(a: WalLineage, b: WalLineage): number {
+  const last = ({ createdAt, timelines }: WalLineage): number => Math.max(Date.parse(createdAt) || 0, ...timelines.map(({ pieces }) => newestTime(pieces) ?? 0));
+  return last(b) - last(a) || (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : a.id < b.id ? 1 : -1);
+}
+
 export interface Gap extends Stretch {
   readonly lineage: string;
   readonly timeline: number;

@@ -5,7 +5,7 @@ import { parseLsn } from '../../domain/lsn.ts';
 import { walRepositories } from '../../config/lookup.ts';
 import { openClient, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { endClient, type PgClient } from '../../providers/postgres/postgres-client.ts';
-import { ReplicationSession } from '../../providers/postgres/replication-session.ts';
+import type { ReplicationSession } from '../../providers/postgres/replication-session.ts';
 import type { ServerPosition } from '../../providers/wal/position.ts';
 import { RepositoryLane } from '../../providers/wal/repository-lane.ts';
 import { WalSealer } from '../../providers/wal/sealer.ts';

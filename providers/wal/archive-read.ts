@@ -1,6 +1,6 @@
 /** Reads the WAL archive of a target from one repository: one listing, and a few small objects. */
 import type { WalLineage, WalPiece, RestorePoint, WalTimeline } from '../../domain/wal.ts';
-import { parsePieceName, sortPieces } from '../../domain/wal.ts';
+import { parsePieceName, presentFirst, sortPieces } from '../../domain/wal.ts';
 import { parseLsn } from '../../domain/lsn.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -74,7 +74,7 @@ async function listFound(store: ObjectStore, target: string, systemId: string, s
   return { lineages, hasReadBack };
 }
 
-/** Newest lineage first. A lineage whose own file is not there yet (its writer died) is left out. @throws walDamaged, manifestSignature */
+/** The present lineage first. A lineage whose own file is not there yet (its writer died) is left out. @throws walDamaged, manifestSignature */
 export async function readArchive(store: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal?: AbortSignal): Promise<ArchivedLineage[]> {
   const { lineages: found, hasReadBack } = await listFound(store, target, systemId, signal);
   const known = hasReadBack ? await readReadBack(store, target, systemId, signal) : undefined;
@@ -96,7 +96,7 @@ export async function readArchive(store: ObjectStore, target: string, systemId: 
     const { parent } = facts;
     lineages.push({ id, systemId, createdAt: facts.createdAt, segmentBytes: facts.segmentBytes, parent: parent === null ? null : { lineage: parent.lineage, timeline: parent.timeline, lsn: parseLsn(parent.lsn) }, facts, timelines: read });
   }
-  return lineages.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : a.id < b.id ? 1 : -1));
+  return lineages.sort(presentFirst);
 }
 
 /** The same with the damaged objects among the pieces: what was stored, not what is of use. */

@@ -83,5 +83,8 @@ describe('after a restore in place', () => {
     expect(next.warnings.join('\n')).not.toContain('instead of incremental');
     expect(next.parent).toBe(base.id);
     await archived(await lsnNow());
+    // The history that was rolled back began last, but is not the present one.
+    const preview = await stack.run('restore', { target: 'shop', mode: 'beside', to: `${server.socketDir}/never`, time: 'latest', preview: true });
+    expect(preview.plan?.recovery).toMatchObject({ timeline: 1, lineage: (await walStatus(stack.loaded, 'shop')).repositories[0]?.lineages[0]?.id });
   }, 600_000);
 });

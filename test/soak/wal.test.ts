@@ -217,8 +217,10 @@ describe('WAL archive under load', () => {
     }
     expect(most).toBeLessThan(300 * 1024 * 1024);
     expect(worst).toMatch(/slot|takes no WAL/);
-    const slot = await server.sql<{ status: string }>('postgres', `select wal_status as status from pg_replication_slots where slot_name = 'resurgo_shop'`);
-    expect(['lost', 'unreserved']).toContain(slot[0]?.status);
+    // Given up by the server; or made anew already, where it is now, so that the gap ends there.
+    const [slot] = await server.sql<{ status: string; skipped: string | null }>('postgres', `select wal_status as status, (restart_lsn - $1::pg_lsn)::text as skipped from pg_replication_slots where slot_name = 'resurgo_shop'`, [first.lsn]);
+    expect(slot?.status === 'lost' || slot?.status === 'unreserved' || Number(slot?.skipped) > 48 * 1024 * 1024, JSON.stringify(slot)).toBe(true);
+    process.stderr.write(`pg_wal at most ${String(Math.round(most / 1024 / 1024))} MB; slot ${JSON.stringify(slot)}; told: ${worst}\n`);
     rmSync(repository);
     renameSync(`${repository}.away`, repository);
     await until('a gap is told and a base backup is taken by itself', () => statusReport(stack.loaded), (report) => report.targets[0]?.problems.some(({ code }) => code === 'walGap') === true && report.targets[0].newest !== null && report.targets[0].newest.startedAt > first.time, 600_000);
