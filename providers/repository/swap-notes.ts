@@ -4,20 +4,20 @@
  */
 import type { ObjectStore } from '../../domain/ports.ts';
 import { isSafeSegment } from './safe-key.ts';
-import { systemPrefix, toCompactTime } from './layout.ts';
+import { systemPrefix } from './layout.ts';
 
 export interface Swap {
   readonly restore: string;
-  /** `YYYYMMDDTHHMMSSZ` */
-  readonly at: string;
+  /** ms since the epoch */
+  readonly at: number;
   readonly way: 'in' | 'back';
 }
 
 const prefixOf = (target: string, systemId: string): string => `${systemPrefix(target, systemId)}swapped/`;
-const pattern = /^(\d{8}T\d{6}Z)-(in|back)-([0-9a-z]{1,64})$/;
+const pattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-(in|back)-([0-9a-z]{1,64})$/;
 
 export async function writeSwap(store: ObjectStore, target: string, systemId: string, swap: { readonly restore: string; readonly at: string; readonly way: 'in' | 'back' }): Promise<void> {
-  await store.put(`${prefixOf(target, systemId)}${toCompactTime(swap.at)}-${swap.way}-${swap.restore}`, new Uint8Array(0));
+  await store.put(`${prefixOf(target, systemId)}${new Date(swap.at).toISOString().replaceAll(/[-:.]/g, '')}-${swap.way}-${swap.restore}`, new Uint8Array(0));
 }
 
 export async function readSwaps(store: ObjectStore, target: string, systemId: string): Promise<Swap[]> {
@@ -25,15 +25,15 @@ export async function readSwaps(store: ObjectStore, target: string, systemId: st
   const prefix = prefixOf(target, systemId);
   const swaps: Swap[] = [];
   for await (const { key } of store.list(prefix)) {
-    const [, at, way, restore] = pattern.exec(key.slice(prefix.length)) ?? [];
-    if (at !== undefined && way !== undefined && restore !== undefined) swaps.push({ restore, at, way: way === 'in' ? 'in' : 'back' });
+    const [, y, mo, d, h, mi, s, ms, way, restore] = pattern.exec(key.slice(prefix.length)) ?? [];
+    if (y !== undefined && restore !== undefined) swaps.push({ restore, at: Date.parse(`${y}-${mo ?? ''}-${d ?? ''}T${h ?? ''}:${mi ?? ''}:${s ?? ''}.${ms ?? ''}Z`), way: way === 'in' ? 'in' : 'back' });
   }
   return swaps;
 }
 
 /** Why what the server holds now did not grow from a backup begun at `startedAt`; undefined where it did, as far as is known. */
 export function swappedSince(swaps: readonly Swap[], startedAt: string): string | undefined {
-  const begun = toCompactTime(startedAt);
+  const begun = Date.parse(startedAt);
   for (const { restore, at } of swaps.filter(({ way }) => way === 'in')) {
     const back = swaps.find((other) => other.restore === restore && other.way === 'back');
     if (back === undefined && begun <= at) return `the data was replaced by restore ${restore} since`;

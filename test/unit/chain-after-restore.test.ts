@@ -10,7 +10,8 @@ describe('B2 what a backup may build on after a restore', () => {
     await writeSwap(store, 'shop', '7', { restore: 'aaaaaaaaaaaa', at: '2026-11-10T10:00:00.500Z', way: 'in' });
     let swaps = await readSwaps(store, 'shop', '7');
     expect(swappedSince(swaps, '2026-11-10T09:59:59Z')).toContain('aaaaaaaaaaaa');
-    expect(swappedSince(swaps, '2026-11-10T10:00:01Z')).toBeUndefined();
+    expect(swappedSince(swaps, '2026-11-10T10:00:00.500Z')).toContain('aaaaaaaaaaaa');
+    expect(swappedSince(swaps, '2026-11-10T10:00:00.700Z')).toBeUndefined();
     await writeSwap(store, 'shop', '7', { restore: 'aaaaaaaaaaaa', at: '2026-11-11T10:00:00Z', way: 'back' });
     swaps = await readSwaps(store, 'shop', '7');
     expect(swappedSince(swaps, '2026-11-10T09:59:59Z')).toBeUndefined();
