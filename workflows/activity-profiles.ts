@@ -54,7 +54,7 @@ export const watchOn = (host: string | null, summary: string, forMs: number): Ac
     heartbeatTimeout: '5 seconds',
     startToCloseTimeout: forMs + 10 * 60_000,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    retry: { initialInterval: '1 second', backoffCoefficient: 1.5, maximumInterval: '5 seconds' },
+    retry: { initialInterval: '1 second', backoffCoefficient: 1.5, maximumInterval: '2 seconds' },
   });
 
 /** Waiting for another run: takes no slot of the bulk work it waits for. */
