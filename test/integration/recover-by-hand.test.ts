@@ -229,7 +229,7 @@ describe('B9 R2 a real PostgreSQL comes back by the words of the page alone', ()
     try {
       const result = run(block, out, '', { ...env, PGPORT: String(port) }, pgRunAs());
       expect(`${result.stderr}exit ${String(result.status)}`).toMatch(/exit 0$/);
-      return await work(await openConnection(port));
+      return await work(openConnection(port));
     } finally {
       run(`pg_ctl -D ${dataDir} -m immediate -w stop`, out, '', env, pgRunAs());
     }

@@ -29,8 +29,8 @@ export async function runCli(args: readonly string[], options: CliOptions): Prom
   const base = Object.fromEntries(
     kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
-  const [file = '', ...before] = [...(options.via ?? []), process.execPath];
-  const child = spawn(file, [...before, join(checkout, 'bin/resurgo'), ...args], {
+  const words = [...(options.via ?? []), process.execPath, join(checkout, 'bin/resurgo'), ...args];
+  const child = spawn(words[0] as string, words.slice(1), {
     cwd: options.cwd,
     env: { ...base, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

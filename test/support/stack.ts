@@ -84,8 +84,11 @@ export class Stack {
 
   /** Waits until the place of the plan is reached. @throws when the worker is gone or nothing comes there */
   async reached(patienceMs = 240_000): Promise<void> {
-    for (const until = Date.now() + patienceMs; !this.crashed; await sleep(20))
+    const until = Date.now() + patienceMs;
+    while (!this.crashed) {
       if (!this.workerRuns || Date.now() > until) throw new Error(`the place of the plan is not reached: ${this.workerLog}`);
+      await sleep(20);
+    }
   }
 
   /** Lets the activity go on that a plan with `hold` holds up. */
@@ -96,10 +99,11 @@ export class Stack {
   /** Waits until the run has been asked to cancel itself: Temporal has passed it on to it. */
   async askedToCancel(workflowId: string, patienceMs = 120_000): Promise<void> {
     const { client } = await this.client();
-    for (const until = Date.now() + patienceMs; ; await sleep(50)) {
+    for (const until = Date.now() + patienceMs; ; ) {
       const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
       if (events?.some((event) => event.workflowExecutionCancelRequestedEventAttributes != null) === true) return;
       if (Date.now() > until) throw new Error(`${workflowId} was never asked to cancel`);
+      await sleep(50);
     }
   }
 

@@ -73,20 +73,20 @@ function currentScope(): Scope | undefined {
   return running.size === 1 ? only : undefined;
 }
 
-function fits(planned: CrashPlan, operation: CrashOperation, key: string, store: string | undefined): boolean {
+function fits(planned: CrashPlan, operation: CrashOperation, text: string, store: string | undefined): boolean {
   if (planned.operation !== undefined && planned.operation !== operation) return false;
   if (planned.store !== undefined && planned.store !== store) return false;
-  return planned.match === undefined || new RegExp(planned.match).test(key);
+  return planned.match === undefined || new RegExp(planned.match).test(text);
 }
 
-/** Runs one effect of an activity; outside of activities nothing is noted and nobody dies. */
-export function effect<T>(operation: CrashOperation, key: string, work: () => T, facts: { store?: string; bytes?: number } = {}): T {
+/** Runs one effect of an activity; outside of activities nothing is noted and nobody dies. `text`: all of what a plan's `match` looks into. */
+export function effect<T>(operation: CrashOperation, key: string, work: () => T, facts: { store?: string; bytes?: number } = {}, text = key): T {
   const scope = currentScope();
   if (scope === undefined) return work();
   const planned = currentPlan();
-  const chosen = planned?.when === 'inside' && planned.activity === scope.activity && fits(planned, operation, key, facts.store) && ++seen === (planned.at ?? 1);
+  const chosen = planned?.when === 'inside' && planned.activity === scope.activity && fits(planned, operation, text, facts.store) && ++seen === (planned.at ?? 1);
   // For operations that are waited for: what gives its result at once cannot be held up.
-  if (chosen && planned.hold === true) return hold().then(() => effect(operation, key, work, facts)) as T;
+  if (chosen && planned.hold === true) return hold().then(() => effect(operation, key, work, facts, text)) as T;
   if (chosen && planned.afterwards !== true) die(planned);
   const end = (failed: boolean): void => {
     note({ activity: scope.activity, attempt: scope.attempt, run: scope.run, operation, key, ...facts, ...(failed ? { failed } : {}) });

@@ -25,6 +25,6 @@ export function patchEffects(): void {
   prototype.query = function patched(this: unknown, ...args) {
     const [first] = args;
     const sql = typeof first === 'string' ? first : text((first as { text?: unknown } | undefined)?.text);
-    return effect('sql', sql.slice(0, 200), () => query.apply(this, args));
+    return effect('sql', sql.slice(0, 200), () => query.apply(this, args), {}, sql);
   };
 }
