@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createTransport } from 'nodemailer';
 import type { Notification } from '../../domain/notification.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { SmtpChannel } from './channel.ts';
@@ -13,6 +12,8 @@ interface SmtpError extends Error { readonly code?: string; readonly responseCod
 /** Text and HTML in one message; the mails of one incident are one thread. @throws channelUnreachable, channelRefused */
 export async function sendMail(channel: SmtpChannel, notification: Notification): Promise<string> {
   const { host, port, tls, requireTls, verifyTls, user, password, from, to, timeoutMs } = channel;
+  // Only who sends mail loads what it takes.
+  const { createTransport } = await import('nodemailer');
   const transport = createTransport({
     host,
     port,

@@ -1,4 +1,4 @@
-import { createClient } from '@redis/client';
+import type { RedisClientType } from '@redis/client';
 import { ResurgoError } from '../../domain/errors.ts';
 
 export interface RedisPlace {
@@ -13,10 +13,12 @@ export interface RedisFacts {
   readonly usedBytes: number;
 }
 
-type Client = ReturnType<typeof createClient>;
+type Client = RedisClientType;
 
 /** @throws cacheFailed */
 async function withRedis<T>(place: RedisPlace, signal: AbortSignal, work: (client: Client) => Promise<T>): Promise<T> {
+  // Hundreds of modules: a worker whose plans purge nothing starts without them.
+  const { createClient } = await import('@redis/client');
   const client = createClient({
     url: place.url, ...(place.username === undefined ? {} : { username: place.username }), ...(place.password === undefined ? {} : { password: place.password }),
     socket: { connectTimeout: 5000, reconnectStrategy: false }, disableOfflineQueue: true,

@@ -7,7 +7,7 @@ let arena: Arena;
 let digest: string;
 
 beforeAll(async () => {
-  arena = await startArena({ lanes: 4, template: true, extend: restoreLane });
+  arena = await startArena({ lanes: 3, rows: 40_000, template: true, extend: restoreLane });
   digest = await arena.digest();
 }, 360_000);
 afterAll(async () => arena.stop(), 60_000);

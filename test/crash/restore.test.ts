@@ -24,7 +24,7 @@ const plain = new Map<string, Effect[]>();
 const effects = (name: string): Effect[] => plain.get(name) ?? [];
 
 beforeAll(async () => {
-  arena = await startArena({ lanes: 8, template: true, extend: restoreLane });
+  arena = await startArena({ lanes: 8, rows: 60_000, template: true, extend: restoreLane });
   digest = await arena.digest();
   await arena.inLane(async (lane) => {
     for (const { target, mode } of settledVariants) plain.set(`${target} ${mode}`, await effectsOf(arena, lane, target, mode));
