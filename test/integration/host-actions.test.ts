@@ -29,9 +29,12 @@ describe('A5 I6 host actions', () => {
   test('host.processes names the largest by memory and by CPU, and ends nothing', async () => {
     const busy = spawn(process.execPath, ['-e', 'for(;;);'], { stdio: 'ignore' });
     try {
-      const { output } = await hostProcesses.apply(contextOf(hostProcesses, { by: 'cpu' }), {});
-      const { processes } = output as { processes: { pid: number; cpuPercent: number }[] };
-      expect(processes).toHaveLength(5);
+      const largest = async (count?: number): Promise<{ pid: number; cpuPercent: number }[]> =>
+        ((await hostProcesses.apply(contextOf(hostProcesses, { by: 'cpu', ...(count === undefined ? {} : { count }) }), {})).output as { processes: { pid: number; cpuPercent: number }[] }).processes;
+      expect(await largest()).toHaveLength(5);
+      // Others may be as busy as this one.
+      const processes = await largest(50);
+      expect(processes.map(({ cpuPercent }) => cpuPercent)).toEqual(processes.map(({ cpuPercent }) => cpuPercent).toSorted((a, b) => b - a));
       expect(processes.find(({ pid }) => pid === busy.pid)?.cpuPercent ?? 0).toBeGreaterThan(0);
       const byMemory = ((await hostProcesses.apply(contextOf(hostProcesses, { count: 2 }), {})).output as { processes: { rssBytes: number }[] }).processes;
       expect(byMemory[0]?.rssBytes).toBeGreaterThanOrEqual(byMemory[1]?.rssBytes ?? 0);
