@@ -77,9 +77,19 @@ export async function rescueHere(options: Pick<RescueOptions, 'repository' | 'id
   }
 }
 
+/** The second in which the last backup began: names tell no less. */
+let lastSecond = 0;
+
+/** Each backup is later by its name than the one before. */
+async function nextSecond(): Promise<void> {
+  if (Math.floor(Date.now() / 1000) <= lastSecond) await new Promise((resolve) => setTimeout(resolve, (lastSecond + 1) * 1000 - Date.now() + 1));
+  lastSecond = Math.floor(Date.now() / 1000);
+}
+
 /** The steps of a backup, each once. @throws what a step throws */
 export async function backupHere(deps: ActivityDeps, input: { target: string; kind?: BackupKind }): Promise<DumpedBackup & { readonly prepared: PreparedBackup }> {
   const steps = backupActivities(deps);
+  await nextSecond();
   const prepared = await steps.prepareBackup({ id: idFromUuid(randomUUID()), target: input.target, kind: input.kind ?? 'full', startedBy: 'test', startedAt: host.now() });
   const dumped = await steps.dumpBackup(prepared);
   const outcomes: RepositoryOutcome[] = [];
@@ -91,8 +101,6 @@ export async function backupHere(deps: ActivityDeps, input: { target: string; ki
     outcomes.push({ name: repository, status: 'verified', depth: verified.depth });
   }
   await steps.finishBackup({ prepared, dumped, outcomes });
-  // The next one is later by its name.
-  await new Promise((resolve) => setTimeout(resolve, 1000 - (Date.now() % 1000)));
   return { ...dumped, prepared };
 }
 
