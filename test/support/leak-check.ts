@@ -51,7 +51,7 @@ function survivors(): string[] {
  * Nothing of ours may be left: no resource still open, no process, no temp directory. Processes get a moment to end.
  * @throws with the list of what is left
  */
-export async function leakCheck(patienceMs = 5000): Promise<void> {
+export async function leakCheck(patienceMs = 20_000): Promise<void> {
   const deadline = Date.now() + patienceMs;
   let left: string[];
   do {

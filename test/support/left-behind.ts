@@ -22,7 +22,7 @@ export interface LeftBehindOptions {
   readonly except?: readonly string[];
   /** Whether Temporal is asked for runs too. Default true. */
   readonly temporal?: boolean;
-  /** How long things may take to vanish, milliseconds. Default 10 000. */
+  /** How long things may take to vanish, milliseconds. Default 30 000. */
   readonly patienceMs?: number;
 }
 
@@ -123,7 +123,7 @@ async function inTemporal(stack: Stack): Promise<string[]> {
 
 /** Everything that is left, in words; things get a moment to vanish. */
 export async function leftBehind(stack: Stack, options: LeftBehindOptions = {}): Promise<string[]> {
-  const deadline = Date.now() + (options.patienceMs ?? 10_000);
+  const deadline = Date.now() + (options.patienceMs ?? 30_000);
   for (;;) {
     const left = [
       ...onHost(stack),
