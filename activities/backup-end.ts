@@ -1,18 +1,21 @@
 /** The end of a backup run, good or bad: nothing of it is left but backups and records. */
+import type { BackupKind } from '../domain/backup.ts';
 import type { DumpedBackup, PreparedBackup, RepositoryOutcome } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { repositoriesFor } from '../config/lookup.ts';
 import { deleteBackup, trimRunRecords, writeRunRecord } from '../providers/repository/catalogue.ts';
 import { keysOf, keysPrefix, runsPrefix } from '../providers/repository/layout.ts';
 import { refOf } from './backup-dump.ts';
+import { pingBackup } from './deadman.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
 import { deleteRunFile, readRunFile } from './run-file.ts';
+import { recordRun } from './run-log.ts';
 import { removeStaging } from './staging.ts';
 import { targetSettings } from './target-settings.ts';
 
 /** Effect: run file and spool are gone; unfinished copies in repositories that failed are swept where they can be reached. */
-export async function finishBackup(deps: ActivityDeps, { prepared, outcomes }: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> {
+export async function finishBackup(deps: ActivityDeps, { prepared, dumped, outcomes }: { prepared: PreparedBackup; dumped: DumpedBackup; outcomes: readonly RepositoryOutcome[] }): Promise<void> {
   for (const { name, status } of outcomes) {
     // What cannot be reached now is swept by the next run that reaches it.
     const store = await deps.stores.open(name).catch(() => undefined);
@@ -22,7 +25,14 @@ export async function finishBackup(deps: ActivityDeps, { prepared, outcomes }: {
   }
   await removeStaging(deps, prepared.target, prepared.backup);
   await deleteRunFile(deps.loaded.stateDir, prepared.backup);
+  if (prepared.engine === 'archive') return;
+  const { backup: id, target, kind, asked, startedAt, startedBy } = prepared;
+  const stored = outcomes.filter(({ status }) => status === 'verified').map(({ name }) => name);
+  await pingBackup(deps.loaded, target, stored.length > 0 ? 'success' : 'fail', `${kind} backup ${id} of ${target}: verified in ${stored.join(', ')}`, id);
+  await recordRun(deps, { target, operation: 'backup', run: { id, kind: asked ?? kind, at: startedAt, ms: msBetween(startedAt, dumped.endedAt), ok: stored.length > 0, scheduled: startedBy === 'schedule' } });
 }
+
+const msBetween = (from: string, to: string): number => Math.max(0, Date.parse(to) - Date.parse(from));
 
 export interface AbandonInput {
   readonly id: string;
@@ -63,6 +73,11 @@ export async function abandonBackup(deps: ActivityDeps, input: AbandonInput): Pr
   for (const store of stores) {
     await writeRunRecord(store, record).catch(() => undefined);
     await trimRunRecords(store, input.target, Date.now()).catch(() => undefined);
+  }
+  if (prepared?.engine !== 'archive') {
+    await pingBackup(deps.loaded, input.target, 'fail', `${input.kind} backup ${input.id} of ${input.target}: ${input.error.code}: ${message}`, input.id);
+    // Published before it failed, it is a backup.
+    await recordRun(deps, { target: input.target, operation: 'backup', run: { id: input.id, kind: input.kind as BackupKind, at: input.startedAt, ms: msBetween(input.startedAt, record.endedAt), ok: published.length > 0, scheduled: input.startedBy === 'schedule' } });
   }
   return { published };
 }

@@ -8,6 +8,7 @@ import { deleteBackup, listBackups, readManifestBytes } from '../providers/repos
 import { readSwaps, swappedSince, type Swap } from '../providers/repository/swap-notes.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
+import { pingBackup } from './deadman.ts';
 import type { ActivityDeps } from './deps.ts';
 import type { PreparedSource } from './engines/engine.ts';
 import { engineDefinition } from './engines/index.ts';
@@ -32,6 +33,7 @@ export interface PrepareInput {
 export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Promise<PreparedBackup> {
   const settings = targetSettings(deps, input.target);
   const repositories = repositoriesFor(deps.loaded.config, input.target, input.kind);
+  await pingBackup(deps.loaded, input.target, 'start', `${input.kind} backup ${input.id} of ${input.target}`, input.id);
   const source = await engineDefinition(settings.engine).prepare({ deps, settings, kind: input.kind });
   const warnings: string[] = [...source.warnings];
   const reachable: ObjectStore[] = [];
@@ -68,6 +70,7 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     systemId: source.systemId,
     name: backupName({ startedAt: input.startedAt, kind, id: input.id }),
     kind,
+    ...(kind === input.kind ? {} : { asked: input.kind }),
     engine: settings.engine,
     parent: parent?.id ?? null,
     chain: parent?.chain ?? [],

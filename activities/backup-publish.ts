@@ -1,7 +1,7 @@
 /** Per repository, once it holds every object: read back, then publish. */
 import type { BackupRef } from '../domain/backup.ts';
-import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { VerifyResult } from '../domain/ports.ts';
+import { putConfirmed } from '../providers/repository/backup-files.ts';
 import { sweepOrphans, writeState } from '../providers/repository/catalogue.ts';
 import { keysOf } from '../providers/repository/layout.ts';
 import { verifyStored } from '../providers/vault/verify.ts';
@@ -53,12 +53,7 @@ export async function publishBackup(deps: ActivityDeps, step: DeliverStep & { re
   await sweepOrphans(store, ref, dumped.attempt);
   const key = keysOf(ref).manifest;
   const manifest = Buffer.from(run.manifest, 'utf8');
-  await store.put(key, manifest);
   // All else was read back before; this is what makes it a backup.
-  const held = await store.get(key).catch((error: unknown) => {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    throw error;
-  });
-  if (held?.equals(manifest) !== true) throw new ResurgoError('repositoryLost', `repository ${store.name} acknowledged ${key} and ${held === undefined ? 'does not hold it' : 'holds something else'}`);
+  await putConfirmed(store, key, manifest);
   await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: verified.depth, parts: verified.parts, bytes: verified.bytes, keyFiles: run.keyFiles ?? {} });
 }

@@ -5,6 +5,13 @@ import type { OnProgress } from '../domain/ports.ts';
 import type { Keys } from './key-ring.ts';
 import type { StorePool } from './stores.ts';
 
+/** How things stand, in words. */
+export interface Readiness {
+  readonly targets: readonly { readonly name: string; /** Objectives that are not met. */ readonly missed: readonly string[] }[];
+  /** What could not be asked. */
+  readonly unknown: readonly string[];
+}
+
 /** What activities are given once per worker process (or once per `resurgo rescue`). */
 export interface ActivityDeps {
   readonly loaded: LoadedConfig;
@@ -31,6 +38,8 @@ export interface ActivityDeps {
   readonly startRun?: (type: 'failover' | 'attachStandby', workflowId: string, input: object, summary: string) => Promise<void>;
   /** Tells people something apart from any incident, once per `dedupeKey`. Absent in rescue. */
   readonly startNotification?: (notification: Notification) => Promise<void>;
+  /** What `resurgo status` says. Absent in rescue. */
+  readonly readiness?: () => Promise<Readiness>;
   /** Gets progress where there is no Temporal to heartbeat to. */
   readonly onProgress?: OnProgress;
   /** Aborts bulk work where there is no Temporal to cancel it. */

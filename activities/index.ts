@@ -1,6 +1,7 @@
 import { announceActivities } from './announce.activities.ts';
 import { backupActivities } from './backup.activities.ts';
 import { gameDayActivities } from './gameday.activities.ts';
+import { deadmanActivities } from './deadman.activities.ts';
 import { drillActivities } from './drill.activities.ts';
 import { evidenceActivities } from './evidence.activities.ts';
 import { archiveActivities } from './archive.activities.ts';
@@ -12,6 +13,7 @@ import { clusterActivities } from './cluster.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { upkeepActivities } from './upkeep.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
+import { runLogActivities } from './run-log.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
 import { walActivities } from './wal.activities.ts';
 import { watchActivities } from './watch.activities.ts';
@@ -26,6 +28,7 @@ export function createActivities(deps: ActivityDeps) {
     ...announceActivities(deps),
     ...archiveActivities(deps),
     ...backupActivities(deps),
+    ...deadmanActivities(deps),
     ...drillActivities(deps),
     ...gameDayActivities(deps),
     ...evidenceActivities(deps),
@@ -36,6 +39,7 @@ export function createActivities(deps: ActivityDeps) {
     ...pruneActivities(deps),
     ...upkeepActivities(deps),
     ...restoreActivities(deps),
+    ...runLogActivities(deps),
     ...verifyActivities(deps),
     ...walActivities(deps),
     ...watchActivities(deps),

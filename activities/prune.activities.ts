@@ -6,9 +6,11 @@ import { lockIds } from '../domain/ids.ts';
 import { decideRetention, removalOrder, type RetentionDecision, type RetentionEntry } from '../domain/retention.ts';
 import { retentionOf } from '../config/lookup.ts';
 import { mapBounded } from '../providers/repository/bounded.ts';
+import { removeForGood } from '../providers/repository/delete-backup.ts';
 import { deleteBackup, listBackups, readManifestBytes, trimRunRecords, writeState, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { keysOf } from '../providers/repository/layout.ts';
-import { purgeDeleted } from '../providers/repository/deleted.ts';
+import { lockInWords, lockOf } from '../providers/repository/object-lock.ts';
+import { notFreed, purgeDeleted, type Purged } from '../providers/repository/deleted.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
@@ -80,7 +82,7 @@ export function pruneActivities(deps: ActivityDeps) {
      * Removes one backup from one repository, if nothing has come up against it since it was planned. Effect: with a grace the fact `deleted`, which
      * takes it out of every listing; without one its objects, manifest first. Idempotency: a second time removes what is left. Caller: holds the target's lock, and has removed what builds on it.
      */
-    async removeBackup({ target, repository, backup, now = false, chain = [] }: RemoveBackupInput): Promise<{ outcome: 'removed' | 'kept'; detail?: string; until?: string }> {
+    async removeBackup({ target, repository, backup, now = false, chain = [] }: RemoveBackupInput): Promise<{ outcome: 'removed' | 'kept'; detail?: string; until?: string; freed?: false }> {
       const store = await deps.stores.open(repository);
       const ref: BackupRef = { ...backup, target };
       if ((await store.head(keysOf(ref).state('hold'))) !== undefined) return { outcome: 'kept', detail: 'it was put on hold' };
@@ -93,9 +95,10 @@ export function pruneActivities(deps: ActivityDeps) {
         await writeState(store, ref, 'deleted', { at: new Date(at).toISOString(), until, chain, by: 'retention' });
         return { outcome: 'removed', until };
       }
+      const lock = await lockOf(store, ref);
+      if (lock !== undefined) return { outcome: 'kept', detail: `${lockInWords(lock)}; a later prune tries again`, ...(lock.until === null ? {} : { until: lock.until }) };
       await removeElsewhere(deps, repository, ref);
-      await deleteBackup(store, ref);
-      return { outcome: 'removed' };
+      return (await removeForGood(store, ref)) ? { outcome: 'removed' } : { outcome: 'removed', freed: false, detail: notFreed };
     },
 
     /** Removes WAL that nothing in the window of the repository needs. Caller: holds the target's lock, and has removed the backups that go. */
@@ -104,7 +107,7 @@ export function pruneActivities(deps: ActivityDeps) {
      * Ends the grace of what was removed earlier. Effect: the objects of what is due are gone, what builds on another first; what a copy still within
      * its grace builds on stays as long. Idempotency: a second time removes what is left.
      */
-    async purgeDeleted({ target, repository, now, all }: PurgeInput): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
+    async purgeDeleted({ target, repository, now, all }: PurgeInput): Promise<Purged> {
       const store = await deps.stores.open(repository);
       return purgeDeleted(store, target, { now, all, before: (ref) => removeElsewhere(deps, repository, ref) });
     },

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestorePlan, RestoreResult, RestoreVerification } from '../domain/operations.ts';
 import { automaticBasePrefix, lockIds } from '../domain/ids.ts';
 import { checkHookProgram } from '../config/safe-file.ts';
@@ -6,12 +7,13 @@ import type { BuiltRestore } from '../workflows/restore-flow.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
 import type { RestoreEngine } from './engines/restore-engine.ts';
+import { namingFullDisk, type DiskPlace } from './full-disk.ts';
 import { withPulse } from './heartbeat.ts';
 import { finishInPlace } from './restore-finish.ts';
 import { marksOf, removeMark, writeMark } from './restore-marks.ts';
 import { openChain, planRestore } from './restore-plan.ts';
 import { noteSwap, writeRestoreRecord } from './restore-record.ts';
-import { removeStaging } from './staging.ts';
+import { removeStaging, stagingPath } from './staging.ts';
 import { targetSettings } from './target-settings.ts';
 
 /** The steps of a restore. Each may be called again after a crash and converges. Effects are told by the engine that has them. */
@@ -47,6 +49,10 @@ export function restoreActivities(deps: ActivityDeps) {
   };
 
   const { stateDir } = deps.loaded;
+  const placesOf = (plan: RestorePlan): DiskPlace[] => [
+    ...plan.destination.split(', ').filter(isAbsolute).map((path) => ({ what: `the destination of the restore of ${plan.target}`, path })),
+    { what: 'staging', path: stagingPath(deps, plan.target, plan.id) }, { what: 'the state directory', path: stateDir },
+  ];
 
   /** Whoever holds the restore lock of the target calls this: other restores of it are dead. One whose old data is kept waits for a person. */
   const sweepDead = async (own: RestorePlan): Promise<void> => {
@@ -68,9 +74,11 @@ export function restoreActivities(deps: ActivityDeps) {
     /** Effect: the data beside its destination. Idempotency: what an earlier attempt, or a dead restore, left is removed first. Heartbeat: bytes. */
     buildRestore: (plan: RestorePlan): Promise<BuiltRestore> =>
       withPulse(async (pulse) => {
-        await sweepDead(plan);
-        await writeMark(stateDir, { plan });
-        return engineOf(plan).build(plan, await openChain(deps, plan), pulse);
+        return namingFullDisk('destinationSpace', placesOf(plan), async () => {
+          await sweepDead(plan);
+          await writeMark(stateDir, { plan });
+          return engineOf(plan).build(plan, await openChain(deps, plan), pulse);
+        });
       }, deps),
 
     /** Effect: none that lasts. @throws restoreMismatch, contentMismatch */

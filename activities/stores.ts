@@ -20,9 +20,12 @@ export interface StorePool {
 export class Stores implements StorePool {
   private readonly loaded: LoadedConfig;
   private readonly opened = new Map<string, Promise<ObjectStore>>();
+  private readonly openStore: typeof openStore;
 
-  constructor(loaded: LoadedConfig) {
+  /** @param open what makes a store of its settings; tests have others */
+  constructor(loaded: LoadedConfig, open: typeof openStore = openStore) {
     this.loaded = loaded;
+    this.openStore = open;
   }
 
   names(): string[] {
@@ -40,7 +43,7 @@ export class Stores implements StorePool {
 
   /** The bounded staging of a policy without a disk repository: a disk store of its own, gone when the run ends. */
   async spool(backup: string): Promise<ObjectStore> {
-    return openStore('spool', { type: 'disk', path: this.spoolPath(backup) });
+    return this.openStore('spool', { type: 'disk', path: this.spoolPath(backup) });
   }
 
   spoolPath(backup: string): string {
@@ -58,7 +61,7 @@ export class Stores implements StorePool {
   private async reallyOpen(name: string, create: boolean): Promise<ObjectStore> {
     const settings = this.loaded.config.repositories[name];
     if (settings === undefined) throw new ResurgoError('configInvalid', `there is no repository "${name}" in ${this.loaded.path}`);
-    const store = await openStore(name, resolveRepository(this.loaded, name));
+    const store = await this.openStore(name, resolveRepository(this.loaded, name));
     try {
       // A repository this host has seen before is never made anew: an empty mount point looks like a fresh start.
       const expectId = await knownRepository(this.loaded.stateDir, name);

@@ -5,6 +5,7 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { findBackup, listBackups, readManifestBytes, readState, removeState, writeState } from '../providers/repository/catalogue.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { openKeys } from '../providers/vault/open.ts';
+import { digestKeyFiles } from '../providers/vault/key-files.ts';
 import { verifyStored } from '../providers/vault/verify.ts';
 import { contentCheck } from './engines/content-check.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -89,11 +90,11 @@ export function verifyActivities(deps: ActivityDeps) {
       const store = await deps.stores.open(copy.repository);
       const ref = { target: copy.target, systemId: copy.systemId, name: copy.name, startedAt: copy.startedAt, kind: copy.kind, id: copy.id };
       try {
+        let keyFiles = await keyFilesOf(store, ref);
         const result = await withPulse(async ({ signal, report }) => {
           const manifestBytes = await manifestOf(store, ref);
           const manifest = parseManifest(manifestBytes, { ref, trusted: await deps.keys.trusted() });
           await assertChain(store, ref, manifest, await deps.keys.trusted(), signal);
-          const keyFiles = await keyFilesOf(store, ref);
           const keys = copy.deep ? await openKeys({ stores: [store], backup: copy.id, attempt: manifest.attempt, credentials: await deps.keys.credentials() }) : undefined;
           let doneBytes = 0;
           return verifyStored({
@@ -105,14 +106,16 @@ export function verifyActivities(deps: ActivityDeps) {
             },
           });
         }, deps);
-        await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes, keyFiles: await keyFilesOf(store, ref) });
-        await removeState(store, ref, 'damaged');
+        if (Object.keys(keyFiles).length === 0) keyFiles = await digestKeyFiles(store, copy.id);
+        await writeState(store, ref, 'verified', { at: new Date().toISOString(), depth: result.depth, parts: result.parts, bytes: result.bytes, keyFiles });
+        // The mark of a copy that arrived, and died before it could say so.
+        await removeState(store, ref, 'damaged', 'copying');
         return { ...base, status: 'verified', depth: result.depth, bytes: result.bytes };
       } catch (error) {
         if (!isResurgoError(error) || error.definition.retryable || error.definition.kind === 'precondition') throw error;
         // Whoever looks at the catalogue, prunes or restores sees it too. That it was published is still to be seen, by this.
         await writeState(store, ref, 'damaged', { at: new Date().toISOString(), code: error.code, message: error.message });
-        for (const fact of ['verified', 'proven']) await removeState(store, ref, fact);
+        await removeState(store, ref, 'verified', 'proven');
         return { ...base, status: 'damaged', error: { code: error.code, message: error.message } };
       }
     },

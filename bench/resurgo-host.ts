@@ -58,6 +58,21 @@ export class ResurgoHost implements Resource {
     return new ResurgoHost(work);
   }
 
+  get dir(): string {
+    return this.work.path;
+  }
+
+  /** Other sections in the configuration, for the commands that follow. */
+  configure(sections: Readonly<Record<string, unknown>>): void {
+    const path = join(this.dir, 'resurgo.yaml');
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(readFileSync(path, 'utf8')) as object), ...sections }));
+  }
+
+  /** A command of ours as a person gives it. Its stdout. @throws with its last words, when its exit code is none of `good` */
+  async cli(args: readonly string[], good: readonly number[] = [0]): Promise<string> {
+    return runTool(process.execPath, [...nodeFlags(), join(checkout, 'bin', 'resurgo'), ...args, '--config', join(this.dir, 'resurgo.yaml')], { env: cleanEnvironment(this.dir) as Record<string, string>, good });
+  }
+
   /** Empty directory of its own for a restore; `remove` it after. */
   directory(name: string): TempDir {
     return tempDir(name);

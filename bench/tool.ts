@@ -5,6 +5,8 @@ export interface ToolOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
+  /** Exit codes that are no failure; default 0. */
+  readonly good?: readonly (number | string)[];
 }
 
 /** Runs a program to its end and returns what it wrote to stdout; it dies with us. @throws with its last words */
@@ -46,7 +48,7 @@ export async function runTool(command: string, args: readonly string[], options:
         resolve(code ?? signal ?? 'unknown');
       });
     });
-    if (how !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${String(how)}:\n${stderr.trim()}`);
+    if (!(options.good ?? [0]).includes(how)) throw new Error(`${command} ${args.join(' ')} ended with ${String(how)}:\n${stderr.trim()}`);
     return stdout;
   } finally {
     unregister(resource);

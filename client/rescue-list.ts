@@ -1,8 +1,7 @@
 /** What a repository holds, from its address alone: no configuration, no Temporal, no key. */
 import type { BackupKind } from '../domain/backup.ts';
 import { listBackups, listTargets } from '../providers/repository/catalogue.ts';
-import { openStoreUrl } from '../providers/repository/open-store.ts';
-import { openRepository } from '../providers/repository/repository-file.ts';
+import { openRescueRepository } from './rescue-repository.ts';
 
 export interface RescueListing {
   readonly target: string;
@@ -12,11 +11,10 @@ export interface RescueListing {
   readonly state: readonly string[];
 }
 
-/** @throws repositoryUnreachable, repositoryFormat, repositoryDenied */
+/** @throws repositoryMissing, repositoryUnreachable, repositoryFormat, repositoryDenied */
 export async function rescueList(address: string, target: string | undefined, signal: AbortSignal): Promise<RescueListing[]> {
-  const store = await openStoreUrl(address);
+  const store = await openRescueRepository(address);
   try {
-    await openRepository(store);
     const targets = target === undefined ? await listTargets(store, signal) : [target];
     const found: RescueListing[] = [];
     for (const name of targets) {

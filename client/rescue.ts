@@ -14,13 +14,13 @@ import { KeyRing, type Keys } from '../activities/key-ring.ts';
 import { isDamage } from '../activities/restore-choice.ts';
 import { restoreActivities } from '../activities/restore.activities.ts';
 import { Stores, type StorePool } from '../activities/stores.ts';
-import { listBackups, listTargets, openRepository, readManifestBytes } from '../providers/repository/catalogue.ts';
-import { openStoreUrl } from '../providers/repository/open-store.ts';
+import { listBackups, listTargets, readManifestBytes } from '../providers/repository/catalogue.ts';
 import { parseIdentityFile } from '../providers/vault/identity-file.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { readTrustedFile } from '../config/safe-file.ts';
 import { restoreFlow, type FlowHost, type RestoreSteps } from '../workflows/restore-flow.ts';
+import { openRescueRepository } from './rescue-repository.ts';
 import { rescueTargets } from './rescue-target.ts';
 import { version } from './version.ts';
 
@@ -122,9 +122,7 @@ async function fromConfig(options: RescueOptions): Promise<Made> {
 }
 
 async function fromRepository(options: RescueOptions, address: string): Promise<Made> {
-  // As people type it.
-  const store = await openStoreUrl(/^\.{1,2}(\/|$)/.test(address) ? resolve(address) : address);
-  await openRepository(store);
+  const store = await openRescueRepository(address);
   const targets = await listTargets(store);
   const target = options.target ?? (targets.length === 1 ? targets[0] : undefined);
   if (target === undefined) throw new ResurgoError('usage', targets.length === 0 ? `${address} holds no backups` : `which target? The repository has: ${targets.join(', ')}`);

@@ -3,6 +3,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
 import { findBackup, readManifestBytes, readState } from '../providers/repository/catalogue.ts';
+import { lockOf } from '../providers/repository/object-lock.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 
 /** Manifest and state of one backup as each repository has it. @throws backupUnknown */
@@ -18,7 +19,8 @@ export async function showBackup(loaded: LoadedConfig, id: string): Promise<obje
         const store = await stores.open(name);
         const ref = await findBackup(store, id);
         manifest ??= parseManifest(await readManifestBytes(store, ref), { ref, trusted });
-        repositories.push({ name, state: ref.state, verified: (await readState(store, ref, 'verified')) ?? null });
+        const lock = await lockOf(store, ref);
+        repositories.push({ name, state: ref.state, verified: (await readState(store, ref, 'verified')) ?? null, ...(lock === undefined ? {} : { lock }) });
       } catch (error) {
         if (!isResurgoError(error)) throw error;
         if (error.code !== 'backupUnknown') problems.push(`${name}: ${error.message}`);

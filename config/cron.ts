@@ -179,6 +179,26 @@ export function previousTime(cron: Cron, timezone: string, before: number, spanD
   return undefined;
 }
 
+/** All moments in (from, to] at which it fired, ms since the epoch, ascending. A local time that a change of the clock leaves out comes an hour later. */
+export function timesBetween(cron: Cron, timezone: string, from: number, to: number): number[] {
+  const clock = clockOf(timezone);
+  const day = 86_400_000;
+  const found = new Set<number>();
+  // A local day may begin up to 14 hours before, and end up to 12 hours after, the UTC day of the same date.
+  for (let midnight = Math.floor(from / day) * day - day; midnight <= to + day; midnight += day) {
+    const date = new Date(midnight);
+    if (!cron.firesOn(date.getUTCDate(), date.getUTCMonth() + 1, date.getUTCDay())) continue;
+    const [first, last] = [offsetAt(midnight - 14 * 3_600_000, clock), offsetAt(midnight + 38 * 3_600_000, clock)];
+    for (const hour of cron.hours)
+      for (const minute of cron.minutes) {
+        const local = midnight + (hour * 60 + minute) * 60_000;
+        const time = local - (first === last ? first : offsetAt(local - first, clock));
+        if (time > from && time <= to) found.add(time);
+      }
+  }
+  return [...found].sort((a, b) => a - b);
+}
+
 export function isTimezone(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en-US', { timeZone: name });

@@ -102,6 +102,15 @@ export function crossCheck(data: unknown): RawProblem[] {
     for (const [table, which] of Object.entries(tables))
       if (isMapping(which) && !has(which, 'column') && !has(which, 'where')) report([...at, 'tables', table], 'has neither column nor where; write for example { column: created_at }', 'key');
   }
+  const pings = new Set<unknown>();
+  for (const [i, value] of listOf(root['deadman']).entries()) {
+    const one = mappingOf(value);
+    checkReferences(['deadman', i, 'targets'], one['targets'], targets, 'target');
+    const name = has(one, 'name') ? one['name'] : has(one, 'on') ? one['on'] : 'health';
+    if (pings.has(name)) report(has(one, 'name') ? ['deadman', i, 'name'] : ['deadman', i], `there is already a ping ${show(name)}; give this one a name of its own`, has(one, 'name') ? 'value' : 'key');
+    pings.add(name);
+    if (one['on'] === 'backup' && has(one, 'every')) report(['deadman', i, 'every'], 'is only for on: health', 'key');
+  }
   const servers = mappingOf(root['dns']);
   for (const [key, target] of Object.entries(targets))
     for (const [i, record] of listOf(mappingOf(mappingOf(target)['failover'])['dns']).entries()) {

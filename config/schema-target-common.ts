@@ -22,6 +22,7 @@ export const objectives = mapping(
     rto: duration('Recovery time objective: how long a recovery may take.').default(4 * 3_600_000),
     rpo: duration('Recovery point objective: how much time of data may be lost.').default(3_600_000),
     maxDuration: duration('A backup that takes longer is reported by `resurgo status`.').default(600_000),
+    minSuccess: integer('Percent of the runs of 30 days that have to end well (default 95), those that never started counted; less is reported by `resurgo status`.', 0, 100).optional(),
   },
   'What is promised; measured against.',
 );

@@ -8,6 +8,7 @@ import { archiveRule } from './schema-archive.ts';
 import { monitorsSection } from './schema-monitors.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
+import { deadmanSection } from './schema-deadman.ts';
 import { drill } from './schema-drill.ts';
 import { replication } from './schema-replication.ts';
 import { gameDay } from './schema-gameday.ts';
@@ -166,6 +167,7 @@ export const configSchema = mapping({
   incidents: incidentsSection.optional(),
   escalation: escalationSection.optional(),
   notify: notifySection.optional(),
+  deadman: deadmanSection.optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;

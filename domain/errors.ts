@@ -65,6 +65,7 @@ export const errors = define({
   repositoryThrottled: { kind: 'throttled', retryable: true, exitCode: 1, meaning: 'A repository asked to slow down.', hint: 'It is tried again by itself.' },
   repositoryDenied: refused('A repository refused access.', 'Check the credentials and the policy of the bucket or the owner of the directory.'),
   repositoryFull: { kind: 'precondition', retryable: true, exitCode: 1, meaning: 'A repository or staging disk is full.', hint: 'Free space or enlarge it; nothing was published.' },
+  repositoryMissing: refused('There is no repository at the address given.', 'Is the disk mounted, are bucket and prefix right?'),
   repositoryFormat: refused('The repository has a format or feature this version does not know.', 'Use a newer Resurgo, or `resurgo repository upgrade`.'),
   repositoryLost: failed('A repository acknowledged data that it does not hold.', 'Do not trust this store; look at its logs.'),
   objectExists: conflict('An object that must be new already exists.', 'Another run may be writing; see `resurgo status`.'),

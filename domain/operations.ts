@@ -50,6 +50,8 @@ export interface PreparedBackup {
   readonly systemId: string;
   readonly name: string;
   readonly kind: BackupKind;
+  /** As it was asked for, where a full is taken instead. */
+  readonly asked?: BackupKind;
   readonly engine: Engine;
   readonly parent: string | null;
   readonly chain: readonly string[];
@@ -288,7 +290,9 @@ export interface PruneEntry {
   /** What became of a removal; absent in a preview and for what is kept. */
   readonly outcome?: 'removed' | 'kept' | 'failed';
   readonly detail?: string;
-  /** Until then `backups undelete` brings it back, and its objects are still there. */
+  /** False: removed, and its versions in the store still cost space. */
+  readonly freed?: false;
+  /** Until then `backups undelete` brings it back, and its objects are still there; with outcome `kept`: the store locks it until then. */
   readonly until?: string;
 }
 
@@ -320,6 +324,8 @@ export interface PrunedRepository {
   readonly purged?: number;
   /** Removed, and still there for the time of grace. */
   readonly pendingBytes?: number;
+  /** Removed by retention, and still there: locked by the store, or its versions may not be removed. */
+  readonly notes?: readonly string[];
   readonly error?: { readonly code: string; readonly message: string };
 }
 

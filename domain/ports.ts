@@ -6,6 +6,14 @@ export interface ObjectInfo {
   readonly size: number;
   /** ISO time as the store tells it. */
   readonly modifiedAt: string;
+  /** From `head` of a store that locks objects: nobody can remove this one until then. */
+  readonly lock?: ObjectLock;
+}
+
+export interface ObjectLock {
+  readonly mode: 'GOVERNANCE' | 'COMPLIANCE' | 'LEGAL_HOLD';
+  /** ISO; null: until somebody ends the hold. */
+  readonly until: string | null;
 }
 
 export interface PutOptions {
@@ -37,6 +45,13 @@ export interface ObjectStore {
   listDirectories(prefix: string, signal?: AbortSignal): Promise<string[]>;
   /** Gone already is success. */
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
+  /**
+   * Where a deletion only hides what was there (Object Lock): removes every version below a prefix for good.
+   * @throws repositoryDenied when some of it is locked, or may not be removed
+   */
+  purge?(prefix: string, signal?: AbortSignal): Promise<void>;
+  /** Whether the place locks objects, and how by itself. Undefined where it does not tell. */
+  objectLock?(signal?: AbortSignal): Promise<{ readonly enabled: boolean; readonly byDefault?: string } | undefined>;
   /** Free bytes where the store can tell. */
   freeBytes(): Promise<number | undefined>;
   /**

@@ -58,7 +58,9 @@ export function planUpkeep(repositories: readonly UpkeepRepository[], options: U
     copies.push(...missingIn(repository, repositories, good, options.now));
     reads.push(...dueIn(repository, options));
   }
-  const all = [...heal, ...copies, ...reads];
+  // What is built on comes first, whether it is healed or copied: what builds on it is worth nothing without it.
+  const mends = [...heal, ...copies].sort((a, b) => Number(a.action === 'forget') - Number(b.action === 'forget') || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const all = [...mends, ...reads];
   return { items: all.slice(0, options.most), more: Math.max(0, all.length - options.most), hopeless };
 }
 

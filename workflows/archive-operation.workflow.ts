@@ -5,6 +5,7 @@ import type { DumpedBackup, PreparedBackup } from '../domain/operations.ts';
 import { bulkOnHost, heavyOn, lightOn, onHost } from './activity-profiles.ts';
 import { deliverAll } from './backup-operation.workflow.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
+import { recorded } from './record-run.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 
 export interface ArchiveOperationInput {
@@ -29,7 +30,7 @@ export async function archiveOperation(input: ArchiveOperationInput): Promise<Ar
   checklist.enableAttributes(input.searchAttributes);
   checklist.tag([{ key: searchAttributes.target, value: input.target }, { key: searchAttributes.operation, value: 'archive' }]);
   try {
-    const result = await archiveTables(input, checklist);
+    const result = await recorded({ target: input.target, operation: 'archive', host: input.host, startedBy: input.startedBy }, () => archiveTables(input, checklist), ({ status }) => status === 'archived');
     checklist.tag([{ key: searchAttributes.outcome, value: result.status }]);
     return result;
   } catch (error) {

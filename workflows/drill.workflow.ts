@@ -8,6 +8,7 @@ import type { Activities } from '../activities/index.ts';
 import { bulkOnHost, local, lightOn, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow, type FailureFacts } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
+import { recorded } from './record-run.ts';
 import { Checklist as Steps, searchAttributes } from './progress.ts';
 
 type Plan = Awaited<ReturnType<Activities['planDrill']>>;
@@ -67,6 +68,10 @@ interface Course {
 
 /** Holds `drill/<target>`. Whatever happens, what was built is removed before it ends. */
 export async function drillOperation(input: DrillOperationInput): Promise<DrillResult> {
+  return recorded({ target: input.target, operation: 'drill', host: input.host, startedBy: input.startedBy }, () => drillSteps(input), ({ status }) => status === 'passed');
+}
+
+async function drillSteps(input: DrillOperationInput): Promise<DrillResult> {
   const steps = new Steps(`Restore drill ${input.id} of ${input.target}`, ['choose the backup', 'fetch and build', 'check and measure', 'clean up', 'record']);
   steps.enableAttributes(input.searchAttributes);
   steps.tag([{ key: searchAttributes.target, value: input.target }, { key: searchAttributes.operation, value: 'drill' }]);

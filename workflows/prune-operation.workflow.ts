@@ -2,6 +2,7 @@ import { isCancellation, patched } from '@temporalio/workflow';
 import type { PrunedWal, PruneEntry, PrunedRepository, PrunePlan, PruneReport } from '../domain/operations.ts';
 import { lightOn } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
+import { recorded } from './record-run.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 
 export interface PruneOperationInput {
@@ -11,6 +12,8 @@ export interface PruneOperationInput {
   /** No time of grace: objects go at once. */
   readonly now?: boolean;
   readonly host: string | null;
+  /** A run of its own, not the end of a backup: counted. */
+  readonly startedBy?: string;
   readonly searchAttributes: boolean;
 }
 
@@ -23,7 +26,8 @@ export async function pruneOperation(input: PruneOperationInput): Promise<PruneR
   checklist.enableAttributes(input.searchAttributes);
   checklist.tag([{ key: searchAttributes.target, value: input.target }, { key: searchAttributes.operation, value: 'prune' }]);
   try {
-    return await pruneRepositories(input, checklist);
+    const work = (): Promise<PruneReport> => pruneRepositories(input, checklist);
+    return await (input.startedBy === undefined ? work() : recorded({ target: input.target, operation: 'prune', host: input.host, startedBy: input.startedBy }, work, ({ status }) => status === 'pruned'));
   } catch (error) {
     rethrow(error);
   }
@@ -40,7 +44,7 @@ export async function pruneRepositories(input: PruneOperationInput, checklist: C
     checklist.set(step, result.status === 'failed' ? 'failed' : 'completed', result.error?.message ?? `${String(result.removed)} ${input.preview ? 'would go' : 'removed'}, ${String(result.kept)} kept`);
     repositories.push(result);
   }
-  const incomplete = repositories.some((one) => one.status === 'failed' || one.backups.some((entry) => entry.outcome === 'failed' || entry.outcome === 'kept'));
+  const incomplete = repositories.some((one) => one.status === 'failed' || one.backups.some((entry) => entry.outcome === 'failed' || (entry.outcome === 'kept' && entry.until === undefined)));
   return { schemaVersion: 1, target: input.target, status: incomplete ? 'incomplete' : input.preview ? 'preview' : 'pruned', repositories, warnings: repositories.flatMap(warningsOf) };
 }
 
@@ -48,7 +52,7 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
   const { target } = input;
   const quick = (summary: string) => lightOn(input.host, summary, patience);
   let plan: PrunePlan;
-  let purge = { purged: 0, freedBytes: 0, pendingBytes: 0 };
+  let purge: Awaited<ReturnType<ReturnType<typeof lightOn>['purgeDeleted']>> = { purged: 0, freedBytes: 0, pendingBytes: 0 };
   try {
     if (!input.preview) await quick(`sweep what dead runs left in ${repository}`).sweepPruned({ target, repository });
     if (!input.preview && patched('purge-deleted')) purge = await quick(`end the grace of what was removed from ${repository}`).purgeDeleted({ target, repository, now, all: input.now === true });
@@ -85,14 +89,15 @@ async function pruneOne(input: PruneOperationInput, repository: string, now: num
   const removed = done.filter((entry) => entry.outcome === 'removed');
   return {
     ...shared, ...(wal === undefined ? {} : { wal }), status: 'pruned', backups: [...done, ...plan.keep], removed: removed.length, kept: plan.kept + done.length - removed.length,
-    freedBytes: purge.freedBytes + sum(removed.filter((entry) => entry.until === undefined)) + (wal?.bytes ?? 0),
+    freedBytes: purge.freedBytes + sum(removed.filter((entry) => entry.until === undefined && entry.freed !== false)) + (wal?.bytes ?? 0),
+    ...(purge.notes === undefined ? {} : { notes: purge.notes }),
     purged: purge.purged, pendingBytes: purge.pendingBytes + sum(removed.filter((entry) => entry.until !== undefined)),
   };
 }
 
 type Quick = (summary: string) => ReturnType<typeof lightOn>;
 
-async function removeOne(quick: Quick, step: Parameters<ReturnType<typeof lightOn>['removeBackup']>[0]): Promise<{ outcome: 'removed' | 'kept' | 'failed'; detail?: string; until?: string }> {
+async function removeOne(quick: Quick, step: Parameters<ReturnType<typeof lightOn>['removeBackup']>[0]): Promise<{ outcome: 'removed' | 'kept' | 'failed'; detail?: string; until?: string; freed?: false }> {
   try {
     return await quick(`remove ${step.backup.name} from ${step.repository}`).removeBackup(step);
   } catch (error) {
@@ -108,6 +113,7 @@ function warningsOf(one: PrunedRepository): string[] {
   const otherSystem = one.backups.filter((entry) => entry.action === 'remove' && entry.reasons.length > 1);
   return [
     ...(one.error === undefined ? [] : [`repository ${one.name} was not pruned: ${one.error.message}`]),
+    ...(one.notes ?? []),
     ...notGone.slice(0, 5).map((entry) => `${entry.name} is still in ${one.name}: ${entry.detail ?? 'unknown'}`),
     ...(notGone.length > 5 ? [`and ${String(notGone.length - 5)} more are still in ${one.name}`] : []),
     ...(otherSystem.length === 0 ? [] : [`${String(otherSystem.length)} in ${one.name} of another database system than the newest backup's`]),

@@ -18,7 +18,7 @@ export async function prune(input: PruneInput): Promise<PruneReport> {
     checklist.enableAttributes(checked.searchAttributes);
     const { target, repositories, preview = false, now = false, onBusy = 'wait' } = checked.input;
     checklist.tag([{ key: searchAttributes.target, value: target }, { key: searchAttributes.operation, value: 'prune' }]);
-    const work = { target, repositories, preview, now, host: checked.host, searchAttributes: checked.searchAttributes };
+    const work = { target, repositories, preview, now, host: checked.host, startedBy: checked.input.startedBy ?? 'temporal', searchAttributes: checked.searchAttributes };
     if (preview) return await pruneRepositories(work, checklist);
     const result = await checklist.run('run', () => runLocked<typeof pruneOperation>('pruneOperation', [work], { lockId: lockIds.operation(target), summary: `prune ${target}`, onBusy }));
     return result === skipped ? { schemaVersion: 1, target, status: 'skipped', repositories: [], warnings: ['another operation on this target was running'] } : result;

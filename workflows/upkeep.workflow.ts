@@ -4,6 +4,7 @@ import type { UpkeepInput, UpkeepItem, UpkeepReport } from '../domain/operations
 import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
+import { recorded } from './record-run.ts';
 import { describeLoss } from '../domain/wal-scrub.ts';
 import { Checklist, searchAttributes } from './progress.ts';
 import { readBackAll } from './wal-read-back.ts';
@@ -12,6 +13,7 @@ export interface UpkeepOperationInput {
   readonly target: string;
   readonly preview: boolean;
   readonly host: string | null;
+  readonly startedBy?: string;
   readonly searchAttributes: boolean;
 }
 
@@ -22,8 +24,8 @@ export interface UpkeepOperationInput {
 export async function upkeep(input: UpkeepInput): Promise<UpkeepReport> {
   try {
     const checked = await local.announceUpkeep(input);
-    const work = { target: checked.input.target, preview: checked.input.preview ?? false, host: checked.host, searchAttributes: checked.searchAttributes };
-    if (work.preview) return await upkeepOperation(work);
+    const work = { target: checked.input.target, preview: checked.input.preview ?? false, host: checked.host, startedBy: checked.input.startedBy ?? 'temporal', searchAttributes: checked.searchAttributes };
+    if (work.preview) return await upkeepCopies(work);
     const result = await runLocked<typeof upkeepOperation>('upkeepOperation', [work], { lockId: lockIds.upkeep(work.target), summary: `upkeep of ${work.target}`, onBusy: 'skip' });
     return result === skipped ? { schemaVersion: 1, target: work.target, status: 'skipped', items: [], more: 0, warnings: ['another upkeep of this target was running'] } : result;
   } catch (error) {
@@ -32,6 +34,10 @@ export async function upkeep(input: UpkeepInput): Promise<UpkeepReport> {
 }
 
 export async function upkeepOperation(input: UpkeepOperationInput): Promise<UpkeepReport> {
+  return recorded({ target: input.target, operation: 'upkeep', host: input.host, startedBy: input.startedBy }, () => upkeepCopies(input), ({ status }) => status === 'done');
+}
+
+async function upkeepCopies(input: UpkeepOperationInput): Promise<UpkeepReport> {
   const { target, host } = input;
   const checklist = new Checklist(`Upkeep of ${target}`, ['look at the copies']);
   checklist.enableAttributes(input.searchAttributes);

@@ -5,6 +5,7 @@ import type { RecoveryBackup } from '../../domain/recovery.ts';
 import { decideWal, type WalDecision } from '../../domain/wal-retention.ts';
 import { pitrOf, walRepositories } from '../../config/lookup.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
+import { mapBounded } from '../../providers/repository/bounded.ts';
 import { listAside, listBackups, readManifestBytes } from '../../providers/repository/catalogue.ts';
 import { keysPrefix } from '../../providers/repository/layout.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
@@ -15,7 +16,7 @@ import type { ActivityDeps } from '../deps.ts';
 interface Decided {
   readonly systemId: string;
   readonly lineages: readonly ArchivedLineage[];
-  readonly decision: WalDecision;
+  decision: WalDecision;
 }
 
 /** @param without names of backups that are about to go */
@@ -61,6 +62,25 @@ const summary = (decided: readonly Decided[], cutoff: number): PrunedWal => ({
   reasons: decided.flatMap(({ decision }) => decision.reasons).slice(0, 5),
 });
 
+/** What the store itself locks stays until its lock has ended, and is not told to be gone. */
+async function withoutLocked(store: ObjectStore, decision: WalDecision, keyOf: (one: WalDecision['remove'][number]) => string): Promise<WalDecision> {
+  const newest = decision.remove.at(-1);
+  if (store.kind !== 's3' || newest === undefined || (await store.head(keyOf(newest)))?.lock === undefined) return decision;
+  const locked = await mapBounded(decision.remove, 16, async (one) => (await store.head(keyOf(one)))?.lock !== undefined);
+  const stay = locked.filter(Boolean).length;
+  return { ...decision, remove: decision.remove.filter((_, i) => locked[i] !== true), kept: decision.kept + stay, reasons: [...decision.reasons, `${String(stay)} objects are locked by the store; a later prune removes them`] };
+}
+
+/** For good where a deletion only hides. Versions that may not be removed are the bucket's business (a lifecycle rule). */
+async function purgeVersions(store: ObjectStore, keys: readonly string[]): Promise<void> {
+  if (store.purge === undefined) return;
+  await mapBounded(keys, 8, async (key) => {
+    await store.purge?.(key).catch((error: unknown) => {
+      if (!isResurgoError(error, 'repositoryDenied')) throw error;
+    });
+  });
+}
+
 /** Effect: WAL that nothing in the window needs is gone, and keys nothing is sealed under any more. Idempotency: decided anew from what is there. */
 export async function removeWal(deps: ActivityDeps, { target, repository, now }: { readonly target: string; readonly repository: string; readonly now: number }): Promise<PrunedWal | undefined> {
   const store = await deps.stores.open(repository);
@@ -70,10 +90,15 @@ export async function removeWal(deps: ActivityDeps, { target, repository, now }:
   if ((await deps.isRunning?.(lockIds.restore(target))) === true) return { objects: 0, bytes: 0, kept: 0, windowFrom: new Date(cutoff).toISOString(), reasons: [`a restore of ${target} is running: no WAL was removed`] };
   const decided = await decide(deps, store, target, now, new Set());
   const trusted = await deps.keys.trusted();
-  for (const { systemId, lineages, decision } of decided) {
+  for (const one of decided) {
+    const { systemId, lineages } = one;
+    const keyOf = ({ lineage, timeline, piece }: WalDecision['remove'][number]): string => `${timelinePrefix(target, systemId, lineage, timeline)}${piece.name}`;
+    const decision = await withoutLocked(store, one.decision, keyOf);
+    one.decision = decision;
     if (decision.remove.length === 0) continue;
-    const keys = decision.remove.map(({ lineage, timeline, piece }) => `${timelinePrefix(target, systemId, lineage, timeline)}${piece.name}`);
+    const keys = decision.remove.map(keyOf);
     for (let i = 0; i < keys.length; i += 1000) await store.delete(keys.slice(i, i + 1000));
+    await purgeVersions(store, keys);
     const gone = new Set(decision.remove.map(({ piece }) => piece));
     const used = new Set<string>();
     for (const lineage of lineages) for (const timeline of lineage.timelines) {

@@ -8,6 +8,7 @@ import { workerMemory } from './memory.ts';
 import { idleWorker, secondStart, stepOverhead } from './overhead.ts';
 import { physicalFull, physicalRestore } from './physical.ts';
 import { webhookToAction } from './reaction.ts';
+import { schedulesOfMany, statusOfMany } from './scale.ts';
 import { smallDatabases } from './small-databases.ts';
 import { walThroughput } from './wal.ts';
 
@@ -30,6 +31,8 @@ export const groups: readonly Group[] = [
   { names: ['idle-worker-cpu'], run: idleWorker },
   { names: ['up-second-start'], run: secondStart },
   { names: ['worker-rss-mb'], run: workerMemory },
+  { names: ['status-1000'], run: statusOfMany },
+  { names: ['schedules-1000'], run: schedulesOfMany },
   { names: ['small-databases'], run: smallDatabases },
   { names: ['failover'], run: failover },
   { names: ['wal-throughput', 'wal-recovery'], run: walThroughput },

@@ -26,6 +26,7 @@ export async function checkRepository({ loaded, signal }: CheckScope, name: stri
   try {
     store = await openStore(name, resolveRepository(loaded, name));
     const known = await isRepository(store);
+    if (repository.type === 's3' && !(await checkLock(store, repository.objectLock, signal, findings))) return { findings: findings.list, freeBytes };
     const ms = await probe(store, signal, findings);
     freeBytes = await store.freeBytes();
     const free = freeBytes === undefined ? '' : `; ${formatBytes(freeBytes)} free`;
@@ -92,6 +93,18 @@ async function probe(store: ObjectStore, signal: AbortSignal, findings: Findings
       'repositoryDenied',
     );
   return performance.now() - started;
+}
+
+/** A lock that is asked for and that the bucket does not do would be found out by the first backup. */
+async function checkLock(store: ObjectStore, wanted: { readonly mode: string; readonly days: number } | undefined, signal: AbortSignal, findings: Findings): Promise<boolean> {
+  const found = await store.objectLock?.(signal);
+  if (wanted !== undefined && found?.enabled === false) {
+    findings.fail('objectLock is configured, and the bucket has no Object Lock', 'Make a bucket with Object Lock (it cannot be switched on everywhere later), or remove objectLock.', 'configInvalid');
+    return false;
+  }
+  if (wanted !== undefined) findings.ok(`objects are locked for ${String(wanted.days)} days (${wanted.mode})${found === undefined ? '; the bucket does not tell whether it does so' : ''}: retention removes nothing earlier`);
+  else if (found?.byDefault !== undefined) findings.note(`the bucket itself locks objects (${found.byDefault}), without objectLock in the configuration`, 'Set objectLock too: what retention removes then frees its space when the lock has ended.');
+  return true;
 }
 
 function removeEmpty(directory: string): void {

@@ -17,6 +17,7 @@ export const registerStatus: Register = (program, cli) => {
         else output.table(statusColumns, report.targets.map(statusRow));
         for (const one of report.repositories) if (one.error !== undefined) output.note(`repository ${one.name}: ${one.error.message}`);
         for (const incident of report.incidents) output.note(`incident ${incident.service}: ${incident.description} (${incident.severity}, ${incident.status}); resurgo incident show ${incident.service}`);
+        for (const { name, at, status, error } of report.pings) if (status === 'failed') output.note(`dead-man ping ${name} failed at ${at}: ${error ?? ''}`);
         if (report.temporal.error !== undefined) output.note(`schedules are not shown: ${report.temporal.error}`);
         return statusExitCode(report);
       }),

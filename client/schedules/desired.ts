@@ -1,5 +1,6 @@
 /** The schedules a configuration asks for. Pure. */
 import { parseCron, type Cron } from '../../config/cron.ts';
+import { pruneSchedule as daily, timezoneOf } from '../../config/expected-runs.ts';
 import { prunedRepositories } from '../../config/lookup.ts';
 import type { ArchiveRuleConfig, Config, PolicyConfig } from '../../config/schema.ts';
 import type { DrillConfig } from '../../config/schema-drill.ts';
@@ -40,8 +41,6 @@ export interface Calendar {
 /** All ids begin with this. */
 export const schedulePrefix = 'resurgo/';
 
-/** Old backups go once a day, spread over an hour. */
-const daily = { cron: '15 4 * * *', jitter: 3_600_000 } as const;
 
 export function desiredSchedules(config: Config): DesiredSchedule[] {
   const desired: DesiredSchedule[] = [];
@@ -123,9 +122,6 @@ function backupSchedule(policy: PolicyConfig, cron: string, target: string, n: n
     ...(policy.paused === undefined ? {} : { paused: policy.paused }),
   };
 }
-
-const timezoneOf = (config: Config, target: string): string =>
-  (config.policies ?? []).find((policy) => policy.targets.includes(target) && policy.schedule !== undefined)?.timezone ?? 'UTC';
 
 function upkeepSchedule(config: Config, target: string): DesiredSchedule {
   return {

@@ -10,8 +10,10 @@ import { mapBounded } from '../../providers/repository/bounded.ts';
 import { listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
 import { ManifestCache } from '../../providers/repository/manifest-cache.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
+import type { DueTimes } from '../../domain/run-log.ts';
 import { windowOf } from '../../domain/recovery.ts';
 import { readArchive } from '../../providers/wal/archive-read.ts';
+import { rememberedDueTimes, runLogNames, targetHealth, type RunLogNames } from './health.ts';
 import { walFacts } from './wal.ts';
 import { Remembered } from './remembered.ts';
 import type { KnownBackup, ScheduleFacts, TargetFacts } from './judge.ts';
@@ -25,6 +27,10 @@ interface Copy {
 export interface RepositoryStatus {
   readonly name: string;
   readonly status: 'ok' | 'unreachable';
+  /** Where the store can tell. */
+  readonly freeBytes?: number;
+  /** Objects are locked for so long. */
+  readonly objectLock?: { readonly mode: string; readonly days: number };
   readonly error?: { readonly code: string; readonly message: string };
 }
 
@@ -44,6 +50,7 @@ export async function gatherFacts(loaded: LoadedConfig, only?: readonly string[]
     const used = stores.names().filter((repository) => names.some((name) => repositoriesFor(loaded.config, name).includes(repository)));
     const held = new Map<string, Copy[]>();
     const open = new Map<string, ObjectStore>();
+    const free = new Map<string, number>();
     const repositories = await Promise.all(used.map(async (repository): Promise<RepositoryStatus> => {
       try {
         const store = await stores.open(repository);
@@ -54,7 +61,10 @@ export async function gatherFacts(loaded: LoadedConfig, only?: readonly string[]
           else list.push({ repository, store, ref });
         }
         open.set(repository, store);
-        return { name: repository, status: 'ok' };
+        const settings = loaded.config.repositories[repository];
+        const freeBytes = await store.freeBytes().catch(() => undefined);
+        if (freeBytes !== undefined) free.set(repository, freeBytes);
+        return { name: repository, status: 'ok', ...(freeBytes === undefined ? {} : { freeBytes }), ...(settings?.type === 's3' && settings.objectLock !== undefined ? { objectLock: settings.objectLock } : {}) };
       } catch (error) {
         if (!isResurgoError(error)) throw error;
         return { name: repository, status: 'unreachable', error: { code: error.code, message: error.message } };
@@ -62,7 +72,10 @@ export async function gatherFacts(loaded: LoadedConfig, only?: readonly string[]
     }));
     const away = repositories.flatMap(({ name, error }) => (error === undefined ? [] : [{ name, message: error.message }]));
     const remembered = await Remembered.open(join(loaded.stateDir, 'cache', 'status.json'), trusted);
-    const targets = await mapBounded(names, 16, async (name) => targetFacts({ loaded, name, copies: held.get(name) ?? [], away, open, cache, trusted, remembered }));
+    const now = Date.now();
+    const logs = await runLogNames(open);
+    const due = rememberedDueTimes(now);
+    const targets = await mapBounded(names, 16, async (name) => targetFacts({ loaded, name, copies: held.get(name) ?? [], away, open, free, cache, trusted, remembered, logs, due, now }));
     if (only === undefined) await remembered.keep();
     return { targets, repositories };
   } finally {
@@ -76,9 +89,13 @@ interface Scope {
   readonly copies: readonly Copy[];
   readonly away: readonly { readonly name: string; readonly message: string }[];
   readonly open: ReadonlyMap<string, ObjectStore>;
+  readonly free: ReadonlyMap<string, number>;
   readonly cache: ManifestCache;
   readonly trusted: readonly string[];
   readonly remembered: Remembered;
+  readonly logs: RunLogNames;
+  readonly due: DueTimes;
+  readonly now: number;
 }
 
 async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>> {
@@ -102,10 +119,13 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
     name,
     rpoMs: objectives.rpo,
     maxDurationMs: objectives.maxDuration,
+    ...(objectives.minSuccess === undefined ? {} : { minSuccess: objectives.minSuccess }),
+    health: await targetHealth(name, own, scope.open, scope.logs, scope.now, scope.due),
     newest: newest ?? null,
     fulls: (await Promise.all(fulls.map(async (same) => (same[0]?.ref.id === newest?.id ? newest : read(scope, same))))).flatMap((one) => one ?? []),
     wanted: newest === undefined ? own : repositoriesFor(loaded.config, name, newest.kind),
     unreachable: scope.away.filter((one) => own.includes(one.name)),
+    space: own.flatMap((repository) => (scope.free.has(repository) ? [{ name: repository, freeBytes: scope.free.get(repository) ?? 0 }] : [])),
     damaged: copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
     failedRuns: await failedRuns(scope, own, since),
     ...(wal === undefined ? {} : { wal, walReachable: lead !== undefined && (await walReaches(scope, lead)) }),

@@ -2,6 +2,8 @@
 import { formatBytes, formatDuration } from '../../config/units.ts';
 import type { BackupKind, Engine } from '../../domain/backup.ts';
 import { engineTraits } from '../../domain/engines.ts';
+import type { OperationHealth } from '../../domain/run-log.ts';
+import { healthLine } from './health.ts';
 import { replicationProblems, type ReplicationStatus } from './replication.ts';
 
 export interface KnownBackup {
@@ -27,10 +29,16 @@ export interface TargetFacts {
   /** Repositories the newest is to be in. */
   readonly wanted: readonly string[];
   readonly unreachable: readonly { readonly name: string; readonly message: string }[];
+  /** Room in its repositories, where they can tell. */
+  readonly space?: readonly { readonly name: string; readonly freeBytes: number }[];
   readonly damaged: number;
   /** Of runs that failed since the newest verified backup began, newest first. */
   readonly failedRuns: readonly { readonly startedAt: string; readonly message: string }[];
   readonly schedules: ScheduleFacts | null;
+  /** Of the runs of 30 days. */
+  readonly health?: readonly OperationHealth[];
+  /** Percent that have to end well. */
+  readonly minSuccess?: number;
   /** Absent: no WAL archive. */
   readonly wal?: WalFacts;
   /** The newest backup leads to the end of the archived WAL without a hole. */
@@ -61,7 +69,7 @@ export interface ScheduleFacts {
   readonly missed: readonly { readonly id: string; readonly due: string }[];
 }
 
-export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed' | 'wal' | 'walGap' | 'replication';
+export type ProblemCode = 'rpo' | 'noBackup' | 'unknown' | 'empty' | 'shrunk' | 'slow' | 'failedRuns' | 'unreachable' | 'degraded' | 'damaged' | 'notScheduled' | 'paused' | 'missed' | 'headroom' | 'successRate' | 'wal' | 'walGap' | 'replication';
 
 export interface Problem {
   readonly code: ProblemCode;
@@ -79,6 +87,8 @@ export interface TargetStatus {
   readonly newest: KnownBackup | null;
   readonly lastDrill: { readonly id: string; readonly at: string; readonly status: string } | null;
   readonly schedules: ScheduleFacts | null;
+  /** Success rates of 30 days, by operation and kind. */
+  readonly health: readonly OperationHealth[];
   readonly wal?: WalFacts;
   readonly replication?: ReplicationStatus;
   readonly problems: readonly Problem[];
@@ -118,11 +128,15 @@ export function judge(facts: TargetFacts, now: number): TargetStatus {
   if (facts.replication !== undefined) problems.push(...replicationProblems(facts.replication, now));
   const shrunk = shrinkage(facts.fulls);
   if (shrunk !== undefined) warn('shrunk', shrunk);
+  const full = facts.fulls[0]?.sourceBytes ?? null;
+  for (const { name, freeBytes } of facts.space ?? []) if (full !== null && freeBytes < full) warn('headroom', `repository ${name} has ${formatBytes(freeBytes)} free; the newest full backup is of ${formatBytes(full)}`);
   if (facts.damaged > 0) warn('damaged', `${String(facts.damaged)} ${facts.damaged === 1 ? 'backup has' : 'backups have'} lost the manifest`);
   const [failed] = facts.failedRuns;
   if (failed !== undefined) warn('failedRuns', `${String(facts.failedRuns.length)} failed since the newest verified backup, last ${failed.startedAt}: ${failed.message}`);
+  const { health = [], minSuccess = 95 } = facts;
+  for (const one of health) if (one.rate !== null && one.rate * 100 < minSuccess) warn('successRate', healthLine(one));
   if (facts.schedules !== null) judgeSchedules(facts.schedules, warn);
-  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, ...(wal === undefined ? {} : { wal }), ...(facts.replication === undefined ? {} : { replication: facts.replication }), problems };
+  return { name: facts.name, rpoMs, objectives: { rpoMs: facts.rpoMs }, newestVerifiedBackup: newest?.id ?? null, newest, lastDrill: null, schedules: facts.schedules, health, ...(wal === undefined ? {} : { wal }), ...(facts.replication === undefined ? {} : { replication: facts.replication }), problems };
 }
 
 /** A full that is less than half of what the five before it were (their median). Incrementals are as small as the day was quiet. */

@@ -1,3 +1,4 @@
+import { pingName, readPings, type PingNote } from '../../activities/deadman.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import type { IncidentView } from '../../domain/incident.ts';
@@ -16,6 +17,8 @@ export interface StatusReport {
   readonly targets: readonly TargetStatus[];
   readonly incidents: readonly IncidentView[];
   readonly repositories: readonly RepositoryStatus[];
+  /** The last dead-man ping of each that this host has sent. */
+  readonly pings: readonly PingNote[];
   readonly temporal: { readonly reachable: boolean; readonly error?: string };
 }
 
@@ -24,7 +27,7 @@ const patienceMs = 5000;
 
 /** Readiness of every target (or of those named). Reads only. */
 export async function statusReport(loaded: LoadedConfig, only?: readonly string[], now = Date.now()): Promise<StatusReport> {
-  const [gathered, asked, drills] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now), lastDrills(loaded)]);
+  const [gathered, asked, drills, pings] = await Promise.all([gatherFacts(loaded, only), askTemporal(loaded, now), lastDrills(loaded), readPings(loaded.stateDir)]);
   const replicationFor = (name: string): { replication?: ReplicationStatus } => {
     if (asked.watch === undefined || replicationOf(loaded.config, name) === undefined) return {};
     const its = asked.watch?.clusters?.find(({ target }) => target === name);
@@ -36,6 +39,7 @@ export async function statusReport(loaded: LoadedConfig, only?: readonly string[
     targets: gathered.targets.map((facts) => ({ ...judge({ ...withSchedules(facts, asked.schedules), ...replicationFor(facts.name) }, now), lastDrill: drills.get(facts.name) ?? null })),
     incidents: asked.incidents ?? [],
     repositories: gathered.repositories,
+    pings: pings.filter(({ name }) => loaded.config.deadman?.some((one) => pingName(one) === name) === true),
     temporal: { reachable: asked.schedules !== undefined, ...(asked.error === undefined ? {} : { error: asked.error }) },
   };
 }

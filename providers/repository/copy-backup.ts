@@ -4,7 +4,7 @@ import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
 import { keysOf, keysPrefix } from './layout.ts';
-import { readManifestBytes } from './backup-files.ts';
+import { putConfirmed, readManifestBytes, removeState } from './backup-files.ts';
 
 export interface CopyOptions {
   readonly signal?: AbortSignal;
@@ -76,24 +76,56 @@ export async function copyBackup(
     );
 
   const wrapped = keysPrefix(ref.id);
-  for await (const { key, size } of to.list(wrapped, options.signal)) present.set(key, size);
-  for await (const { key, size } of from.list(wrapped, options.signal)) await copy(key, size, undefined);
-  await to.put(keys.sums, sums, reading);
-  await publish(to, keys.manifest, manifest, reading);
-  await to.delete([keys.state('deleted'), keys.state('copying')], options.signal);
+  for await (const { key } of from.list(wrapped, options.signal)) {
+    // No list of checksums names them, and without them nothing can be opened: compared whole, and read from the source until it says the same twice.
+    const body = await readTwice(from, key, options.signal);
+    if ((await getOr(to, key, options.signal))?.equals(body) === true) {
+      skippedObjects++;
+      continue;
+    }
+    await putConfirmed(to, key, body, options.signal);
+    sentObjects++;
+    sentBytes += body.length;
+  }
+  await putConfirmed(to, keys.sums, sums, options.signal);
+  await confirmSizes(to, keys.prefix, [...digests.keys()], options.signal);
+  await publish(to, keys.manifest, manifest, options.signal);
+  await removeState(to, ref, 'deleted', 'copying');
   return { sentObjects, sentBytes, skippedObjects };
 }
 
-async function publish(
-  to: ObjectStore,
-  key: string,
-  manifest: Buffer,
-  reading: { signal?: AbortSignal },
-): Promise<void> {
+/** Never over another manifest. */
+async function publish(to: ObjectStore, key: string, manifest: Buffer, signal: AbortSignal | undefined): Promise<void> {
+  const held = await getOr(to, key, signal);
+  if (held !== undefined && held.length > 0 && !held.equals(manifest)) throw new ResurgoError('objectExists', `${key} in repository ${to.name} is another manifest; it was not replaced.`);
+  if (held === undefined || held.length === 0) await putConfirmed(to, key, manifest, signal);
+}
+
+/** Whoever calls it reads the content back; here only what was never kept is found out, before it is called a backup. @throws repositoryLost */
+async function confirmSizes(to: ObjectStore, prefix: string, wanted: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  const held = new Set<string>();
+  for await (const { key } of to.list(prefix, signal)) held.add(key);
+  const lost = wanted.filter((key) => !held.has(key));
+  if (lost.length > 0) throw new ResurgoError('repositoryLost', `repository ${to.name} acknowledged ${lost[0] ?? ''}${lost.length > 1 ? ` and ${String(lost.length - 1)} more` : ''} and does not hold ${lost.length > 1 ? 'them' : 'it'}`);
+}
+
+export async function readTwice(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  const reading = signal === undefined ? {} : { signal };
+  let last = await store.get(key, reading);
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    const again = await store.get(key, reading);
+    if (again.equals(last)) return again;
+    last = again;
+  }
+  throw new ResurgoError('partCorrupt', `${key} in repository ${store.name} is read differently each time`);
+}
+
+export async function getOr(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
   try {
-    await to.put(key, manifest, { ...reading, ifAbsent: true });
+    return await store.get(key, signal === undefined ? {} : { signal });
   } catch (error) {
-    if (!isResurgoError(error, 'objectExists') || !(await to.get(key, reading)).equals(manifest)) throw error;
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import type { BackupRef } from '../../domain/backup.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
-import { type BackupPlace, keysOf, keysPrefix, parsePartName, parseStateName, statePrefix } from './layout.ts';
+import { type BackupPlace, hostKeyFile, keyFile, keysOf, keysPrefix, parsePartName, parseStateName, statePrefix } from './layout.ts';
 
 const batch = 1000;
 
@@ -23,11 +23,34 @@ export async function deleteBackup(
     signal,
   );
   await store.delete([keys.manifest], signal);
-  await deleteListed(store, keysPrefix(ref.id), () => true, signal);
-  await deleteListed(store, keys.prefix, () => true, signal);
+  // By their names too: without the directory nobody would look for them again.
+  await store.delete([keyFile(ref.id, 1), hostKeyFile(ref.id)], signal);
+  await deleteListed(store, keysPrefix(ref.id), () => true, signal, true);
+  await deleteListed(store, keys.prefix, () => true, signal, true);
   await sweepUnfinished(store, [keys.prefix, keysPrefix(ref.id)], signal);
   // On disk this takes away directories that an earlier deletion left empty when it died.
   if (store.kind === 'disk') await store.delete([keys.manifest, keys.part('none', 1)], signal);
+}
+
+/**
+ * The same for a published backup that is to be gone for good: what a locked store keeps behind a deletion goes first, so that a failure leaves the
+ * backup in the listings and the next run tries again.
+ * @returns false when the store refuses to remove versions that are not locked: they are hidden, and free no space
+ */
+export async function removeForGood(store: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, signal?: AbortSignal): Promise<boolean> {
+  const keys = keysOf(ref);
+  let gone = true;
+  const purge = async (prefix: string): Promise<void> => {
+    await store.purge?.(prefix, signal).catch((error: unknown) => {
+      if (!isResurgoError(error, 'repositoryDenied')) throw error;
+      gone = false;
+    });
+  };
+  await purge(keys.partsPrefix);
+  await purge(keysPrefix(ref.id));
+  await deleteBackup(store, ref, signal);
+  if (gone) await purge(keys.prefix);
+  return gone;
 }
 
 /**
@@ -77,7 +100,23 @@ async function publishedAttempt(store: ObjectStore, manifest: string): Promise<s
   }
 }
 
+/** What was acknowledged and is still there is deleted once more; with `sure` it is also looked again where nothing was listed. @throws repositoryLost when it stays all the same */
 async function deleteListed(
+  store: ObjectStore,
+  prefix: string,
+  chosen: (key: string) => boolean,
+  signal?: AbortSignal,
+  sure = false,
+): Promise<number> {
+  const count = await deleteOnce(store, prefix, chosen, signal);
+  if (count === 0 && !sure) return 0;
+  if ((await deleteOnce(store, prefix, chosen, signal)) === 0) return count;
+  for await (const { key } of store.list(prefix, signal))
+    if (chosen(key)) throw new ResurgoError('repositoryLost', `repository ${store.name} acknowledged twice that ${key} was deleted, and still holds it`);
+  return count;
+}
+
+async function deleteOnce(
   store: ObjectStore,
   prefix: string,
   chosen: (key: string) => boolean,

@@ -4,7 +4,8 @@ import type { ObjectStore } from '../../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { readManifestBytes, readState, removeState } from './backup-files.ts';
 import { listAside, listBackups } from './catalogue.ts';
-import { deleteBackup } from './delete-backup.ts';
+import { removeForGood } from './delete-backup.ts';
+import { lockInWords, lockOf } from './object-lock.ts';
 
 export interface DeletedBackup extends BackupRef {
   readonly deletedAt: string;
@@ -14,6 +15,16 @@ export interface DeletedBackup extends BackupRef {
   readonly chain: readonly string[];
   readonly bytes: number;
 }
+
+export interface Purged {
+  readonly purged: number;
+  readonly freedBytes: number;
+  readonly pendingBytes: number;
+  /** What is still there although its grace has ended, and why. */
+  readonly notes?: readonly string[];
+}
+
+export const notFreed = 'the store refuses to remove its versions; they are hidden, cost space, and go by a lifecycle rule of the bucket or never';
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
@@ -45,19 +56,30 @@ async function storedBytes(store: ObjectStore, ref: BackupRef): Promise<number> 
 }
 
 /** Removes the objects of what is due (of everything with `all`); what somebody still needs stays. */
-export async function purgeDeleted(store: ObjectStore, target: string, options: { readonly now: number; readonly all: boolean; /** Called before a backup's objects go: what it has elsewhere goes first. */ readonly before?: (ref: BackupRef) => Promise<void> }): Promise<{ purged: number; freedBytes: number; pendingBytes: number }> {
+export async function purgeDeleted(store: ObjectStore, target: string, options: { readonly now: number; readonly all: boolean; /** Called before a backup's objects go: what it has elsewhere goes first. */ readonly before?: (ref: BackupRef) => Promise<void> }): Promise<Purged> {
   const deleted = await listDeleted(store, target);
   const stays = deleted.filter((one) => !options.all && Date.parse(one.until) > options.now);
   const needed = new Set(stays.flatMap((one) => one.chain.map((id) => `${one.systemId}/${id}`)));
-  const due = deleted.filter((one) => !stays.includes(one) && !needed.has(`${one.systemId}/${one.id}`)).sort((a, b) => b.chain.length - a.chain.length);
+  const due = deleted.filter((one) => !stays.includes(one)).sort((a, b) => b.chain.length - a.chain.length);
+  const gone = new Set<DeletedBackup>();
+  const notes: string[] = [];
   let freedBytes = 0;
   for (const one of due) {
+    if (needed.has(`${one.systemId}/${one.id}`)) continue;
+    const lock = await lockOf(store, one);
+    if (lock !== undefined) {
+      // It stays, and so does what it builds on.
+      for (const id of one.chain) needed.add(`${one.systemId}/${id}`);
+      notes.push(`${one.name} was removed by retention and is still in ${store.name}: ${lockInWords(lock)}`);
+      continue;
+    }
     await options.before?.(one);
-    await deleteBackup(store, one);
-    freedBytes += one.bytes;
+    if (await removeForGood(store, one)) freedBytes += one.bytes;
+    else notes.push(`${one.name} in ${store.name}: ${notFreed}`);
+    gone.add(one);
   }
-  const pending = deleted.filter((one) => !due.includes(one));
-  return { purged: due.length, freedBytes, pendingBytes: pending.reduce((sum, one) => sum + one.bytes, 0) };
+  const pending = deleted.filter((one) => !gone.has(one));
+  return { purged: gone.size, freedBytes, pendingBytes: pending.reduce((sum, one) => sum + one.bytes, 0), ...(notes.length === 0 ? {} : { notes: notes.slice(0, 20) }) };
 }
 
 /**

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { BackupRef } from '../../domain/backup.ts';
-import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
 import { readManifestBytes } from './backup-files.ts';
-import { parseSums } from './copy-backup.ts';
+import { getOr, parseSums, readTwice } from './copy-backup.ts';
 import { keysOf, keysPrefix } from './layout.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -44,18 +44,9 @@ export async function healBackup(
   });
   // Keys are opened by whoever restores, so which file is right cannot be told here; one copied from a whole copy is.
   for await (const { key } of from.list(keysPrefix(ref.id), signal)) {
-    const body = await from.get(key, reading);
+    const body = await readTwice(from, key, signal);
     if (!(await getOr(to, key, signal))?.equals(body)) await replace(key, body);
   }
   for (const [key, body] of [[keys.sums, sums], [keys.manifest, manifest]] as const) if (!(await getOr(to, key, signal))?.equals(body)) await replace(key, body);
   return written;
-}
-
-async function getOr(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
-  try {
-    return await store.get(key, signal === undefined ? {} : { signal });
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    throw error;
-  }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { idFromUuid } from '../../domain/ids.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
+import { putConfirmed } from './backup-files.ts';
 import { repositoryKey } from './layout.ts';
 
 /** The repository format this version writes and the newest it reads. */
@@ -30,8 +31,12 @@ export async function initRepository(
   const existing = await readRepositoryFile(store);
   if (existing !== undefined) return existing;
   const info: RepositoryInfo = { id: idFromUuid(randomUUID()), format: repositoryFormat, minReader: 1, features: [] };
+  const body = Buffer.from(`${JSON.stringify(info)}\n`);
   try {
-    await store.put(repositoryKey, Buffer.from(`${JSON.stringify(info)}\n`), { ifAbsent: true });
+    await store.put(repositoryKey, body, { ifAbsent: true });
+    // What is kept of it wrongly now would stand in everybody's way for ever; nobody else has it yet.
+    const held = await store.get(repositoryKey).catch(() => undefined);
+    if (held?.equals(body) === false && !isRepositoryFile(held)) await putConfirmed(store, repositoryKey, body);
   } catch (error) {
     if (!isResurgoError(error, 'objectExists')) throw error;
   }
@@ -72,6 +77,15 @@ async function readRepositoryFile(store: ObjectStore): Promise<RepositoryInfo | 
     throw error;
   }
   return parseRepositoryFile(bytes, store.name);
+}
+
+function isRepositoryFile(bytes: Buffer): boolean {
+  try {
+    parseRepositoryFile(bytes, '');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function parseRepositoryFile(bytes: Buffer, name: string): RepositoryInfo {

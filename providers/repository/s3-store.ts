@@ -8,6 +8,7 @@ import { listPages } from './s3-list.ts';
 import { putMultipart } from './s3-multipart.ts';
 import { assertReadBack, checkAck, hexToBase64, placement, sha256Hex, signPayload } from './s3-put.ts';
 import { readObject } from './s3-read.ts';
+import { bucketLock, deleteVersions, lockOfHead } from './s3-versions.ts';
 import { abortUpload, listUploads } from './s3-uploads.ts';
 import { compareKeys, safeKey, safePrefix } from './safe-key.ts';
 
@@ -76,7 +77,8 @@ export class S3Store implements ObjectStore {
           new sdk.HeadObjectCommand({ Bucket: bucket, Key: this.#connection.full(key) }),
           withSignal(signal),
         );
-        return { key, size: answer.ContentLength ?? 0, modifiedAt: (answer.LastModified ?? new Date(0)).toISOString() };
+        const lock = lockOfHead(answer);
+        return { key, size: answer.ContentLength ?? 0, modifiedAt: (answer.LastModified ?? new Date(0)).toISOString(), ...(lock === undefined ? {} : { lock }) };
       } catch (error) {
         if (classifyS3(error).code !== 'objectMissing') throw error;
         // A HEAD has no body to say that the bucket is missing.
@@ -103,6 +105,16 @@ export class S3Store implements ObjectStore {
   async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     keys.forEach(safeKey);
     await deleteObjects(this.#connection, keys, signal);
+  }
+
+  /** Nothing where this repository locks nothing: there a version that somebody keeps is their business. */
+  async purge(prefix: string, signal?: AbortSignal): Promise<void> {
+    safePrefix(prefix);
+    if (this.#connection.settings.objectLock !== undefined) await deleteVersions(this.#connection, prefix, signal);
+  }
+
+  objectLock(signal?: AbortSignal): ReturnType<typeof bucketLock> {
+    return bucketLock(this.#connection, signal);
   }
 
   freeBytes(): Promise<undefined> {
@@ -143,6 +155,8 @@ export class S3Store implements ObjectStore {
         ContentLength: body.length,
         ContentType: 'application/octet-stream',
         ChecksumSHA256: hexToBase64(sha256),
+        // Wanted beside the checksum wherever an object is locked, which a bucket may do by itself.
+        ChecksumAlgorithm: 'SHA256',
         ...(ifAbsent && this.#conditional ? { IfNoneMatch: '*' } : {}),
         ...placement(settings),
       });

@@ -43,6 +43,14 @@ export async function checkKeyFiles(
     );
 }
 
+/** Of the key files as they are now: what a copy that was made without its source's digests is held against later. */
+export async function digestKeyFiles(store: ObjectStore, backup: string, signal?: AbortSignal): Promise<Record<string, string>> {
+  const prefix = keysPrefix(backup);
+  const digests: Record<string, string> = {};
+  for await (const { key } of store.list(prefix, signal)) digests[key.slice(prefix.length)] = sha256Hex(await store.get(key, signal && { signal }));
+  return digests;
+}
+
 /** What can be seen without a key: an age header, and room behind it for the payload. */
 function damageOf(file: Buffer, { id, attempt }: Pick<Manifest, 'id' | 'attempt'>): string | undefined {
   if (file.subarray(0, 40).toString('latin1').startsWith('-----BEGIN AGE ENCRYPTED FILE-----')) return undefined; // by hand

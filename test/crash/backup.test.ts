@@ -14,6 +14,7 @@ const variants = [
   { target: 'spooled', kind: 'full' },
   { target: 'tree', kind: 'full' },
   { target: 'tree', kind: 'incremental' },
+  { target: 'bundle', kind: 'full' },
   { target: 'platform', kind: 'incremental' },
 ] as const;
 const nameOf = ({ target, kind }: (typeof variants)[number]): string => `${target} ${kind}`;

@@ -13,6 +13,7 @@ export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
   const duration = gauge('newest_backup_duration_seconds', 'How long it took.', ['target']);
   const size = gauge('newest_backup_source_bytes', 'Size of what it holds.', ['target']);
   const repositoryUp = gauge('repository_up', '1 while the repository answers.', ['repository']);
+  const repositoryFree = gauge('repository_free_bytes', 'Room in a repository, where it can tell.', ['repository']);
   const drillAt = gauge('drill_timestamp_seconds', 'When the newest drill was.', ['target']);
   const drillPassed = gauge('drill_passed', '1 when the newest drill passed.', ['target']);
   const lagBytes = gauge('replication_lag_bytes', 'WAL of the primary that the standby has not replayed; absent when it is not known.', ['target', 'standby']);
@@ -20,10 +21,12 @@ export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
   const streaming = gauge('replication_streaming', '1 while the standby receives from its primary.', ['target', 'standby']);
   const retained = gauge('replication_slot_retained_bytes', 'WAL the slot of the standby holds on the primary.', ['target', 'standby']);
   const primaryUp = gauge('replication_primary_up', '1 while exactly one primary answers.', ['target']);
+  const runsOf = gauge('runs_30d', 'Runs of the last 30 days by how they ended; missed: due by a schedule and never started.', ['target', 'operation', 'kind', 'outcome']);
+  const success = gauge('success_ratio', 'Share of the runs of 30 days that ended well, those that never started counted.', ['target', 'operation', 'kind']);
   const incidents = gauge('incidents_open', 'Open incidents by severity.', ['severity']);
   const runs = gauge('runs', 'Runs at work by type.', ['type']);
   const unknown = gauge('unknown', 'Sources that could not be asked.');
-  const all = [rpo, rpoObjective, ready, problems, newest, duration, size, repositoryUp, drillAt, drillPassed, lagBytes, lagSeconds, streaming, retained, primaryUp, incidents, runs];
+  const all = [rpo, rpoObjective, ready, problems, newest, duration, size, repositoryUp, repositoryFree, drillAt, drillPassed, runsOf, success, lagBytes, lagSeconds, streaming, retained, primaryUp, incidents, runs];
   return (facts) => {
     // What is gone must not stay at its last value.
     for (const each of all) each.reset();
@@ -44,12 +47,20 @@ export function healthMetrics(registry: Registry): (facts: BoardFacts) => void {
           if (slot !== null && slot.retainedBytes !== null) retained.set(its, slot.retainedBytes);
         }
       }
+      for (const { operation, kind = '', succeeded, failed, missed, rate } of target.health) {
+        const of = { ...labels, operation, kind };
+        for (const [outcome, count] of Object.entries({ succeeded, failed, missed })) runsOf.set({ ...of, outcome }, count);
+        if (rate !== null) success.set(of, rate);
+      }
       if (target.newest === null) continue;
       newest.set({ ...labels, kind: target.newest.kind }, Date.parse(target.newest.startedAt) / 1000);
       duration.set(labels, target.newest.durationMs / 1000);
       if (target.newest.sourceBytes !== null) size.set(labels, target.newest.sourceBytes);
     }
-    for (const { name, status } of facts.status.repositories) repositoryUp.set({ repository: name }, status === 'ok' ? 1 : 0);
+    for (const { name, status, freeBytes } of facts.status.repositories) {
+      repositoryUp.set({ repository: name }, status === 'ok' ? 1 : 0);
+      if (freeBytes !== undefined) repositoryFree.set({ repository: name }, freeBytes);
+    }
     const seen = new Set<string>();
     for (const { target, at, status } of facts.drills) {
       if (seen.has(target)) continue;

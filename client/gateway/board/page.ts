@@ -1,5 +1,6 @@
 import { formatDuration } from '../../../config/units.ts';
 import { escapeHtml } from '../../../providers/evidence/words.ts';
+import { backupRate } from '../../status/health.ts';
 import { lagText } from '../../status/replication.ts';
 import type { TargetStatus } from '../../status/judge.ts';
 import type { BoardFacts, RunningWork } from './facts.ts';
@@ -24,9 +25,11 @@ function targetRow(target: TargetStatus, facts: BoardFacts): string {
   const newest = target.newest === null ? badge('bad', 'none') : `${time(target.newest.startedAt)}<br><span class="soft">${text(target.newest.kind)} <code>${text(target.newest.id)}</code> in ${text(target.newest.repositories.join(', '))}</span>`;
   const lost = target.rpoMs === null ? badge('bad', 'unknown') : `<strong>${text(formatDuration(target.rpoMs))}</strong><br><span class="soft">objective ${text(formatDuration(target.objectives.rpoMs))}</span>`;
   const drilled = drill === undefined ? '<span class="soft">never</span>' : `${badge(drill.status === 'passed' ? 'good' : 'bad', drill.status)} ${time(drill.at)}`;
+  const rate = backupRate(target.health);
+  const rated = rate === null ? '<span class="soft">no runs</span>' : `${text(rate.text)}`;
   const problems = target.problems.map(({ message, severity }) => `<li class="${severity === 'objective' ? 'bad' : 'doubtful'}">${text(message)}</li>`).join('');
   const behind = target.replication == null ? '' : `<br><span class="soft">primary ${text(target.replication.primary ?? 'none')}; standbys: ${text(lagText(target.replication) || 'none')}</span>`;
-  return `<tr><th scope="row">${text(target.name)}${behind}</th><td>${badge(kind, word)}</td><td class="n">${lost}</td><td>${newest}</td><td>${drilled}</td><td><ul>${problems}</ul></td></tr>`;
+  return `<tr><th scope="row">${text(target.name)}${behind}</th><td>${badge(kind, word)}</td><td class="n">${lost}</td><td>${newest}</td><td class="n">${rated}</td><td>${drilled}</td><td><ul>${problems}</ul></td></tr>`;
 }
 
 const marks: Readonly<Record<string, string>> = { pending: '○', 'in progress': '◐', completed: '●', failed: '✕', skipped: '–', compensated: '↩', unknown: '?' };
@@ -50,7 +53,7 @@ function planRow({ plan, status, problems, steps }: NonNullable<BoardFacts['eval
 export function boardBody(facts: BoardFacts): string {
   const verdicts = facts.status.targets.map((target) => verdict(target).kind);
   const count = (kind: string): number => verdicts.filter((each) => each === kind).length;
-  const blind = [...facts.unknown, ...(facts.status.temporal.error === undefined ? [] : [`Temporal: ${facts.status.temporal.error}`]), ...facts.status.repositories.flatMap(({ name, error }) => (error === undefined ? [] : [`repository ${name}: ${error.message}`]))];
+  const blind = [...facts.unknown, ...(facts.status.temporal.error === undefined ? [] : [`Temporal: ${facts.status.temporal.error}`]), ...facts.status.pings.flatMap(({ name, status, error }) => (status === 'failed' ? [`dead-man ping ${name}: ${error ?? 'failed'}`] : [])), ...facts.status.repositories.flatMap(({ name, error }) => (error === undefined ? [] : [`repository ${name}: ${error.message}`]))];
   const worst = count('bad') > 0 || facts.incidents.some(({ severity }) => severity === 'critical') ? 'bad' : count('doubtful') > 0 || facts.incidents.length > 0 || blind.length > 0 ? 'doubtful' : 'good';
   const headline = worst === 'good' ? 'Everything can be recovered as promised' : worst === 'bad' ? 'Not everything can be recovered as promised' : 'Recoverable, with warnings';
   const tile = (name: string, value: number, kind: string): string => `<div class="tile ${value > 0 ? kind : ''}"><p class="name">${name}</p><p class="value">${String(value)}</p></div>`;
@@ -58,7 +61,7 @@ export function boardBody(facts: BoardFacts): string {
 <div class="tiles">${tile('ready', count('good'), 'good')}${tile('warnings', count('doubtful'), 'doubtful')}${tile('objectives missed', count('bad'), 'bad')}${tile('open incidents', facts.incidents.length, 'bad')}${tile('runs at work', facts.runs.length, '')}</div>
 ${blind.length === 0 ? '' : section('Not known', `<ul>${blind.map((each) => `<li class="doubtful">${text(each)}</li>`).join('')}</ul>`)}
 ${facts.incidents.length === 0 ? '' : section('Incidents', table(['severity', 'status', 'service', 'what', 'since'], facts.incidents.map((one) => `<tr><td>${badge(one.severity === 'critical' || one.severity === 'high' ? 'bad' : 'doubtful', one.severity)}</td><td>${text(one.status)}</td><th scope="row">${text(one.service)}</th><td>${text(one.description)}<br><code>${text(one.workflowId)}</code></td><td>${time(one.timeline[0]?.at ?? facts.at)}</td></tr>`)))}
-${section('Targets', facts.status.targets.length === 0 ? '<p>The configuration has no target.</p>' : table(['target', '', 'would be lost now', 'newest verified backup', 'last drill', 'problems'], facts.status.targets.map((target) => targetRow(target, facts))))}
+${section('Targets', facts.status.targets.length === 0 ? '<p>The configuration has no target.</p>' : table(['target', '', 'would be lost now', 'newest verified backup', '30 days', 'last drill', 'problems'], facts.status.targets.map((target) => targetRow(target, facts))))}
 ${facts.evaluations === null ? '' : section(`Plans <span class="soft">looked at ${time(facts.evaluations.at)}</span>`, table(['plan', '', 'what would not work'], facts.evaluations.plans.map(planRow)))}
 ${facts.runs.length === 0 ? '' : section('At work', facts.runs.map((run) => runBlock(run, facts)).join(''))}`;
 }

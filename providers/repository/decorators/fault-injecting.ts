@@ -15,8 +15,14 @@ export type Fault =
   | { readonly kind: 'delay'; readonly ms: number }
   /** Acknowledged, but only the first bytes are kept (put) or given (get). */
   | { readonly kind: 'short'; readonly bytes: number }
+  /** The call fails, and takes effect so much later, milliseconds (put, delete): a time-out of which nobody knows what became. */
+  | { readonly kind: 'late'; readonly ms: number }
   /** Acknowledged and not kept (put, delete). */
   | { readonly kind: 'forget' }
+  /** The answer knows of nothing: no objects (lists), not there (get, head). */
+  | { readonly kind: 'nothing' }
+  /** The answer breaks off after so many entries (list), default none. */
+  | { readonly kind: 'torn'; readonly entries?: number }
   /** One bit differs in what is kept (put) or given (get). `at`: byte, default the middle. */
   | { readonly kind: 'corrupt'; readonly at?: number }
   /** Runs something, for example a kill, before the call goes on. */
@@ -37,7 +43,9 @@ export interface FaultRule {
 /** A store that breaks where it is told to. Calls are counted, so that a sweep can put one fault at every position in turn. */
 export class FaultInjectingStore extends ForwardingStore {
   readonly #rules: { rule: FaultRule; seen: number; fired: number }[];
-  #calls = 0;
+  #late = new Set<Promise<unknown>>();
+  /** Every call so far, in order. */
+  readonly trace: { readonly operation: Operation; readonly key: string }[] = [];
 
   constructor(inner: ObjectStore, rules: readonly FaultRule[] = []) {
     super(inner);
@@ -46,7 +54,7 @@ export class FaultInjectingStore extends ForwardingStore {
 
   /** Calls so far, of any operation. */
   get calls(): number {
-    return this.#calls;
+    return this.trace.length;
   }
 
   /** How often a fault was injected. */
@@ -65,12 +73,14 @@ export class FaultInjectingStore extends ForwardingStore {
   override async put(key: string, body: Uint8Array, options?: PutOptions): Promise<void> {
     const fault = await this.#before('put', key, options?.signal);
     if (fault?.kind === 'forget') return;
+    if (fault?.kind === 'late') this.#later(fault.ms, `put ${key}`, Buffer.from(body), async (copy) => super.put(key, copy, options?.ifAbsent === true ? { ifAbsent: true } : {}));
     await super.put(key, damage(fault, body), options);
     this.#after(fault, `put ${key}`);
   }
 
   override async get(key: string, options?: GetOptions): Promise<Buffer> {
     const fault = await this.#before('get', key, options?.signal);
+    if (fault?.kind === 'nothing') throw new ResurgoError('objectMissing', `Injected fault: ${key} is not in repository ${this.name}.`);
     const body = await super.get(key, options);
     this.#after(fault, `get ${key}`);
     return Buffer.from(damage(fault, body));
@@ -78,6 +88,7 @@ export class FaultInjectingStore extends ForwardingStore {
 
   override async head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
     const fault = await this.#before('head', key, signal);
+    if (fault?.kind === 'nothing') return undefined;
     const info = await super.head(key, signal);
     this.#after(fault, `head ${key}`);
     return info;
@@ -85,12 +96,20 @@ export class FaultInjectingStore extends ForwardingStore {
 
   override async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
     const fault = await this.#before('list', prefix, signal);
-    yield* super.list(prefix, signal);
+    if (fault?.kind === 'nothing') return;
+    let left = fault?.kind === 'torn' ? (fault.entries ?? 0) : Infinity;
+    for await (const info of super.list(prefix, signal)) {
+      if (left-- <= 0) throw broken(undefined, `list ${prefix} (broke off)`);
+      yield info;
+    }
+    if (fault?.kind === 'torn') throw broken(undefined, `list ${prefix} (broke off)`);
     this.#after(fault, `list ${prefix}`);
   }
 
   override async listDirectories(prefix: string, signal?: AbortSignal): Promise<string[]> {
     const fault = await this.#before('listDirectories', prefix, signal);
+    if (fault?.kind === 'nothing') return [];
+    if (fault?.kind === 'torn') throw broken(undefined, `list ${prefix} (broke off)`);
     const names = await super.listDirectories(prefix, signal);
     this.#after(fault, `list ${prefix}`);
     return names;
@@ -99,12 +118,32 @@ export class FaultInjectingStore extends ForwardingStore {
   override async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     const fault = await this.#before('delete', keys[0] ?? '', signal);
     if (fault?.kind === 'forget') return;
+    if (fault?.kind === 'late') this.#later(fault.ms, `delete ${keys[0] ?? ''}`, keys, async (gone) => super.delete(gone));
     await super.delete(keys, signal);
     this.#after(fault, `delete ${keys[0] ?? ''}`);
   }
 
+  override async sweepTemporary(olderThanMs: number, signal?: AbortSignal, prefix?: string): Promise<number> {
+    const fault = await this.#before('sweepTemporary', prefix ?? '', signal);
+    const swept = await super.sweepTemporary(olderThanMs, signal, prefix);
+    this.#after(fault, `sweep ${prefix ?? ''}`);
+    return swept;
+  }
+
+  /** Resolves when what comes late has come. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#late);
+  }
+
+  #later<T>(ms: number, what: string, value: T, effect: (value: T) => Promise<void>): never {
+    const coming = sleep(ms, undefined, what).then(async () => effect(value)).catch(() => undefined);
+    this.#late.add(coming);
+    void coming.finally(() => this.#late.delete(coming));
+    throw broken(undefined, `${what} (no answer)`);
+  }
+
   async #before(operation: Operation, key: string, signal: AbortSignal | undefined): Promise<Fault | undefined> {
-    this.#calls++;
+    this.trace.push({ operation, key });
     const fault = this.#choose(operation, key);
     switch (fault?.kind) {
       case 'fail':

@@ -42,6 +42,14 @@ export class ForwardingStore implements ObjectStore {
     await this.inner.delete(keys, signal);
   }
 
+  async purge(prefix: string, signal?: AbortSignal): Promise<void> {
+    await this.inner.purge?.(prefix, signal);
+  }
+
+  async objectLock(signal?: AbortSignal): Promise<Awaited<ReturnType<NonNullable<ObjectStore['objectLock']>>>> {
+    return this.inner.objectLock?.(signal);
+  }
+
   async freeBytes(): Promise<number | undefined> {
     return this.inner.freeBytes();
   }

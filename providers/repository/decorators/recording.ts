@@ -1,7 +1,7 @@
 import type { ObjectInfo, PutOptions } from '../../../domain/ports.ts';
 import { ForwardingStore, type GetOptions } from './forwarding.ts';
 
-export type Operation = 'put' | 'get' | 'head' | 'list' | 'listDirectories' | 'delete';
+export type Operation = 'put' | 'get' | 'head' | 'list' | 'listDirectories' | 'delete' | 'sweepTemporary';
 
 export interface RecordedCall {
   readonly operation: Operation;

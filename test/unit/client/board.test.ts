@@ -8,12 +8,12 @@ import type { GatewayOptions } from '../../../client/gateway/server.ts';
 import type { TargetStatus } from '../../../client/status/judge.ts';
 
 const target = (name: string, more: Partial<TargetStatus> = {}): TargetStatus => ({
-  name, rpoMs: 60_000, objectives: { rpoMs: 3_600_000 }, newestVerifiedBackup: 'abc', lastDrill: null, schedules: null, problems: [],
+  name, rpoMs: 60_000, objectives: { rpoMs: 3_600_000 }, newestVerifiedBackup: 'abc', lastDrill: null, schedules: null, health: [], problems: [],
   newest: { id: 'abc', kind: 'full', startedAt: '2026-11-21T11:00:00Z', endedAt: '2026-11-21T11:01:00Z', durationMs: 60_000, engine: 'physical', sourceBytes: 1000, repositories: ['local'] }, ...more,
 });
 const facts = (more: Partial<BoardFacts> = {}, targets: TargetStatus[] = [target('shop')]): BoardFacts => ({
   schemaVersion: 1, at: '2026-11-21T12:00:00Z', runs: [], incidents: [], plans: [], drills: [], unknown: [], evaluations: null,
-  status: { schemaVersion: 1, at: '2026-11-21T12:00:00Z', targets, incidents: [], repositories: [{ name: 'local', status: 'ok' }], temporal: { reachable: true } }, ...more,
+  status: { schemaVersion: 1, at: '2026-11-21T12:00:00Z', targets, incidents: [], repositories: [{ name: 'local', status: 'ok' }], pings: [], temporal: { reachable: true } }, ...more,
 });
 
 let app: FastifyInstance | undefined;

@@ -32,6 +32,15 @@ describe('B13 judging a target', () => {
     expect(codes({ newest: backup(hour / 2, { repositories: ['local'] }), unreachable: [{ name: 'remote', message: 'x' }] })).toEqual(['unreachable']);
     expect(codes({ damaged: 2, failedRuns: [{ startedAt: '2026-11-21T11:50:00Z', message: 'no' }] })).toEqual(['damaged', 'failedRuns']);
   });
+  test('room for less than one more full backup', () => {
+    expect(codes({ fulls: [backup(hour)], space: [{ name: 'local', freeBytes: 999 }, { name: 'remote', freeBytes: 1000 }] })).toEqual(['headroom']);
+  });
+  test('too many of the runs of 30 days did not end well', () => {
+    const health = (missed: number) => [{ operation: 'backup' as const, kind: 'full' as const, since: '2026-10-22T12:00:00Z', succeeded: 95, failed: 0, missed, rate: 95 / (95 + missed), lastSuccess: null, lastFailure: null }];
+    expect(codes({ health: health(5) })).toEqual([]);
+    expect(codes({ health: health(6) })).toEqual(['successRate']);
+    expect(codes({ health: health(6), minSuccess: 90 })).toEqual([]);
+  });
   test('a full backup of less than half of the median of the five before it', () => {
     const sizes = (...all: number[]): KnownBackup[] => all.map((sourceBytes, i) => backup((i + 1) * hour, { sourceBytes }));
     expect(codes({ fulls: sizes(499, 1000, 1000, 1100, 900, 1000) })).toEqual(['shrunk']);
