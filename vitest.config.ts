@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.ts';
 import { globalSetup, heavy, light, setupFiles } from './vitest.shared.ts';
@@ -24,9 +25,9 @@ export default defineConfig({
       {
         test: {
           ...heavy,
-          // Much of their time is waiting: for servers, workers and each other.
+          // Much of their time is waiting: for servers, workers and each other. Each takes up to 2 GiB.
           fileParallelism: true,
-          maxWorkers: 2,
+          maxWorkers: totalmem() >= 7 * 2 ** 30 ? 3 : 2,
           name: 'servers',
           include: inFolders('workflows', 'replay', 'integration', 'crash-quick'),
           exclude: alone,
