@@ -81,7 +81,9 @@ export async function gamedayOperation(input: GameDayOperationInput): Promise<Ga
     const left = await cleanUp(input, steps, course);
     if (cancelled) {
       steps.tag([{ key: searchAttributes.outcome, value: 'cancelled' }]);
-      throw new CancelledFailure(left === undefined ? 'The game day was cancelled; its sandbox is removed.' : `The game day was cancelled; ${left}`);
+      // A run that closes as cancelled has no words of its own: what is left for a person would be lost.
+      if (left !== undefined) throw failure('compensationFailed', `The game day was cancelled, and its sandbox could not be removed: ${left}`);
+      throw new CancelledFailure('The game day was cancelled; its sandbox is removed.');
     }
     return conclude(input, steps, course, left, error);
   });
