@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startGameDayStack, type GameDayStack } from '../support/gameday-stack.ts';
+import { walStatus } from '../../client/wal-status.ts';
+import { parseLsn } from '../../domain/lsn.ts';
+import { startPostgres } from '../support/index.ts';
 import { sleep } from '../support/server-process.ts';
-import type { Stack } from '../support/stack.ts';
+import { startStack, type Stack } from '../support/stack.ts';
 
 let day: GameDayStack;
 let stack: Stack;
@@ -65,3 +68,41 @@ describe('D2 game days', () => {
     await day.nothingLeft();
   }, 900_000);
 });
+
+test('D2 with a WAL archive the sandbox stands at its end: a plan that restores only the backup is found out, one that replays is not', async () => {
+  const server = await startPostgres({ dataChecksums: true });
+  await server.sql('postgres', 'create table t(i bigint primary key, at timestamptz default clock_timestamp())');
+  await server.sql('postgres', 'insert into t select generate_series(1, 1000)');
+  const restore = (more: object): object => ({ steps: [{ id: 'restore', uses: 'restore', with: { target: 'shop', ...more } }, { id: 'start', uses: 'service.start', with: { name: 'postgresql' } }] });
+  const archived = await startStack({
+    targets: { shop: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin, wal: true, walFlush: '500ms', dataDir: server.dataDir, service: { stop: ['/bin/false'], start: ['/bin/false'] } } },
+    sections: {
+      plans: { old: restore({}), new: restore({ time: 'latest' }) },
+      drills: [{ target: 'shop', checks: [{ name: 'all of it', sql: 'select count(*) = 1500 from t' }], marker: 'select max(at) from t', integrity: 'none' }],
+      gamedays: ['old', 'new'].map((plan) => ({ plan, target: 'shop', disaster: 'data-lost', services: ['postgresql'] })),
+    },
+  });
+  try {
+    await archived.startWorker();
+    await archived.run('backup', { target: 'shop' });
+    await server.sql('postgres', 'insert into t select generate_series(1001, 1500)');
+    const [row] = await server.sql<{ lsn: string }>('postgres', 'select pg_current_wal_insert_lsn()::text as lsn');
+    const until = Date.now() + 180_000;
+    while (parseLsn((await walStatus(archived.loaded, 'shop')).repositories[0]?.lineages[0]?.timelines.at(-1)?.stretches.at(-1)?.to ?? '0/0') < parseLsn(row?.lsn ?? '0/0')) {
+      if (Date.now() > until) throw new Error(`not archived in time\n${archived.workerLog}`);
+      await sleep(200);
+    }
+    const old = await archived.run('gameday', { plan: 'old' });
+    expect(old, JSON.stringify(old.error ?? old.steps)).toMatchObject({ status: 'failed', planStatus: 'completed', rtoMs: null, cleanedUp: true });
+    expect(old.checks).toContainEqual(expect.objectContaining({ name: 'all of it', outcome: 'failed' }));
+    const replayed = await archived.run('gameday', { plan: 'new' });
+    expect(replayed.checks.filter((check) => check.outcome === 'failed')).toEqual([]);
+    expect(replayed, JSON.stringify(replayed.error ?? replayed.steps)).toMatchObject({ status: 'passed', rpoMs: 0, rpoBasis: 'marker', cleanedUp: true });
+    // The archive of production goes on, and nothing of the sandbox is in it.
+    await server.sql('postgres', 'insert into t select generate_series(1501, 1600)');
+    expect((await archived.run('backup', { target: 'shop' })).status).toBe('verified');
+  } finally {
+    await archived.stop();
+    await server.stop();
+  }
+}, 900_000);
