@@ -30,6 +30,12 @@ describe('D2 game days', () => {
     expect(result, JSON.stringify(result.error ?? result.steps)).toMatchObject({ status: 'passed', planStatus: 'completed', cleanedUp: true });
   });
 
+  test('D2 a disaster that cannot be made to happen fails the game day before the plan runs', async () => {
+    const missing = await stack.run('gameday', { plan: 'useless', target: 'shop', disaster: { kind: 'table-dropped', table: 'nope' } });
+    expect(missing).toMatchObject({ status: 'failed', planStatus: null, cleanedUp: true, error: { code: 'inputInvalid', message: expect.stringContaining('there is no table public.nope') as string } });
+    await day.nothingLeft();
+  });
+
   test('D2 cancelled, and the worker killed while the plan runs: nothing stays behind', async () => {
     const { client } = await stack.client();
     const during = async (step: string): Promise<void> => {
