@@ -1,5 +1,5 @@
 /** A program for steps of plans: what happened stands in its own ledger, and it kills its parent, the worker, where a file says so. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const script = `#!/bin/bash
@@ -38,6 +38,10 @@ export class PlanScript {
 
   mark(name: string): void {
     writeFileSync(path.join(this.dir, name), '');
+  }
+
+  forget(...names: string[]): void {
+    for (const name of names) rmSync(path.join(this.dir, name), { force: true });
   }
 
   has(name: string): boolean {

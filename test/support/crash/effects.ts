@@ -126,7 +126,11 @@ export async function inActivity<T>(scope: Scope, work: () => Promise<T>): Promi
         if (planned.hold === true) await hold();
         else die(planned);
       }
-      const value = await work();
+      const value = await work().catch((error: unknown) => {
+        const now = currentPlan();
+        if (now?.activity === scope.activity && now.when === 'after' && now.failed === true) die(now);
+        throw error;
+      });
       const now = currentPlan();
       if (now?.activity === scope.activity && now.when === 'after') {
         if (now.hold === true) await hold();

@@ -6,6 +6,8 @@ export type CrashOperation = 'put' | 'get' | 'list' | 'head' | 'delete' | 'sql' 
 export interface CrashPlan {
   readonly activity: string;
   readonly when: 'before' | 'inside' | 'after';
+  /** After: also when the activity has failed; nobody hears of its error. */
+  readonly failed?: boolean;
   /** Inside: what is counted. Default: everything. */
   readonly operation?: CrashOperation;
   /** Inside: only operations whose key, path or text fits. */
