@@ -5,6 +5,7 @@ import { isDiskFull } from '../host/space.ts';
 import type { BackupManifest } from './backup-manifest.ts';
 import { readDataTree } from './data-tree.ts';
 import { isLeftOut } from './extract-link.ts';
+import { flushWhile } from './flush-ahead.ts';
 import { findPgTool } from './tools.ts';
 import type { FindOptions, PgTool } from './tools.ts';
 
@@ -48,7 +49,7 @@ export async function combineChain(options: CombineOptions): Promise<void> {
     ...links,
   ];
   try {
-    await runTool({ command: tool.path, args, signal });
+    await flushWhile([output, ...options.tablespaces.values()], runTool({ command: tool.path, args, signal }));
   } catch (error) {
     if (!(error instanceof ResurgoError) || error.code !== 'toolFailed') throw error;
     throw new ResurgoError(
