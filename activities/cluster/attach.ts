@@ -237,7 +237,10 @@ export async function demoteMember(deps: ActivityDeps, input: { readonly target:
       await configureStandby(dataDir, standbyConfig({ member, primary: primary.member }));
     }
     await startMember(deps, { ...input, by: 'rewind' });
-    return (await awaitStreaming(deps, { ...input, by: 'rewind' })).detail;
+    const { detail } = await awaitStreaming(deps, { ...input, by: 'rewind' });
+    // The slots it kept for those who followed it would hold its WAL for ever; one that somebody streams through stays.
+    for (const other of cluster.members) if (other.name !== member.name) await dropIdleSlot(member.connection(), other.slot, signal).catch(() => false);
+    return detail;
   }, deps);
 }
 

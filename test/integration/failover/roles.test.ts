@@ -29,6 +29,7 @@ describe('P1 P3 P4 the roles of a cluster, by the commands', () => {
     await a.sql('shop', `insert into t (note) select 'row ' || i from generate_series(1, 500) i`);
 
     // Planned: a → b, and a follows.
+    await a.sql('postgres', `select pg_create_physical_replication_slot('resurgo_b', true)`);
     const over = await cli('switchover', 'shop', '--json');
     expect(over.exitCode, over.stderr + over.stdout).toBe(0);
     expect(over.json()).toMatchObject({ kind: 'switchover', status: 'completed', from: 'a', to: 'b', timeline: { before: 1, after: 2 }, loss: { bytes: 0 } });
@@ -38,6 +39,9 @@ describe('P1 P3 P4 the roles of a cluster, by the commands', () => {
     await caughtUp(b, [a]);
     const status = await cli('standby', 'status', 'shop', '--json');
     expect(status.json()).toMatchObject({ primary: 'b', members: [{ name: 'a', role: 'standby', receiver: { status: 'streaming' } }, { name: 'b', role: 'primary' }] });
+
+    // The slot it kept for b holds no WAL on it any more.
+    expect(await a.sql('postgres', `select slot_name from pg_replication_slots where slot_name = 'resurgo_b'`)).toEqual([]);
 
     // Unplanned: b dies with writes nobody else has.
     process.kill((await a.sql<{ pid: number }>('postgres', `select pid from pg_stat_activity where backend_type = 'walreceiver'`))[0]?.pid ?? -1, 'SIGSTOP');
