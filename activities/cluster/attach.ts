@@ -18,6 +18,7 @@ import { startServer, stopServer } from '../../providers/postgres/server-control
 import { configureStandby, type StandbyConfig } from '../../providers/postgres/standby-config.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { withPulse, type Pulse } from '../heartbeat.ts';
+import { slotName } from '../../providers/wal/slots.ts';
 import { claimMember } from './epoch.ts';
 import { clusterOf, type Cluster, type ClusterMember } from './members.ts';
 import { askAll } from './observe.ts';
@@ -239,7 +240,7 @@ export async function demoteMember(deps: ActivityDeps, input: { readonly target:
     await startMember(deps, { ...input, by: 'rewind' });
     const { detail } = await awaitStreaming(deps, { ...input, by: 'rewind' });
     // The slots it kept for those who followed it would hold its WAL for ever; one that somebody streams through stays.
-    for (const other of cluster.members) if (other.name !== member.name) await dropIdleSlot(member.connection(), other.slot, signal).catch(() => false);
+    for (const other of cluster.members) if (other.name !== member.name && other.slot !== slotName(input.target)) await dropIdleSlot(member.connection(), other.slot, signal).catch(() => false);
     return detail;
   }, deps);
 }
