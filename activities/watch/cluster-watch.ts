@@ -156,7 +156,7 @@ export class ClusterWatch {
     this.suspect = null;
     this.synchronous = parseSynchronous(answer.synchronousNames ?? '');
     if (answer.lsn !== undefined) this.samples = addSample(this.samples, [Date.now(), answer.lsn]);
-    if (this.state === 'suspected' || this.state === 'no primary' || this.state === 'failing over') { this.state = 'ok'; this.detail = ''; }
+    if (this.state === 'suspected' || this.state === 'no primary' || this.state === 'failing over') { this.state = 'degraded'; this.detail = `${answer.name} is the primary; its standbys are looked at next`; }
     // Its end is told when the failover has ended, not when it has promoted.
     if (this.failover === null || this.failover.outcome !== null) this.over('primary', `${answer.name} is the primary, timeline ${String(answer.timeline)}`);
   }
@@ -183,6 +183,12 @@ export class ClusterWatch {
       return;
     }
     const lost = this.primary ?? 'the primary';
+    // Nobody at all answers: it may well be this host that is cut off, which passes or is told.
+    if (refusal !== undefined && judge(view.members).silent.length === view.members.length && Date.now() - suspect.since < tellUnreachableMs) {
+      this.state = 'suspected';
+      this.detail = `no member answers: ${silent}`;
+      return;
+    }
     if (refusal !== undefined || !this.automatic) {
       this.state = 'no primary';
       this.detail = refusal?.message ?? `${lost} is dead; failover.automatic is off`;

@@ -4,6 +4,7 @@
  */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import { postmasterOf, signalAll, startFailoverLab, superviseBy, type FailoverLab } from '../support/failover-lab.ts';
 import { stopAll } from '../support/index.ts';
@@ -60,7 +61,7 @@ describe('P3 failover by itself', () => {
         const old = lab.cluster.member(from);
         writers.forget();
         await sleep(1000 + Math.random() * 1000);
-        // A supervisor that starts it again at once, every other time.
+        // A supervisor that starts it again, every other time.
         const supervisor = round % 2 === 1 ? superviseBy(lab, from) : undefined;
         const since = performance.now();
         if (round % 4 < 2) process.kill(postmasterOf(old.dataDir), 'SIGKILL');
@@ -203,7 +204,15 @@ async function moveInto(namespace: NetworkNamespace, server: PostgresServer): Pr
   appendFileSync(join(server.dataDir, 'pg_hba.conf'), 'host all all 10.213.0.0/16 trust\nhost replication all 10.213.0.0/16 trust\n');
   await server.shutdown();
   namespace.spawn([join(server.pgBin, 'postgres'), '-D', server.dataDir, '-c', 'listen_addresses=*', '-c', `port=${String(server.port)}`], server.runAs === undefined ? {} : { uid: server.runAs.uid, gid: server.runAs.gid });
-  await sleep(3000);
+  for (const until = Date.now() + 60_000; ; ) {
+    const client = new pg.Client({ host: namespace.address, port: server.port, user: 'postgres', database: 'postgres', connectionTimeoutMillis: 1000 });
+    client.on('error', () => undefined);
+    const answered = await client.connect().then(() => true, () => false);
+    await client.end().catch(() => undefined);
+    if (answered) return;
+    if (Date.now() > until) throw new Error('the server does not answer in its namespace');
+    await sleep(200);
+  }
 }
 
 /** A client on the primary's side of the cut: it goes on writing to it. */

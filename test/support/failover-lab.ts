@@ -1,5 +1,7 @@
 /** A cluster whose watch fails over by itself, clients that look on from outside, and disasters. */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Resolver } from 'node:dns/promises';
 import pg from 'pg';
 import { watchReport } from '../../client/monitors/report.ts';
@@ -216,7 +218,7 @@ export const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
 };
 export const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
 
-/** Starts the server again as soon as it is gone, as `Restart=always` would. */
+/** A supervisor (`Restart=always`) at the worst time: it tries again and again from the moment the fence begins. */
 export function superviseBy(its: FailoverLab, name: string): { stop: () => void; starts: () => number } {
   const { dataDir, pgBin } = its.cluster.member(name);
   const runAs = pgRunAs();
@@ -224,10 +226,10 @@ export function superviseBy(its: FailoverLab, name: string): { stop: () => void;
   const child: { current?: ReturnType<typeof spawn> } = {};
   const timer = setInterval(() => {
     if (child.current !== undefined && child.current.exitCode === null && child.current.signalCode === null) return;
-    if (clusterProcesses(dataDir).length > 0) return;
+    if (!existsSync(join(dataDir, 'resurgo.fence')) || clusterProcesses(dataDir).length > 0) return;
     count++;
     child.current = spawn(`${pgBin}/postgres`, ['-D', dataDir], { stdio: 'ignore', cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...(runAs === undefined ? {} : { uid: runAs.uid, gid: runAs.gid }) });
     child.current.on('error', () => undefined);
-  }, 2500);
+  }, 50);
   return { stop: () => { clearInterval(timer); }, starts: () => count };
 }
