@@ -36,9 +36,9 @@ export async function checkCluster({ loaded, env, signal, host }: CheckScope, na
     const field = `dns.${record.server}`;
     try {
       const provider = dnsServer({ loaded }, record.server);
-      const now = await provider.read(record.name, record.type, signal);
       if (loaded.config.dns?.[record.server]?.key === undefined)
         findings.warn(`${record.name}: ${field} has no key: updates are not signed, and most servers refuse those`, `Add key: { name, algorithm, secret: { env: … } } under ${field}, as the server has it (tsig-keygen makes one).`);
+      const now = await provider.read(record.name, record.type, signal);
       const value = now?.values[0];
       const known = Object.values(record.values);
       if (now === undefined) findings.note(`${record.name} has no ${record.type} record at ${provider.name} yet; a failover makes it`);
