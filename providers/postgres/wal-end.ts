@@ -1,4 +1,6 @@
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseLsn, segmentFile } from '../../domain/lsn.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import { runTool } from '../host/child.ts';
 import { findPgTool } from './tools.ts';
@@ -9,6 +11,8 @@ import { findPgTool } from './tools.ts';
  * @throws toolMissing, toolVersion, cancelled
  */
 export async function walEnd(options: { readonly dataDir: string; readonly major: number; readonly timeline: number; readonly from: string; readonly toolDirs?: readonly string[]; readonly signal?: AbortSignal | undefined }): Promise<string> {
+  // pg_waldump waits five seconds for a segment that is not there; where it would begin nothing follows.
+  if (!(await hasSegment(join(options.dataDir, 'pg_wal'), options.timeline, options.from))) return options.from;
   const tool = await findPgTool('pg_waldump', options.major, { dirs: options.toolDirs ?? [] });
   try {
     const { stdout } = await runTool({
@@ -21,4 +25,12 @@ export async function walEnd(options: { readonly dataDir: string; readonly major
     if (!isResurgoError(error, 'toolFailed')) throw error;
     return options.from;
   }
+}
+
+async function hasSegment(walDir: string, timeline: number, from: string): Promise<boolean> {
+  const names = (await readdir(walDir)).filter((name) => /^[0-9A-F]{24}$/.test(name));
+  const [any] = names;
+  if (any === undefined) return false;
+  const { size } = await stat(join(walDir, any));
+  return names.includes(segmentFile(timeline, parseLsn(from), size));
 }
