@@ -52,7 +52,7 @@ describe('P3 failover by itself', () => {
   }, 3_600_000);
 
   test(`P3 ${String(rounds)} times under load with a synchronous standby: nothing acknowledged is lost, nobody writes to two`, async () => {
-    lab = await startFailoverLab({ standbys: 2, config: { synchronous_standby_names: 'ANY 1 (*)' } });
+    lab = await startFailoverLab({ standbys: 2, synchronous: 'ANY 1 (*)' });
     const writers = lab.writers(3);
     try {
       for (let round = 0; round < rounds; round++) {

@@ -84,6 +84,8 @@ export interface LabOptions {
   readonly failover?: object;
   readonly replication?: object;
   readonly config?: Readonly<Record<string, string>>;
+  /** `synchronous_standby_names` of every member, once there are standbys. */
+  readonly synchronous?: string;
   /** URL by which worker and clients reach a member, in place of its own. */
   readonly through?: (name: string, server: PostgresServer, cluster: TestCluster) => Promise<string>;
   readonly members?: Readonly<Record<string, object>>;
@@ -191,6 +193,10 @@ export async function startFailoverLab(options: LabOptions = {}): Promise<Failov
     startBind({ records: [`db IN A ${address(0)}`] }),
   ]);
   await cluster.member('a').sql('shop', 'create table w (id text primary key, member text not null, at timestamptz default clock_timestamp())');
+  for (const member of options.synchronous === undefined ? [] : Object.values(cluster.members)) {
+    await member.sql('postgres', `alter system set synchronous_standby_names = '${options.synchronous ?? ''}'`);
+    await member.sql('postgres', 'select pg_reload_conf()');
+  }
   const names = Object.keys(cluster.members);
   const urls: Record<string, string> = {};
   for (const name of names) if (options.through !== undefined) urls[name] = await options.through(name, cluster.member(name), cluster);

@@ -8,7 +8,7 @@ import { sleep } from '../../support/server-process.ts';
 let lab: FailoverLab;
 let writers: OutsideWriters;
 beforeAll(async () => {
-  lab = await startFailoverLab({ standbys: 2, config: { synchronous_standby_names: 'ANY 1 (*)' }, failover: { timeout: '1s', hangTimeout: '5s' } });
+  lab = await startFailoverLab({ standbys: 2, synchronous: 'ANY 1 (*)', failover: { timeout: '1s', hangTimeout: '5s' } });
   writers = lab.writers(2);
 }, 400_000);
 afterAll(async () => {
