@@ -2,7 +2,7 @@
  * P3 with the issue's numbers: how long a failover takes, that nothing acknowledged is lost, that nobody ever sees two primaries, and that nothing
  * happens while the primary only hesitates. `FAILOVER_ROUNDS` (20), `FAILOVER_QUIET_MINUTES` (30).
  */
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -95,8 +95,8 @@ describe('P3 failover by itself', () => {
         await sleep(1000);
         const since = performance.now();
         signalAll(dataDir, 'SIGSTOP');
-        // It wakes up in the middle of everything.
-        const waking = setInterval(() => { if (round % 2 === 1 && performance.now() - since > 7000) signalAll(dataDir, 'SIGCONT'); }, 30);
+        // It wakes up while it is fenced: before that it would simply go on as the primary.
+        const waking = setInterval(() => { if (round % 2 === 1 && existsSync(join(dataDir, 'resurgo.fence'))) signalAll(dataDir, 'SIGCONT'); }, 5);
         try {
           const { tookMs, to } = await lab.untilWritable(from, since);
           signalAll(dataDir, 'SIGCONT');
