@@ -84,16 +84,22 @@ export interface ScrubPiece {
   readonly readAt: number | undefined;
 }
 
-/** Never read first, then the longest unread, as much as this run's share of the whole; twice that while something is overdue. */
+/**
+ * Never read first: all that came since the last run or two, of an archive that is older than its reading back a few shares each time. Then the longest unread, as
+ * much as this run's share of the whole; twice that while something is overdue.
+ */
 export function dueWal(pieces: readonly ScrubPiece[], { now, scrubMs, everyMs, all }: DueOptions): ScrubPiece[] {
   const sorted = [...pieces].sort((a, b) => (a.readAt ?? 0) - (b.readAt ?? 0) || (a.piece.start < b.piece.start ? -1 : a.piece.start > b.piece.start ? 1 : 0));
   if (all === true) return sorted;
-  const share = (sorted.reduce((sum, { piece }) => sum + piece.bytes, 0) * everyMs) / scrubMs;
+  const sizeOf = (some: readonly ScrubPiece[]): number => some.reduce((sum, { piece }) => sum + piece.bytes, 0);
+  const share = (sizeOf(sorted) * everyMs) / scrubMs;
+  const fresh = sizeOf(sorted.filter(({ piece }) => (piece.time ?? 0) > now - 2 * everyMs));
+  const most = Math.max(4 * share, fresh);
   const due: ScrubPiece[] = [];
   let bytes = 0;
   for (const one of sorted) {
     const age = one.readAt === undefined ? Infinity : now - one.readAt;
-    if (age < scrubMs / 10 || (age !== Infinity && bytes >= (age < scrubMs ? share : 2 * share))) break;
+    if (age < scrubMs / 10 || bytes >= (age === Infinity ? most : age < scrubMs ? share : 2 * share)) break;
     due.push(one);
     bytes += one.piece.bytes;
   }

@@ -44,6 +44,10 @@ describe('B8 what of the WAL is read back', () => {
     // 4 never read, then of 24 pieces a sixth each run, twice that for what is overdue: in all 8.
     expect(due.map((one) => Number(one.piece.start / block))).toEqual([20, 21, 22, 23, 10, 11, 12, 13]);
     expect(dueWal(all, { now, scrubMs: 30 * day, everyMs: 5 * day, all: true })).toHaveLength(24);
+    // An archive older than its reading back: not everything in one run, but all that is new.
+    const old = all.map((one) => ({ ...one, readAt: undefined }));
+    expect(dueWal(old, { now, scrubMs: 24 * day, everyMs: day / 4 })).toHaveLength(1);
+    expect(dueWal(old, { now, scrubMs: 24 * day, everyMs: 2 * day })).toHaveLength(24);
     expect(dueWal(all.map((one) => ({ ...one, readAt: now - day })), { now, scrubMs: 30 * day, everyMs: 5 * day })).toEqual([]);
   });
 
