@@ -5,7 +5,7 @@ import type { BackupKind, Engine } from '../domain/backup.ts';
 import { engineTraits } from '../domain/engines.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { namePattern } from '../domain/ids.ts';
-import { prunedRepositories } from '../config/lookup.ts';
+import { heldTogether, prunedRepositories } from '../config/lookup.ts';
 import type { ActivityDeps } from './deps.ts';
 import { targetSettings } from './target-settings.ts';
 
@@ -58,9 +58,9 @@ export function announceActivities(deps: ActivityDeps) {
     },
 
     /** Effect: none. */
-    async announceRestore(input: RestoreInput): Promise<{ input: RestoreInput; host: string; searchAttributes: boolean }> {
+    async announceRestore(input: RestoreInput): Promise<{ input: RestoreInput; host: string; searchAttributes: boolean; locks: string[] }> {
       const checked = parseInput(restoreInput, input, 'restore') as RestoreInput;
-      return { input: checked, host: hostOf(checked.target), searchAttributes: deps.searchAttributes };
+      return { input: checked, host: hostOf(checked.target), searchAttributes: deps.searchAttributes, locks: heldTogether(deps.loaded.config, checked.target) };
     },
 
     /** Effect: none. */
@@ -86,9 +86,9 @@ export function announceActivities(deps: ActivityDeps) {
     },
 
     /** Effect: none. */
-    async announceFinishRestore(input: FinishRestoreInput): Promise<{ input: FinishRestoreInput; host: string }> {
+    async announceFinishRestore(input: FinishRestoreInput): Promise<{ input: FinishRestoreInput; host: string; locks: string[] }> {
       const checked = parseInput(finishInput, input, 'finishRestore') as FinishRestoreInput;
-      return { input: checked, host: hostOf(checked.target) };
+      return { input: checked, host: hostOf(checked.target), locks: heldTogether(deps.loaded.config, checked.target) };
     },
 
     /** Effect: none. Heartbeat: while it waits. */

@@ -15,8 +15,8 @@ export async function observe(client: Client, workflowId: string): Promise<Follo
   let description: WorkflowExecutionDescription;
   try {
     description = await handle.describe();
-    // The public workflow is thin; the work is in the child that holds the lock, or in its child.
-    for (let depth = 0; depth < 3; depth++) {
+    // The public workflow is thin; the work is in the child that holds the lock, or the last of several.
+    for (let depth = 0; depth < 16; depth++) {
       const child = description.raw.pendingChildren?.[0];
       if (child?.workflowId == null) break;
       handle = client.workflow.getHandle(child.workflowId, child.runId ?? undefined);

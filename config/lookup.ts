@@ -52,6 +52,18 @@ export function repositoriesFor(config: Config, target: string, kind?: BackupKin
   return all.filter((name) => chosen.has(name));
 }
 
+/**
+ * Targets that a run which changes this one in place must hold, in the one order in which everybody takes them: itself, the members of a group, and the groups
+ * that any of them is a member of (their backups read it).
+ */
+export function heldTogether(config: Config, target: string): string[] {
+  const own = targetOf(config, target);
+  const members = own.type === 'group' ? own.members : [];
+  const touched = new Set([target, ...members]);
+  const groups = Object.entries(config.targets).flatMap(([name, other]) => (other.type === 'group' && other.members.some((member) => touched.has(member)) ? [name] : []));
+  return [...new Set([...touched, ...groups])].sort();
+}
+
 /** The rule that archives rows of a target; there is at most one. */
 export const archiveRuleOf = (config: Config, target: string): ArchiveRuleConfig | undefined => config.archives?.find((rule) => rule.target === target);
 

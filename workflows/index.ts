@@ -4,6 +4,7 @@ export { archiveOperation } from './archive-operation.workflow.ts';
 export { backup } from './backup.workflow.ts';
 export { backupOperation } from './backup-operation.workflow.ts';
 export { deadman } from './deadman.workflow.ts';
+export { holdLocks } from './locked.ts';
 export { incident } from './incident.workflow.ts';
 export { monitors } from './monitors.workflow.ts';
 export { notification } from './notification.workflow.ts';

@@ -1,7 +1,8 @@
 import { ChildWorkflowCancellationType, type ChildWorkflowOptions, executeChild, ParentClosePolicy, WorkflowIdReusePolicy, type Workflow } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { OnBusy } from '../domain/operations.ts';
-import { failure } from './failures.ts';
+import { lockIds } from '../domain/ids.ts';
+import { failure, rethrow } from './failures.ts';
 import { waiting } from './activity-profiles.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 
@@ -10,6 +11,36 @@ export interface LockedOptions {
   readonly lockId: string;
   readonly summary: string;
   readonly onBusy: OnBusy;
+}
+
+/**
+ * Runs `workflow` under several locks of targets at once, taken in the order given: each lock is a child in the one before it. With `refuse` the first that is
+ * busy gives all back; whoever waits holds what it has, so everybody must take them in one order.
+ */
+export async function runLockedAll<W extends Workflow>(workflow: string, args: Parameters<W>, targets: readonly string[], options: Omit<LockedOptions, 'lockId'>): Promise<Awaited<ReturnType<W>> | typeof skipped> {
+  const [first, ...rest] = targets;
+  if (first === undefined) throw failure('bug', 'no lock was named');
+  if (rest.length === 0) return runLocked<W>(workflow, args, { ...options, lockId: lockIds.operation(first) });
+  const result = await runLocked<typeof holdLocks>('holdLocks', [{ workflow, args, targets: rest, summary: options.summary, onBusy: options.onBusy }], { ...options, lockId: lockIds.operation(first) });
+  return result === skipped || result.skipped ? skipped : (result.value as Awaited<ReturnType<W>>);
+}
+
+export interface HoldLocksInput {
+  readonly workflow: string;
+  readonly args: readonly unknown[];
+  readonly targets: readonly string[];
+  readonly summary: string;
+  readonly onBusy: OnBusy;
+}
+
+/** Holds one lock by its id, and takes the next. */
+export async function holdLocks({ workflow, args, targets, summary, onBusy }: HoldLocksInput): Promise<{ readonly skipped: boolean; readonly value?: unknown }> {
+  try {
+    const value = await runLockedAll(workflow, args as Parameters<Workflow>, targets, { summary, onBusy });
+    return value === skipped ? { skipped: true } : { skipped: false, value };
+  } catch (error) {
+    rethrow(error);
+  }
 }
 
 /** By name: the type of the child is told by the caller's type argument, and importing it would make a cycle. */

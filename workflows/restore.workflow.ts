@@ -4,7 +4,7 @@ import { idFromUuid, lockIds } from '../domain/ids.ts';
 import type { FinishRestoreInput, FinishRestoreResult, OnBusy, RestoreInput, RestoreResult } from '../domain/operations.ts';
 import { bulkOnHost, local, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
-import { runLocked, skipped } from './locked.ts';
+import { runLocked, runLockedAll, skipped } from './locked.ts';
 import { Checklist, searchAttributes, targetIn } from './progress.ts';
 import { RestoreFailed, restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
 
@@ -14,6 +14,8 @@ export interface RestoreOperationInput extends RestoreInput {
   /** Queue of the host that has the destination. */
   readonly host: string;
   readonly searchAttributes: boolean;
+  /** Targets whose locks an in-place restore takes, in this order. Absent in histories of released versions: the target alone. */
+  readonly locks?: readonly string[];
 }
 
 /**
@@ -31,7 +33,7 @@ export async function restore(input: RestoreInput): Promise<RestoreResult> {
       { key: searchAttributes.target, value: checked.input.target },
       { key: searchAttributes.operation, value: 'restore' },
     ]);
-    const operation: RestoreOperationInput = { ...checked.input, id, startedAt: new Date(workflowInfo().startTime).toISOString(), host: checked.host, searchAttributes: checked.searchAttributes };
+    const operation: RestoreOperationInput = { ...checked.input, id, startedAt: new Date(workflowInfo().startTime).toISOString(), host: checked.host, searchAttributes: checked.searchAttributes, locks: checked.locks };
     const result = await checklist.run('run', () =>
       runLocked<typeof restoreOperation>('restoreOperation', [operation], {
         lockId: lockIds.restore(checked.input.target),
@@ -50,8 +52,8 @@ export async function restore(input: RestoreInput): Promise<RestoreResult> {
 export async function restoreOperation(input: RestoreOperationInput): Promise<RestoreResult> {
   if (input.mode !== 'in-place' || input.preview === true) return restoreRun(input);
   try {
-    const result = await runLocked<typeof restoreRun>('restoreRun', [input], {
-      lockId: lockIds.operation(input.target), summary: `restore ${input.id} of ${input.target}, in place`, onBusy: input.onBusy ?? 'refuse',
+    const result = await runLockedAll<typeof restoreRun>('restoreRun', [input], input.locks ?? [input.target], {
+      summary: `restore ${input.id} of ${input.target}, in place`, onBusy: input.onBusy ?? 'refuse',
     });
     if (result === skipped) throw failure('lockBusy', `another operation on ${input.target} is running`);
     return result;
@@ -113,8 +115,10 @@ export async function finishRestore(input: FinishRestoreInput): Promise<FinishRe
   try {
     const checked = await local.announceFinishRestore(input);
     const { target, action, id } = checked.input;
+    // Histories of released versions have no locks in what was announced.
+    const { locks = [target] } = checked as Partial<typeof checked>;
     const run = (onBusy: OnBusy): Promise<FinishRestoreResult | typeof skipped> =>
-      runLocked<typeof finishRestoreRun>('finishRestoreRun', [{ ...checked.input, host: checked.host }], { lockId: lockIds.operation(target), summary: `${action} restore ${id}`, onBusy });
+      runLockedAll<typeof finishRestoreRun>('finishRestoreRun', [{ ...checked.input, host: checked.host }], locks, { summary: `${action} restore ${id}`, onBusy });
     if (!patched('finish-restore-waits')) {
       const result = await run('refuse');
       if (result === skipped) throw failure('lockBusy', `another operation on ${target} is running`);
