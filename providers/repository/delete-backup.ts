@@ -21,6 +21,7 @@ export async function deleteBackup(
     `${states}${ref.name}.`,
     (key) => parseStateName(key.slice(states.length))?.name === ref.name,
     signal,
+    true,
   );
   await store.delete([keys.manifest], signal);
   // By their names too: without the directory nobody would look for them again.
