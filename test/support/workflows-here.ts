@@ -17,6 +17,10 @@ interface Here {
   readonly activities: Record<string, Run>;
   readonly children: Readonly<Record<string, Run>>;
   readonly startTime: Date;
+  /** Ids of children that run. */
+  readonly busy: Set<string>;
+  /** Ids of all children, in the order in which they were started. */
+  readonly taken: string[];
 }
 let here: Here | undefined;
 const now = (): Here => {
@@ -25,9 +29,9 @@ const now = (): Here => {
 };
 
 /** Runs a workflow function (one at a time) whose children are among `children`; `startedAt` is what its backups are named by. */
-export async function runHere<I, R>(workflow: (input: I) => Promise<R>, input: I, options: { readonly activities: Activities; readonly children?: Readonly<Record<string, unknown>>; readonly startedAt?: Date }): Promise<R> {
+export async function runHere<I, R>(workflow: (input: I) => Promise<R>, input: I, options: { readonly activities: Activities; readonly children?: Readonly<Record<string, unknown>>; readonly startedAt?: Date; /** Ids that others hold. */ readonly busy?: readonly string[]; /** Gets the ids of the children. */ readonly taken?: string[] }): Promise<R> {
   if (here !== undefined) throw new Error('one workflow at a time');
-  here = { activities: options.activities as unknown as Record<string, Run>, children: (options.children ?? {}) as Record<string, Run>, startTime: options.startedAt ?? new Date() };
+  here = { activities: options.activities as unknown as Record<string, Run>, children: (options.children ?? {}) as Record<string, Run>, startTime: options.startedAt ?? new Date(), busy: new Set(options.busy), taken: options.taken ?? [] };
   try {
     return json(await workflow(json(input)));
   } finally {
@@ -62,14 +66,21 @@ export const proxyActivities = (profile: Profile): unknown =>
   });
 export const proxyLocalActivities = proxyActivities;
 
-export const executeChild = async (type: string, { args: [input] }: { args: [never] }): Promise<unknown> => {
-  const child = now().children[type];
+export const executeChild = async (type: string, { args: [input], workflowId }: { args: [never]; workflowId: string }): Promise<unknown> => {
+  const { children, busy, taken } = now();
+  const child = children[type];
   if (child === undefined) throw new Error(`there is no child ${type}`);
+  // An id that runs already: that is what locks are made of.
+  if (busy.has(workflowId)) throw new WorkflowExecutionAlreadyStartedError('it runs already', workflowId, type);
+  busy.add(workflowId);
+  taken.push(workflowId);
   try {
     return json(await child(json(input)));
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    throw new ChildWorkflowFailure('default', { workflowId: type, runId: type }, type, RetryState.NON_RETRYABLE_FAILURE, error);
+    throw new ChildWorkflowFailure('default', { workflowId, runId: type }, type, RetryState.NON_RETRYABLE_FAILURE, error);
+  } finally {
+    busy.delete(workflowId);
   }
 };
 
