@@ -32,13 +32,13 @@ const undone: { target: 'own' | 'cluster'; plan: CrashPlan }[] = [
 
 describe('R2 R3 the worker is killed in a restore', () => {
   for (const each of cases) {
-    test.concurrent(`${each.target} ${each.mode}, killed ${describePlan(each.plan)}`, () => arena.inLane((lane) => restoreCase(arena, lane, each, digest), hasBackup(each.target)), 900_000);
+    test.concurrent(`${each.target} ${each.mode}, killed ${describePlan(each.plan)}`, () => arena.inLane((lane) => restoreCase(arena, lane, each, digest), hasBackup(each.target)), 1_800_000);
   }
   for (const each of undone) {
-    test.concurrent(`${each.target} in place is undone, killed ${describePlan(each.plan)}`, () => arena.inLane((lane) => undoneCase(arena, lane, { ...each, mode: 'in-place' }), hasBackup(each.target)), 900_000);
+    test.concurrent(`${each.target} in place is undone, killed ${describePlan(each.plan)}`, () => arena.inLane((lane) => undoneCase(arena, lane, { ...each, mode: 'in-place' }), hasBackup(each.target)), 1_800_000);
   }
   test.concurrent('own is rolled back, killed at its commit', () =>
-    arena.inLane((lane) => finishCase(arena, lane, { target: 'own', plan: { activity: 'finishInPlace', when: 'inside', operation: 'sql', match: '^commit', afterwards: true } }, 'rollback'), hasBackup('own')), 900_000);
+    arena.inLane((lane) => finishCase(arena, lane, { target: 'own', plan: { activity: 'finishInPlace', when: 'inside', operation: 'sql', match: '^commit', afterwards: true } }, 'rollback'), hasBackup('own')), 1_800_000);
   test.concurrent('cluster is rolled back, killed when it was done', () =>
-    arena.inLane((lane) => finishCase(arena, lane, { target: 'cluster', plan: { activity: 'finishInPlace', when: 'inside', operation: 'rm', match: 'swap.json', afterwards: true } }, 'rollback'), hasBackup('cluster')), 900_000);
+    arena.inLane((lane) => finishCase(arena, lane, { target: 'cluster', plan: { activity: 'finishInPlace', when: 'inside', operation: 'rm', match: 'swap.json', afterwards: true } }, 'rollback'), hasBackup('cluster')), 1_800_000);
 });

@@ -47,7 +47,7 @@ for (const variant of variants) {
         const effects = plain.get(nameOf(variant));
         if (effects === undefined) return skip('no S3 server here');
         await arena.inLane((lane) => backupCase(arena, lane, { ...variant, plan: planOf(each, effects) }, digest));
-      }, 900_000);
+      }, 1_800_000);
     }
   });
 }

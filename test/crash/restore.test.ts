@@ -32,13 +32,13 @@ beforeAll(async () => {
       for (const what of ['in-place', 'undone', 'confirm', 'rollback'] as const) plain.set(`${target} ${what}`, await effectsOf(arena, lane, target, what));
     }
   });
-}, 900_000);
+}, 1_800_000);
 afterAll(async () => arena.stop(), 60_000);
 
 for (const { target, mode } of settledVariants) {
   describe(`R2 restore of ${target}, ${mode}, its worker killed`, () => {
     for (const each of matrixCases(settled)) {
-      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode, plan: planOf(each, effects(`${target} ${mode}`)) }, digest), hasBackup(target)), 900_000);
+      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode, plan: planOf(each, effects(`${target} ${mode}`)) }, digest), hasBackup(target)), 1_800_000);
     }
   });
 }
@@ -46,14 +46,14 @@ for (const { target, mode } of settledVariants) {
 for (const target of replaced) {
   describe(`R2 R3 restore of ${target} in place, its worker killed`, () => {
     for (const each of matrixCases(inPlace)) {
-      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} in-place`)) }, digest), hasBackup(target)), 900_000);
+      test.concurrent(each.name, () => arena.inLane((lane) => restoreCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} in-place`)) }, digest), hasBackup(target)), 1_800_000);
     }
     for (const each of matrixCases(undoing)) {
-      test.concurrent(`undone: ${each.name}`, () => arena.inLane((lane) => undoneCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} undone`)) }), hasBackup(target)), 900_000);
+      test.concurrent(`undone: ${each.name}`, () => arena.inLane((lane) => undoneCase(arena, lane, { target, mode: 'in-place', plan: planOf(each, effects(`${target} undone`)) }), hasBackup(target)), 1_800_000);
     }
     for (const action of ['confirm', 'rollback'] as const) {
       for (const each of matrixCases(finishing)) {
-        test.concurrent(`${action}: ${each.name}`, () => arena.inLane((lane) => finishCase(arena, lane, { target, plan: planOf(each, effects(`${target} ${action}`)) }, action), hasBackup(target)), 900_000);
+        test.concurrent(`${action}: ${each.name}`, () => arena.inLane((lane) => finishCase(arena, lane, { target, plan: planOf(each, effects(`${target} ${action}`)) }, action), hasBackup(target)), 1_800_000);
       }
     }
   });
