@@ -13,20 +13,23 @@ export class NetworkNamespace implements Resource {
   readonly name: string;
   readonly address: string;
   private readonly cable: string;
+  private readonly far: string;
 
   constructor(id: string, net: number) {
     this.name = `rg${id}`;
     this.cable = `rgv${id}`;
+    this.far = `rgw${id}`;
     this.address = `10.213.${String(net)}.2`;
     register(this);
   }
 
+  /** At the far end: what is sent there is lost, as by a broken switch. Here it would only be sent elsewhere. */
   pull(): void {
-    ip('link', 'set', this.cable, 'down');
+    ip('-n', this.name, 'link', 'set', this.far, 'down');
   }
 
   plug(): void {
-    ip('link', 'set', this.cable, 'up');
+    ip('-n', this.name, 'link', 'set', this.far, 'up');
   }
 
   /** Runs a program inside; it is ended with {@link stop} at the latest. */
