@@ -31,8 +31,10 @@ export interface ClusterWatchDeps {
   readonly signal: AbortSignal;
 }
 
-/** A failover that was refused because the primary lives is no failure: it is looked at again at once. */
+/** A failover that was refused because the primary lives is no failure: it is looked at again soon. */
 const harmless: readonly ErrorCode[] = ['primaryAlive', 'lockBusy', 'cancelled'];
+/** Between two failovers that were refused, ms: who sees it otherwise than this watch may go on doing so. */
+const again = 10_000;
 /** Nobody is told of a primary that only this host cannot reach before it has been so for this long. */
 const tellUnreachableMs = 30_000;
 
@@ -231,7 +233,10 @@ export class ClusterWatch {
       this.failover = { run, at, outcome: `failed: ${message.slice(0, 300)}` };
       // Asked anew: the primary may be back, or somebody else may be failing over.
       this.suspect = null;
-      if (harmless.includes(code)) return;
+      if (harmless.includes(code)) {
+        this.failoverRetryAt = Date.now() + again;
+        return;
+      }
       this.failoverRetryAt = Date.now() + this.deps.config.cooldown;
       const promoted = isResurgoError(error) ? (error.details['result'] as FailoverResult | undefined)?.to : undefined;
       if (promoted != null) {
