@@ -159,7 +159,7 @@ export function chooseRepair(scene: RepairScene): RepairChoice | { readonly memb
     const cooling = last?.rebuiltAt != null && now - last.rebuiltAt < scene.cooldownMs;
     const inVain = last?.by === 'rebuild' && last.ok === false && cooling;
     if (lost && !gone && !reattached && !inVain) return { member: name, by: 'reattach', why: report.detail };
-    if (cooling) { refused ??= { member: name, refused: `it was rebuilt ${String(Math.round((now - (last.rebuiltAt ?? now)) / 1000))} s ago${last.ok === false ? `, in vain: ${last.outcome ?? ''}` : ''}` }; continue; }
+    if (cooling) { refused ??= { member: name, refused: `it was rebuilt ${String(Math.round((now - last.rebuiltAt) / 1000))} s ago${last.ok === false ? `, in vain: ${last.outcome ?? ''}` : ''}` }; continue; }
     const others = reports.filter((other) => other.name !== name && isHealthy(other, limits));
     if (report.state !== 'silent' && others.length === 0) { refused ??= { member: name, refused: 'it is the last standby that could be promoted: it is kept' }; continue; }
     return { member: name, by: 'rebuild', why: lost ? `${report.detail}${reattached ? `; starting it again was in vain${last.outcome === null ? '' : `: ${last.outcome}`}` : ''}` : `it is ${String(Math.round((report.lagMs ?? 0) / 1000))} s and ${String(report.lagBytes)} bytes behind` };

@@ -110,7 +110,7 @@ async function stopAt(cluster: Cluster, member: ClusterMember, dataDir: string, 
     if (service?.stop !== undefined) await runHook({ name: `stop ${member.name}`, command: service.stop, timeoutMs: service.timeout, signal, env: { RESURGO_TARGET: cluster.name, RESURGO_MEMBER: member.name, RESURGO_RUN: run } });
     await stopServer({ dataDir, toolDirs: cluster.toolsDirs, timeoutMs: hard ? 30_000 : 10 * 60_000, signal });
   } catch (error) {
-    if (!hard || signal?.aborted === true) throw error;
+    if (!hard || signal.aborted) throw error;
     for (const until = performance.now() + 30_000; ; ) {
       const running = await clusterProcesses(dataDir);
       if (running.length === 0) return;

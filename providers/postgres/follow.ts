@@ -52,6 +52,8 @@ export async function standbySettings(standby: PostgresConnection, signal?: Abor
   }, { signal });
 }
 
+const nudgeMs = 400;
+
 /**
  * Makes a running standby follow another primary, by ALTER SYSTEM and a reload; only host and port change. Waits until it streams from there.
  * Idempotent. @throws replicationFailed, sourceDenied, sourceUnreachable
@@ -68,8 +70,14 @@ export async function follow(standby: PostgresConnection, upstream: Upstream, ti
     } catch (error) {
       throw mapPostgresError(error, 'pointing it to its new primary', standby, 'replicationFailed');
     }
+    let nudgedAt = performance.now();
     for (const until = performance.now() + options.waitMs; ; ) {
       options.signal?.throwIfAborted();
+      // Between two tries it sleeps for wal_retrieve_retry_interval (5 s), while commits may wait for it: a reload wakes it.
+      if (performance.now() - nudgedAt > nudgeMs) {
+        nudgedAt = performance.now();
+        await client.query('select pg_reload_conf()');
+      }
       const { rows: [row] } = await client.query<{ status: string; tli: number; port: number }>('select status, received_tli as tli, sender_port as port from pg_stat_wal_receiver');
       if (row?.status === 'streaming' && row.tli >= timeline && row.port === upstream.port) return `streams from ${upstream.host}:${upstream.port} on timeline ${row.tli}`;
       if (performance.now() > until) throw new ResurgoError('replicationFailed', `${standby.redacted} does not stream from ${upstream.host}:${upstream.port} ${options.waitMs} ms after it was told to (${row === undefined ? 'no receiver' : `${row.status}, timeline ${row.tli}`}).`, { details: { hint: 'Its log says why; a diverged standby is rebuilt by `resurgo standby rebuild`.' } });

@@ -35,13 +35,17 @@ export class OutsideWriters {
     this.loops = Object.entries(addresses).flatMap(([member, url]) => Array.from({ length: perMember }, () => this.write(member, url, everyMs)));
   }
 
+  private isStopped(): boolean {
+    return this.stopped.signal.aborted;
+  }
+
   private async write(member: string, url: () => string, everyMs: number): Promise<void> {
-    while (!this.stopped.signal.aborted) {
+    while (!this.isStopped()) {
       const client = new pg.Client({ connectionString: url(), connectionTimeoutMillis: 1000, query_timeout: 4000 });
       client.on('error', () => undefined);
       try {
         await client.connect();
-        while (!this.stopped.signal.aborted) {
+        while (!this.isStopped()) {
           const id = `${member}-${String(++this.n)}-${String(Date.now())}`;
           const sentAt = performance.now();
           await client.query('insert into w (id, member) values ($1, $2)', [id, member]);
