@@ -60,14 +60,15 @@ describe('P3 failover by itself', () => {
         const from = primary ?? '';
         const old = lab.cluster.member(from);
         writers.forget();
-        await sleep(1000 + Math.random() * 1000);
+        await writers.acked(from, 30);
+        await sleep(Math.random() * 1000);
         // A supervisor that starts it again, every other time.
         const supervisor = round % 2 === 1 ? superviseBy(lab, from) : undefined;
         const since = performance.now();
         if (round % 4 < 2) process.kill(postmasterOf(old.dataDir), 'SIGKILL');
         else signalAll(old.dataDir, 'SIGKILL');
         const { tookMs, to } = await lab.untilWritable(from, since);
-        await sleep(1500);
+        await writers.acked(to, 10);
         const acks = [...writers.acks];
         expect(acks.filter(({ member }) => member === from).length, 'writes acknowledged before').toBeGreaterThan(20);
         expect(acks.filter(({ member }) => member === to).length, 'writes acknowledged after').toBeGreaterThan(0);

@@ -73,6 +73,14 @@ export class OutsideWriters {
     return acks.map(({ id }) => id).filter((id) => !there.has(id));
   }
 
+  /** Waits until so many writes were acknowledged by a member. */
+  async acked(member: string, count: number, ms = 240_000): Promise<void> {
+    for (const until = Date.now() + ms; this.acks.filter((ack) => ack.member === member).length < count; ) {
+      if (Date.now() > until) throw new Error(`${member} acknowledged fewer than ${String(count)} writes in ${String(ms)} ms`);
+      await sleep(50);
+    }
+  }
+
   forget(): void {
     this.acks.length = 0;
   }

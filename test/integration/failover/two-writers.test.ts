@@ -19,13 +19,13 @@ afterAll(async () => {
 
 describe('P3 nobody ever sees two primaries, and nothing acknowledged is lost', () => {
   test('P3 the primary is killed under load, and its supervisor starts it again and again', async () => {
-    await sleep(1000);
+    await writers.acked('a', 30);
     const { dataDir } = lab.cluster.member('a');
     const supervisor = superviseBy(lab, 'a');
     const since = performance.now();
     process.kill(postmasterOf(dataDir), 'SIGKILL');
     const { to } = await lab.untilWritable('a', since);
-    await sleep(3000);
+    await writers.acked(to, 10);
     supervisor.stop();
     const acks = [...writers.acks];
     expect(supervisor.starts()).toBeGreaterThan(0);
@@ -41,7 +41,7 @@ describe('P3 nobody ever sees two primaries, and nothing acknowledged is lost', 
     const from = (await lab.ready()).primary ?? '';
     const { dataDir } = lab.cluster.member(from);
     writers.forget();
-    await sleep(1000);
+    await writers.acked(from, 30);
     const since = performance.now();
     signalAll(dataDir, 'SIGSTOP');
     const { to } = await lab.untilWritable(from, since);
