@@ -237,7 +237,7 @@ export const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
 export const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
 
 /** A supervisor (`Restart=always`) at the worst time: it tries again and again from the moment the fence begins. */
-export function superviseBy(its: FailoverLab, name: string): { stop: () => void; starts: () => number } {
+export function superviseBy(its: Pick<FailoverLab, 'cluster'>, name: string): { stop: () => void; starts: () => number } {
   const { dataDir, pgBin } = its.cluster.member(name);
   const runAs = pgRunAs();
   let count = 0;
