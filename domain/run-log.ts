@@ -109,10 +109,11 @@ const earlyMs = 60_000;
 /** Health of an operation of a target, by kind where runs have one. */
 export function healthOf(operation: LoggedOperation, log: RunLog, now: number, due: DueTimes): OperationHealth[] {
   const from = now - healthWindowMs;
+  const oldest = new Date(from).toISOString();
   const kinds = new Set<BackupKind | undefined>([...log.runs, ...log.expects].map(({ kind }) => kind));
   return [...kinds].flatMap((kind) => {
     const all = log.runs.filter((run) => run.kind === kind);
-    const runs = all.filter(({ at }) => Date.parse(at) > from);
+    const runs = all.filter(({ at }) => at > oldest);
     const missed = missedRuns(log.expects.filter((one) => one.kind === kind), runs.filter(({ scheduled }) => scheduled), from, now, due);
     const succeeded = runs.filter(({ ok }) => ok).length;
     const total = runs.length + missed;

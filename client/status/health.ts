@@ -16,8 +16,19 @@ export function rememberedDueTimes(now: number): DueTimes {
       times = typeof parsed === 'string' ? [] : timesBetween(parsed, timezone, from, now);
       known.set(key, times);
     }
-    return times.filter((time) => time > begin && time <= end);
+    return times.slice(firstAfter(times, begin), firstAfter(times, end));
   };
+}
+
+/** Position of the first that is later, by halving. */
+function firstAfter(times: readonly number[], moment: number): number {
+  let [low, high] = [0, times.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((times[middle] ?? 0) > moment) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 export type RunLogNames = ReadonlyMap<string, ReadonlyMap<string, readonly LoggedOperation[]>>;

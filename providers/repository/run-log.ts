@@ -1,6 +1,5 @@
 /** Logs of runs, `evidence/runs/<target>/<operation>.json`: for rates and histories, not for proof; nothing is decided by them. */
-import { z } from 'zod';
-import { loggedOperations, type LoggedOperation, type RunLog } from '../../domain/run-log.ts';
+import { loggedOperations, type Expectation, type LoggedOperation, type LoggedRun, type RunLog } from '../../domain/run-log.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { safeTarget } from './layout.ts';
@@ -8,18 +7,28 @@ import { safeTarget } from './layout.ts';
 export const runLogsPrefix = 'evidence/runs/';
 export const runLogKey = (target: string, operation: LoggedOperation): string => `${runLogsPrefix}${safeTarget(target)}/${operation}.json`;
 
-const kind = z.enum(['full', 'differential', 'incremental']).optional();
-const time = z.string().refine((text) => !Number.isNaN(Date.parse(text)));
-const runLog = z.object({
-  schemaVersion: z.literal(1),
-  runs: z.array(z.object({ id: z.string(), kind, at: time, ms: z.number(), ok: z.boolean(), scheduled: z.boolean() })),
-  expects: z.array(z.object({ kind, cron: z.string(), timezone: z.string(), jitterMs: z.number(), since: time, until: time.optional() })),
-});
+const isText = (value: unknown): value is string => typeof value === 'string';
+/** As written by ourselves: they are compared as texts. */
+const isTime = (value: unknown): boolean => isText(value) && value.length === 24 && value.endsWith('Z') && value[4] === '-' && value[10] === 'T';
+const isKind = (value: unknown): boolean => value === undefined || value === 'full' || value === 'differential' || value === 'incremental';
+const isRun = ({ id, kind, at, ms, ok, scheduled }: Partial<Record<keyof LoggedRun, unknown>>): boolean =>
+  isText(id) && isKind(kind) && isTime(at) && typeof ms === 'number' && typeof ok === 'boolean' && typeof scheduled === 'boolean';
+const isExpectation = ({ kind, cron, timezone, jitterMs, since, until }: Partial<Record<keyof Expectation, unknown>>): boolean =>
+  isKind(kind) && isText(cron) && isText(timezone) && typeof jitterMs === 'number' && isTime(since) && (until === undefined || isTime(until));
 
-/** Undefined where there is none. @throws SyntaxError or ZodError when it is none, and errors of the store */
+/** By hand: `status` reads a thousand of them. @throws SyntaxError when it is none */
+function parseRunLog(text: string): RunLog {
+  const value = JSON.parse(text) as Partial<Record<keyof RunLog, unknown>> | null;
+  const { schemaVersion, runs, expects } = value ?? {};
+  if (schemaVersion !== 1 || !Array.isArray(runs) || !Array.isArray(expects) || !runs.every((run) => isRun((run as object | null) ?? {})) || !expects.every((one) => isExpectation((one as object | null) ?? {})))
+    throw new SyntaxError('it is no log of runs');
+  return value as RunLog;
+}
+
+/** Undefined where there is none. @throws SyntaxError when it is none, and errors of the store */
 export async function readRunLog(store: ObjectStore, target: string, operation: LoggedOperation, signal?: AbortSignal): Promise<RunLog | undefined> {
   try {
-    return runLog.parse(JSON.parse((await store.get(runLogKey(target, operation), signal === undefined ? {} : { signal })).toString('utf8'))) as RunLog;
+    return parseRunLog((await store.get(runLogKey(target, operation), signal === undefined ? {} : { signal })).toString('utf8'));
   } catch (error) {
     if (isResurgoError(error, 'objectMissing')) return undefined;
     throw error;
