@@ -29,7 +29,7 @@ async function withRedis<T>(place: RedisPlace, signal: AbortSignal, work: (clien
   signal.addEventListener('abort', stop, { once: true });
   try {
     await client.connect();
-    return await work(client as Client);
+    return await work(client);
   } catch (error) {
     signal.throwIfAborted();
     throw new ResurgoError('cacheFailed', `Redis at ${new URL(place.url).host}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });

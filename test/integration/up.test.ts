@@ -17,10 +17,11 @@ async function up(target: string): Promise<void> {
 }
 
 async function ready({ dir, process: running }: (typeof ups)[number]): Promise<UpState> {
-  for (const until = Date.now() + 240_000; ; await sleep(100)) {
+  for (const until = Date.now() + 240_000; ; ) {
     const state = await readUpState(join(dir, '.resurgo'));
     if (state?.ready === true) return state;
     if (!running.isRunning || Date.now() > until) throw new Error(`not ready:\n${tail(join(dir, 'up.log'))}`);
+    await sleep(100);
   }
 }
 

@@ -45,7 +45,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   return { members, member, config, target: (extra = {}, each = {}) => ({ type: 'postgres', engine: 'physical', toolsDir: primary.pgBin, members: config(each), ...extra }) };
 }
 
-export async function caughtUp(primary: PostgresServer, standbys: readonly PostgresServer[], timeoutMs = 60_000): Promise<void> {
+export async function caughtUp(primary: PostgresServer, standbys: readonly PostgresServer[], timeoutMs = 240_000): Promise<void> {
   const until = Date.now() + timeoutMs;
   const [row] = await primary.sql<{ lsn: string }>('postgres', 'select pg_current_wal_flush_lsn()::text as lsn');
   for (const standby of standbys) {

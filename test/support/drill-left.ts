@@ -5,7 +5,7 @@ import { sleep } from './server-process.ts';
 import type { Stack } from './stack.ts';
 
 /** What drills left: marks, and in these places directories, sockets and processes. Waits a while for it to vanish. */
-export async function drillsLeft(stack: Stack, places: readonly string[], patienceMs = 60_000): Promise<string[]> {
+export async function drillsLeft(stack: Stack, places: readonly string[], patienceMs = 240_000): Promise<string[]> {
   // eslint-disable-next-line @typescript-eslint/no-meaningless-void-operator -- the pause of the loop
   for (const until = Date.now() + patienceMs; ; void (await sleep(200))) {
     const left = look(stack, places);

@@ -123,7 +123,7 @@ export class PostgresServer implements Resource {
 
   /** Ends the server and keeps its data; `start` brings it back. */
   async shutdown(mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
-    await this.process?.end(mode === 'fast' ? 'SIGINT' : 'SIGQUIT', 60_000);
+    await this.process?.end(mode === 'fast' ? 'SIGINT' : 'SIGQUIT', 240_000);
     await this.backendsGone();
   }
 
@@ -133,7 +133,7 @@ export class PostgresServer implements Resource {
     await this.backendsGone();
   }
 
-  private async backendsGone(timeoutMs = 30_000): Promise<void> {
+  private async backendsGone(timeoutMs = 120_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (clusterProcesses(this.dataDir).length > 0) {
       if (Date.now() > deadline)

@@ -89,7 +89,7 @@ export class ServerProcess {
   }
 
   /** Waits until `isReady` says so. @throws when the process ends before, with the end of its log. */
-  async ready(isReady: () => Promise<boolean> | boolean, timeoutMs = 60_000): Promise<void> {
+  async ready(isReady: () => Promise<boolean> | boolean, timeoutMs = 240_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       if (!this.isRunning) throw new Error(`${this.command.name} ended while starting:\n${tail(this.command.logFile)}`);

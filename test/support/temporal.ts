@@ -115,7 +115,7 @@ export class TemporalServer implements Resource {
     try {
       await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: { seconds: 86_400 as never } });
       // Its caches are refreshed once in a while; until then workers are refused.
-      for (const deadline = Date.now() + 30_000; ; ) {
+      for (const deadline = Date.now() + 240_000; ; ) {
         try {
           // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is in no package of ours
           await connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: 'resurgo' }, taskQueueType: 1 });

@@ -36,7 +36,7 @@ beforeAll(async () => {
     { name: 'orders are there', sql: 'select count(*) = 20000 from orders' },
     { sql: 'select count(*) from orders', min: 1 },
     { sql: `select note from orders where id = 1`, equals: 'c4ca4238a0b923820dcc509a6f75849b' },
-    { name: 'app', http: `http://127.0.0.1:${String(port)}/`, contains: 'orders: 20000', start: [process.execPath, program], timeout: '60s' },
+    { name: 'app', http: `http://127.0.0.1:${String(port)}/`, contains: 'orders: 20000', start: [process.execPath, program], timeout: '5m' },
     { name: 'psql', command: [join(server.pgBin, 'psql'), '-Atc', 'select 1'] },
   ];
   stack = await startStack({

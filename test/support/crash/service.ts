@@ -23,7 +23,7 @@ export class TestService {
 
   /** For `service:` of a target. */
   get config(): Record<string, unknown> {
-    return { stop: [this.program, 'stop'], start: [this.program, 'start'], health: [this.program, 'health'], timeout: '60s' };
+    return { stop: [this.program, 'stop'], start: [this.program, 'start'], health: [this.program, 'health'], timeout: '10m' };
   }
 
   static async start(dir: string, act: (word: ServiceWord) => Promise<void>): Promise<TestService> {
