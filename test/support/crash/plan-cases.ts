@@ -23,13 +23,18 @@ export const crashPlan = (script: PlanScript): Record<string, unknown> => ({
 });
 export const crashSteps = ['s1', 's2', 's3', 's4', 's5', 's6'] as const;
 const verified: readonly string[] = ['s4', 's5'];
+const probed: readonly string[] = ['s2', 's5', 's6'];
 
 export type PlanCrash =
   | { readonly how: 'worker'; readonly activity: string; readonly when: 'before' | 'after' }
   /** The program itself kills the worker, before or after its effect. */
-  | { readonly how: 'program'; readonly step: string; readonly phase: string; readonly when: 'before' | 'after' };
+  | { readonly how: 'program'; readonly step: string; readonly phase: string; readonly when: 'before' | 'after' }
+  /** A second death, while it is looked whether the attempt that died took effect. */
+  | { readonly how: 'probe'; readonly step: string; readonly effect: boolean; readonly when: 'before' | 'after' };
 
-export const describeCrash = (crash: PlanCrash): string => (crash.how === 'worker' ? `${crash.when} ${crash.activity}` : `inside ${crash.phase} of ${crash.step}, ${crash.when} its effect`);
+export const describeCrash = (crash: PlanCrash): string =>
+  crash.how === 'probe' ? `inside apply of ${crash.step}, ${crash.effect ? 'after' : 'before'} its effect, and again ${crash.when} probeStep:${crash.step}`
+  : (crash.how === 'worker' ? `${crash.when} ${crash.activity}` : `inside ${crash.phase} of ${crash.step}, ${crash.when} its effect`);
 
 export const allCrashes: readonly PlanCrash[] = crashSteps.flatMap((step): PlanCrash[] => [
   ...['prepareStep', 'applyStep', 'compensateStep', ...(verified.includes(step) ? ['verifyStep'] : [])].flatMap((activity): PlanCrash[] => {
@@ -37,10 +42,11 @@ export const allCrashes: readonly PlanCrash[] = crashSteps.flatMap((step): PlanC
     return [{ ...after, when: 'before' }, after];
   }),
   ...['apply', 'compensate'].flatMap((phase): PlanCrash[] => (['before', 'after'] as const).map((when) => ({ how: 'program', step, phase, when }))),
+  ...(probed.includes(step) ? [true, false].flatMap((effect): PlanCrash[] => (['before', 'after'] as const).map((when) => ({ how: 'probe', step, effect, when }))) : []),
 ]);
 
 /** The worker dies after the effect of the step that fails, and before it could say so. */
-const failureIsLost = (crash: PlanCrash): boolean => crash.when === 'after' && (crash.how === 'worker' ? crash.activity === 'applyStep:s6' : crash.step === 's6' && crash.phase === 'apply');
+const failureIsLost = (crash: PlanCrash): boolean => crash.how === 'probe' ? crash.step === 's6' && crash.effect : crash.when === 'after' && (crash.how === 'worker' ? crash.activity === 'applyStep:s6' : crash.step === 's6' && crash.phase === 'apply');
 
 /** Runs the plan through one crash and looks at what really happened. @throws when the worker did not die there */
 export async function throughPlanCrash(stack: Stack, script: PlanScript, crash: PlanCrash): Promise<void> {
@@ -48,7 +54,7 @@ export async function throughPlanCrash(stack: Stack, script: PlanScript, crash: 
   script.mark('fail-s6-apply');
   if (!stack.workerRuns) await stack.startWorker();
   if (crash.how === 'worker') stack.arm({ activity: crash.activity, when: crash.when, failed: true });
-  else script.mark(`die-${crash.step}-${crash.phase}-${crash.when}`);
+  else script.mark(crash.how === 'probe' ? `die-${crash.step}-apply-${crash.effect ? 'after' : 'before'}` : `die-${crash.step}-${crash.phase}-${crash.when}`);
   const { client } = await stack.client();
   const id = idFromUuid(randomUUID());
   const handle = await client.workflow.start('recover', { taskQueue: 'resurgo', workflowId: `plan/p/${id}`, args: [{ plan: 'p' }] });
@@ -62,6 +68,12 @@ export async function throughPlanCrash(stack: Stack, script: PlanScript, crash: 
   );
   const first = await Promise.race([ended.then((result) => `the plan ended ${result.status}`, (error: unknown) => String(error)), stack.workerDeath().then(() => 'dead')]);
   if (first !== 'dead') throw new Error(`the worker did not die ${describeCrash(crash)}: ${first}`);
+  if (crash.how === 'probe') {
+    stack.arm({ activity: `probeStep:${crash.step}`, when: crash.when });
+    await stack.startWorker();
+    const second = await Promise.race([ended.then((result) => `the plan ended ${result.status}`, (error: unknown) => String(error)), stack.workerDeath().then(() => 'dead')]);
+    if (second !== 'dead') throw new Error(`the worker did not die again ${describeCrash(crash)}: ${second}`);
+  }
   await stack.startWorker();
   // A person looks where nothing can be probed, and says what is true.
   const person = new AbortController();
