@@ -38,7 +38,9 @@ export async function surviveAnOutage(stage: Stage, up: AllInOne): Promise<AllIn
   if (orders.namesMissing !== undefined) screen.say(`There is no BIND to be had here (${orders.namesMissing}): moving DNS is left out.`);
 
   const application = new ShopClient({ port: orders.port, where: () => orders.address() });
-  stage.onStop(async () => void (await application.stop()));
+  stage.onStop(async () => {
+    await application.stop();
+  });
   application.start();
   await until(stage, 'the first write', async () => (application.acknowledged > 20 ? true : undefined));
   const run = await dieAndRecover(stage, again, orders, application);
