@@ -1,6 +1,7 @@
 /** What a game day asks of a worker beside what a drill does: the sandbox, the disaster, and restores in the sandbox. */
 import { isAbsolute, relative } from 'node:path';
 import { z } from 'zod';
+import type { GroupedCheck } from '../domain/drill.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { disasterKinds, type Disaster, type GameDayInput, type Sandbox } from '../domain/gameday.ts';
 import { namePattern } from '../domain/ids.ts';
@@ -13,7 +14,7 @@ import type { ActivityDeps } from './deps.ts';
 import { runnable } from './gameday/actions.ts';
 import { sandboxDeps } from './gameday/deps.ts';
 import { assertDisaster, injectDisaster, type InjectedDisaster } from './gameday/disaster.ts';
-import { closeSandbox, openSandbox, type OpenSandboxInput } from './gameday/sandbox.ts';
+import { assertSandbox, closeSandbox, openSandbox, type OpenSandboxInput } from './gameday/sandbox.ts';
 import { planHashOf, snapshotOf } from './plan/snapshot.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { targetSettings } from './target-settings.ts';
@@ -86,12 +87,19 @@ export function gameDayActivities(deps: ActivityDeps) {
     },
 
     openSandbox: (input: OpenSandboxInput): Promise<Sandbox> => openSandbox(deps, input),
-    injectDisaster: (input: { readonly sandbox: Sandbox; readonly disaster: Disaster }): Promise<InjectedDisaster> => injectDisaster(input),
-    closeSandbox: ({ sandbox }: { readonly sandbox: Sandbox }) => closeSandbox(sandbox),
+    async injectDisaster(input: { readonly sandbox: Sandbox; readonly disaster: Disaster }): Promise<InjectedDisaster> {
+      await assertSandbox(deps, input.sandbox);
+      return injectDisaster(input);
+    },
+    async closeSandbox({ sandbox }: { readonly sandbox: Sandbox }): Promise<GroupedCheck> {
+      await assertSandbox(deps, sandbox);
+      return closeSandbox(sandbox);
+    },
 
     /** One step of a restore (see restore.activities.ts), in the sandbox. @throws unsafePath when it would leave it */
     async sandboxRestoreStep({ sandbox, step, input }: { readonly sandbox: Sandbox; readonly step: SandboxRestoreStep; readonly input: unknown }): Promise<unknown> {
       if (!restoreSteps.includes(step)) throw new ResurgoError('inputInvalid', `${JSON.stringify(step)} is no step of a restore`);
+      await assertSandbox(deps, sandbox);
       const made = await (restoreActivities(sandboxDeps(deps, sandbox))[step] as (input: unknown) => Promise<unknown>)(input);
       if (step === 'planRestore') assertInside(sandbox, made as RestorePlan);
       return made;

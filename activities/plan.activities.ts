@@ -10,6 +10,7 @@ import { parseInput } from './announce.activities.ts';
 import type { ActivityDeps } from './deps.ts';
 import { currentContext } from './failure-mapping.ts';
 import { sandboxDeps } from './gameday/deps.ts';
+import { assertSandbox } from './gameday/sandbox.ts';
 import { withPulse } from './heartbeat.ts';
 import { evaluatePlan, storeEvaluations } from './plan/evaluate.ts';
 import { checkApprovalProof, type ApprovalProof } from './plan/approval.ts';
@@ -47,7 +48,11 @@ export function parseRecoverInput(input: unknown): RecoverInput {
 
 export function planActivities(deps: ActivityDeps) {
   /** Where a step works: here, or in the sandbox of a game day. */
-  const at = ({ run: { gameday }, step }: Pick<phases.PhaseInput, 'run' | 'step'>): ActivityDeps => (gameday === undefined ? deps : sandboxDeps(deps, gameday, step));
+  const at = async ({ run: { gameday }, step }: Pick<phases.PhaseInput, 'run' | 'step'>): Promise<ActivityDeps> => {
+    if (gameday === undefined) return deps;
+    await assertSandbox(deps, gameday);
+    return sandboxDeps(deps, gameday, step);
+  };
   const run = <T>(work: (host: phases.PhaseHost) => Promise<T>): Promise<T> =>
     withPulse((pulse) => work({ attempt: currentContext()?.info.attempt ?? 1, signal: pulse.signal, report: pulse.report }), deps);
   return {
@@ -66,42 +71,42 @@ export function planActivities(deps: ActivityDeps) {
 
     /** Effect: none; costs nothing. */
     async resolveStep(input: phases.ResolveInput): Promise<{ readonly skip: string } | { readonly resolved: ResolvedStep }> {
-      return phases.resolveStep(at(input), input);
+      return phases.resolveStep(input.run.gameday === undefined ? deps : sandboxDeps(deps, input.run.gameday, input.step), input);
     },
 
     /** Effect: none. Asks the action whether it can work, and keeps what is there before. */
     async prepareStep(input: phases.PhaseInput): Promise<{ captured: Json; remarks: readonly string[] }> {
-      return run((host) => phases.prepareStep(at(input), input, host));
+      return run(async (host) => phases.prepareStep(await at(input), input, host));
     },
 
     /** Effect: the action's own. Idempotency: as the action declares; one that is not is given one attempt. Heartbeat: its progress. */
     async applyStep(input: phases.PhaseInput): Promise<{ summary: string; output: Json }> {
-      return run((host) => phases.applyStep(at(input), input, host));
+      return run(async (host) => phases.applyStep(await at(input), input, host));
     },
 
     /** Effect: none. */
     async verifyStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.verifyStep(at(input), input, host));
+      return run(async (host) => phases.verifyStep(await at(input), input, host));
     },
 
     /** Effect: none. The step's own `verify:`. */
     async confirmStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.confirmStep(at(input), input, host));
+      return run(async (host) => phases.confirmStep(await at(input), input, host));
     },
 
     /** Effect: none. After a lost attempt: did it take effect? */
     async probeStep(input: phases.PhaseInput): Promise<'applied' | 'notApplied' | 'unknown'> {
-      return run((host) => phases.probeStep(at(input), input, host));
+      return run(async (host) => phases.probeStep(await at(input), input, host));
     },
 
     /** Effect: brings back what the step changed. Idempotency: undone already is success. */
     async compensateStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.compensateStep(at(input), input, host));
+      return run(async (host) => phases.compensateStep(await at(input), input, host));
     },
 
     /** Effect: that of the action a step names under `compensate:`. */
     async undoStep(input: phases.PhaseInput): Promise<string> {
-      return run((host) => phases.undoStep(at(input), input, host));
+      return run(async (host) => phases.undoStep(await at(input), input, host));
     },
 
     /** Effect: none. */

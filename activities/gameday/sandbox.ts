@@ -13,7 +13,7 @@ import { superuserName } from '../../providers/postgres/local-server.ts';
 import type { RestorePlaces } from '../../providers/postgres/restore-places.ts';
 import type { ActivityDeps } from '../deps.ts';
 import type { DrillPlan } from '../drill/plan.ts';
-import { sandboxStateDir } from '../drill/places.ts';
+import { ownsRoot, readDrillMark, sandboxStateDir } from '../drill/places.ts';
 import { withPulse } from '../heartbeat.ts';
 import { targetSettings } from '../target-settings.ts';
 import { controlServer, sandboxConnection, silence, writeControl } from './server.ts';
@@ -51,6 +51,18 @@ export async function openSandbox(deps: ActivityDeps, { plan, services, run }: O
     const superuser = await superuserName((role) => sandboxConnection({ home, superuser: role, database: 'template1' }), known, signal);
     return { id: plan.id, target: plan.target, host: deps.host, root: plan.places.root, dataDir, home, stateDir, control, superuser, database: plan.database, engine: settings.engine as 'physical' | 'logical', services, run };
   }, deps);
+}
+
+/**
+ * Whatever a sandbox is said to be, it is believed only where this host has made it: under a drill's mark, with every path where it belongs.
+ * @throws unsafePath
+ */
+export async function assertSandbox({ loaded, host }: Pick<ActivityDeps, 'loaded' | 'host'>, sandbox: Sandbox): Promise<void> {
+  const mark = /^[0-9a-z]{1,32}$/.test(sandbox.id) ? await readDrillMark(loaded.stateDir, sandbox.id) : undefined;
+  const stateDir = sandboxStateDir(loaded.stateDir, sandbox.id);
+  const good = mark !== undefined && mark.root === sandbox.root && mark.home === sandbox.home && mark.target === sandbox.target && sandbox.host === host
+    && sandbox.dataDir === join(mark.root, 'data') && sandbox.stateDir === stateDir && sandbox.control === join(stateDir, 'server') && (await ownsRoot(mark)) === true;
+  if (!good) throw new ResurgoError('unsafePath', `there is no sandbox ${JSON.stringify(sandbox.id)} of a game day at ${JSON.stringify(sandbox.root)} on this host`, { details: { hint: 'Nothing was touched. Sandboxes are made by `resurgo gameday`, and are gone with it.' } });
 }
 
 /** After the plan: does the service answer? Then the server is stopped, so that the data can be looked at in isolation. Effect: no server runs in the sandbox. */
