@@ -22,12 +22,13 @@ export function deadmanActivities(deps: ActivityDeps) {
       const context = currentContext();
       const signal = AbortSignal.any([AbortSignal.timeout(shiftMs), ...(context === undefined ? [] : [context.cancellationSignal])]);
       const next = pings.map(() => Date.now());
-      while (!signal.aborted) {
+      const isOver = (): boolean => signal.aborted;
+      while (!isOver()) {
         const now = Date.now();
         const due = pings.filter((_, i) => (next[i] ?? 0) <= now);
         if (due.length > 0) {
           const seen = await readiness().catch((error: unknown): Readiness => ({ targets: [], unknown: [error instanceof Error ? error.message : String(error)] }));
-          if (!signal.aborted) await Promise.all(due.map((one) => tell(one, seen)));
+          if (!isOver()) await Promise.all(due.map((one) => tell(one, seen)));
         }
         for (const [i, one] of pings.entries()) while ((next[i] ?? Infinity) <= now) next[i] = Math.max((next[i] ?? 0) + one.every, now + 1);
         await sleep(Math.max(100, Math.min(...next) - Date.now()), undefined, { signal }).catch(() => undefined);

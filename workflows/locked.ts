@@ -36,7 +36,7 @@ export interface HoldLocksInput {
 /** Holds one lock by its id, and takes the next. */
 export async function holdLocks({ workflow, args, targets, summary, onBusy }: HoldLocksInput): Promise<{ readonly skipped: boolean; readonly value?: unknown }> {
   try {
-    const value = await runLockedAll(workflow, args as Parameters<Workflow>, targets, { summary, onBusy });
+    const value = await runLockedAll<(...args: unknown[]) => Promise<unknown>>(workflow, [...args], targets, { summary, onBusy });
     return value === skipped ? { skipped: true } : { skipped: false, value };
   } catch (error) {
     rethrow(error);

@@ -40,18 +40,18 @@ export async function deleteBackup(
  */
 export async function removeForGood(store: ObjectStore, ref: Pick<BackupRef, 'target' | 'systemId' | 'name' | 'id'>, signal?: AbortSignal): Promise<boolean> {
   const keys = keysOf(ref);
-  let gone = true;
-  const purge = async (prefix: string): Promise<void> => {
-    await store.purge?.(prefix, signal).catch((error: unknown) => {
+  const purge = async (prefix: string): Promise<boolean> => {
+    try {
+      await store.purge?.(prefix, signal);
+      return true;
+    } catch (error) {
       if (!isResurgoError(error, 'repositoryDenied')) throw error;
-      gone = false;
-    });
+      return false;
+    }
   };
-  await purge(keys.partsPrefix);
-  await purge(keysPrefix(ref.id));
+  const gone = (await purge(keys.partsPrefix)) && (await purge(keysPrefix(ref.id)));
   await deleteBackup(store, ref, signal);
-  if (gone) await purge(keys.prefix);
-  return gone;
+  return gone && (await purge(keys.prefix));
 }
 
 /**

@@ -61,7 +61,7 @@ const failure = async (running: Promise<unknown>): Promise<{ type: string; messa
     await running;
   } catch (error) {
     for (let current: unknown = error; current instanceof Error; current = current.cause) {
-      const { type, details } = current as { type?: unknown; details?: { result?: never }[] };
+      const { type, details } = current as { type?: unknown; details?: { result?: { status: string; steps: { name: string; outcome: string }[] } }[] };
       if (typeof type === 'string') return { type, message: current.message, ...(details?.[0]?.result === undefined ? {} : { result: details[0].result }) };
     }
     throw error;

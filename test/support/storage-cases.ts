@@ -49,7 +49,7 @@ export async function backupCase(dir: string, repositories: Kinds, kind: 'full' 
     Promise.all(result.repositories.map(async ({ name, status }) => {
       const there = (await arena.listed(name)).find((ref) => ref.id === result.id && ref.published);
       // One that is called failed may be there: its answer was lost at the very end.
-      return status !== 'verified' || there !== undefined ? '' : `${name} is called ${status}, and it is ${there === undefined ? 'not there' : 'there'}`;
+      return status !== 'verified' || there !== undefined ? '' : `${name} is called ${status}, and it is not there`;
     })).then((problems) => problems.filter((problem) => problem !== ''));
   return {
     arena,
@@ -114,7 +114,7 @@ export async function restoreCase(dir: string, mode: 'beside' | 'in-place'): Pro
 export async function pruneCase(dir: string, grace: boolean): Promise<Prepared<PruneReport>> {
   const arena = await arenaWith(dir, { local: 'disk', far: 's3' }, { retention: [{ last: 1 }], deletion: { grace: grace ? '1h' : '0s' } });
   // Without rules meanwhile, or each backup would prune.
-  const taken = async (kind: 'full' | 'incremental'): Promise<string> => must(await arena.run(backupOperation as never, { id: `b${String(Date.now()).slice(-6)}${String(Math.random()).slice(2, 6)}`, kind, startedBy: 'test', host: null, searchAttributes: false } as never, children) as Outcome<BackupResult>).id;
+  const taken = async (kind: 'full' | 'incremental'): Promise<string> => must(await arena.run<object, BackupResult>(backupOperation as never, { id: `b${String(Date.now()).slice(-6)}${String(Math.random()).slice(2, 6)}`, kind, startedBy: 'test', host: null, searchAttributes: false }, children)).id;
   await taken('full');
   await taken('incremental');
   const held = await taken('full');
