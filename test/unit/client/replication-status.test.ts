@@ -33,8 +33,8 @@ describe('P2 replication in the status', () => {
     const replication: ReplicationStatus = replicationStatus(report());
     expect(lagText(replication)).toBe('b 1.5 s (2.00 KiB), c silent');
     const facts: BoardFacts = {
-      schemaVersion: 1, at: '2026-11-26T12:00:00Z', runs: [], incidents: [], plans: [], drills: [], unknown: [],
-      status: { schemaVersion: 1, at: '2026-11-26T12:00:00Z', incidents: [], repositories: [], temporal: { reachable: true }, targets: [{ name: 'shop', rpoMs: 1, objectives: { rpoMs: 2 }, newestVerifiedBackup: null, newest: null, lastDrill: null, schedules: null, problems: [], replication }] },
+      schemaVersion: 1, at: '2026-11-26T12:00:00Z', runs: [], incidents: [], plans: [], drills: [], unknown: [], evaluations: null,
+      status: { schemaVersion: 1, at: '2026-11-26T12:00:00Z', incidents: [], repositories: [], pings: [], temporal: { reachable: true }, targets: [{ name: 'shop', rpoMs: 1, objectives: { rpoMs: 2 }, newestVerifiedBackup: null, newest: null, lastDrill: null, schedules: null, problems: [], health: [], replication }] },
     } as unknown as BoardFacts;
     expect(boardBody(facts)).toContain('primary a; standbys: b 1.5 s (2.00 KiB), c silent');
     const registry = new Registry();

@@ -93,7 +93,8 @@ export function simulate(dice: readonly DiceStep[], onFailure: 'compensate' | 'p
       take(people[roll(people.length)] as PlanEvent);
       continue;
     }
-    if (!dicing && trace.state.paused !== null) {
+    // Nobody else wakes a plan that was paused when its last step ended.
+    if ((!dicing || commands.length === 0) && trace.state.paused !== null) {
       take({ type: 'resume', by: 'x', at });
       continue;
     }
