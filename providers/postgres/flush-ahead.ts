@@ -12,15 +12,16 @@ const pauseMs = 100;
  * sync at the end finds little to do. Promises nothing by itself: whoever needs the tree durable syncs it when `work` has ended.
  */
 export async function flushWhile<T>(directories: readonly string[], work: Promise<T>): Promise<T> {
-  let working = true;
-  const ended = (): void => void (working = false);
-  work.then(ended, ended);
+  const ended = new AbortController();
+  const end = (): void => { ended.abort(); };
+  const goesOn = (): boolean => !ended.signal.aborted;
+  work.then(end, end);
   const flushed = new Map<string, number>();
-  while (working) {
+  while (goesOn()) {
     for (const directory of directories) {
       const files = await readDataTree(directory).then((tree) => tree.files, () => []);
       for (const { full } of files) {
-        if (!working) break;
+        if (!goesOn()) break;
         await flush(full, flushed);
       }
     }
