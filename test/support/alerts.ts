@@ -1,4 +1,5 @@
 /** Payloads as senders make them, and what tests of incidents ask. */
+import { createHash } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { IncidentView } from '../../domain/incident.ts';
 import { sleep } from './server-process.ts';
@@ -18,7 +19,7 @@ export function alertmanagerBody(...alerts: TestAlert[]): string {
     version: '4', groupKey: '{}:{alertname="x"}', truncatedAlerts: 0, status: firing ? 'firing' : 'resolved', receiver: 'resurgo', groupLabels: {}, commonLabels: {}, commonAnnotations: {}, externalURL: 'http://am.example.test:9093',
     alerts: alerts.map(({ name, labels, status = 'firing', startsAt = '2026-11-25T20:00:00.000Z', annotations }) => ({
       status, labels: { alertname: name, ...labels }, annotations: annotations ?? { summary: `${name} is on` }, startsAt,
-      endsAt: status === 'resolved' ? '2026-11-25T20:05:00.000Z' : '0001-01-01T00:00:00Z', generatorURL: 'http://prom.example.test/graph', fingerprint: [...name, ...Object.values(labels ?? {}).join('')].map((c) => c.charCodeAt(0).toString(16)).join('').slice(0, 16).padEnd(16, '0'),
+      endsAt: status === 'resolved' ? '2026-11-25T20:05:00.000Z' : '0001-01-01T00:00:00Z', generatorURL: 'http://prom.example.test/graph', fingerprint: createHash('sha256').update(JSON.stringify([name, labels])).digest('hex').slice(0, 16),
     })),
   });
 }
