@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { ResurgoError } from '../../domain/errors.ts';
-import { toldWhereTemporalServes } from '../parent-word.ts';
+import { underUp } from '../parent-word.ts';
 import type { Register } from './index.ts';
 
 interface GatewayFlags { readonly host?: string; readonly port?: string; readonly logLevel?: string; readonly awaitTemporal?: boolean }
@@ -17,20 +17,17 @@ export const registerGateway: Register = (program, cli) => {
       cli.action(async (context, flags: GatewayFlags) => {
         const port = flags.port === undefined ? undefined : Number(flags.port);
         if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535)) throw new ResurgoError('usage', `--port ${String(flags.port)} is not a number from 0 to 65535`);
-        const temporalServes = flags.awaitTemporal === true && process.send !== undefined ? toldWhereTemporalServes(context.signal) : Promise.resolve(true);
+        const { signal, temporalServes } = underUp(context.signal, flags.awaitTemporal);
         const loaded = await context.loadConfig();
         const [{ runGateway }, { createLogger }] = await Promise.all([import('../gateway/run.ts'), import('../../workers/telemetry.ts')]);
         const logger = createLogger(flags.logLevel ?? 'info');
-        // Started by `resurgo up`: when that is gone, so are we.
-        const orphaned = new AbortController();
-        if (process.send !== undefined) process.once('disconnect', () => { orphaned.abort(); });
         if (!(await temporalServes)) return undefined;
         await runGateway({
           loaded,
           env: context.env,
           ...(flags.host === undefined ? {} : { host: flags.host }),
           ...(port === undefined ? {} : { port }),
-          signal: AbortSignal.any([context.signal, orphaned.signal]),
+          signal,
           log: ({ status, message, hook }) => { logger[status >= 500 ? 'error' : 'warn']({ status, ...(hook === undefined ? {} : { hook }) }, message); },
           onReady: (facts) => {
             logger.info(facts, 'gateway is listening');

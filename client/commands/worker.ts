@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { ResurgoError } from '../../domain/errors.ts';
-import { toldWhereTemporalServes } from '../parent-word.ts';
+import { underUp } from '../parent-word.ts';
 import type { Register } from './index.ts';
 
 interface WorkerFlags { readonly host?: string; readonly heavySlots?: string; readonly logLevel?: string; readonly awaitTemporal?: boolean }
@@ -19,19 +19,15 @@ export const registerWorker: Register = (program, cli) => {
         if (heavySlots !== undefined && !(Number.isInteger(heavySlots) && heavySlots >= 1 && heavySlots <= 100)) {
           throw new ResurgoError('usage', `--heavy-slots ${String(flags.heavySlots)} is not a whole number from 1 to 100`);
         }
-        // Listened for before the long load below, so that it is not missed.
-        const temporalServes = flags.awaitTemporal === true && process.send !== undefined ? toldWhereTemporalServes(context.signal) : Promise.resolve(true);
+        const { signal, temporalServes } = underUp(context.signal, flags.awaitTemporal);
         const loaded = await context.loadConfig();
         const [{ runWorkerProcess }, { createLogger, installRuntime }] = await Promise.all([import('../../workers/main.ts'), import('../../workers/telemetry.ts')]);
         const logger = createLogger(flags.logLevel ?? 'info');
         installRuntime(logger);
-        // Started by `resurgo up`: when that is gone, so are we, whatever the platform does for orphans.
-        const orphaned = new AbortController();
-        if (process.send !== undefined) process.once('disconnect', () => { orphaned.abort(); });
         await runWorkerProcess({
           configPath: loaded.path,
           logger,
-          signal: AbortSignal.any([context.signal, orphaned.signal]),
+          signal,
           temporalServes,
           ...(flags.host === undefined ? {} : { host: flags.host }),
           ...(heavySlots === undefined ? {} : { heavySlots }),
