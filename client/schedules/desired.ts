@@ -41,7 +41,6 @@ export interface Calendar {
 /** All ids begin with this. */
 export const schedulePrefix = 'resurgo/';
 
-
 export function desiredSchedules(config: Config): DesiredSchedule[] {
   const desired: DesiredSchedule[] = [];
   const counts = new Map<string, number>();
@@ -67,124 +66,62 @@ export function desiredSchedules(config: Config): DesiredSchedule[] {
   return desired;
 }
 
-function drillSchedule(drill: DrillConfig, cron: string): DesiredSchedule {
+/** When it runs: the words of the configuration that all schedules share. */
+interface When {
+  readonly timezone: string;
+  readonly jitter?: number | undefined;
+  readonly catchup: number;
+  readonly paused?: string | undefined;
+}
+
+function scheduled(what: Pick<DesiredSchedule, 'id' | 'target' | 'workflow' | 'input' | 'workflowId'>, cron: string, when: When, overlap: DesiredSchedule['overlap'] = 'SKIP'): DesiredSchedule {
+  return {
+    ...what,
+    id: `${schedulePrefix}${what.id}`,
+    taskQueue: taskQueues.main,
+    cron,
+    calendars: calendarsOf(cron),
+    timezone: when.timezone,
+    jitter: when.jitter ?? 0,
+    overlap,
+    catchup: when.catchup,
+    ...(when.paused === undefined ? {} : { paused: when.paused }),
+  };
+}
+
+const drillSchedule = (drill: DrillConfig, cron: string): DesiredSchedule => {
   const { target } = drill;
-  return {
-    id: `${schedulePrefix}${target}/drill/1`,
-    target,
-    workflow: 'drill',
-    input: { schemaVersion: 1, target, startedBy: 'schedule' },
-    workflowId: `drill-${target}-1`,
-    taskQueue: taskQueues.main,
-    cron,
-    calendars: calendarsOf(cron),
-    timezone: drill.timezone,
-    jitter: drill.jitter ?? 0,
-    overlap: 'SKIP',
-    catchup: drill.catchup,
-    ...(drill.paused === undefined ? {} : { paused: drill.paused }),
-  };
-}
+  return scheduled({ id: `${target}/drill/1`, target, workflow: 'drill', input: { schemaVersion: 1, target, startedBy: 'schedule' }, workflowId: `drill-${target}-1` }, cron, drill);
+};
 
-function gameDaySchedule(day: GameDayConfig, cron: string): DesiredSchedule {
+const gameDaySchedule = (day: GameDayConfig, cron: string): DesiredSchedule => {
   const { target, plan } = day;
-  return {
-    id: `${schedulePrefix}${target}/gameday/${plan}`,
-    target,
-    workflow: 'gameday',
-    input: { schemaVersion: 1, plan, target, startedBy: 'schedule' },
-    workflowId: `gameday-${target}-${plan}`,
-    taskQueue: taskQueues.main,
-    cron,
-    calendars: calendarsOf(cron),
-    timezone: day.timezone,
-    jitter: day.jitter ?? 0,
-    overlap: 'SKIP',
-    catchup: day.catchup,
-    ...(day.paused === undefined ? {} : { paused: day.paused }),
-  };
-}
+  return scheduled({ id: `${target}/gameday/${plan}`, target, workflow: 'gameday', input: { schemaVersion: 1, plan, target, startedBy: 'schedule' }, workflowId: `gameday-${target}-${plan}` }, cron, day);
+};
 
-function backupSchedule(policy: PolicyConfig, cron: string, target: string, n: number): DesiredSchedule {
-  return {
-    id: `${schedulePrefix}${target}/${policy.kind}/${String(n)}`,
-    target,
-    workflow: 'backup',
-    input: { schemaVersion: 1, target, kind: policy.kind, onBusy: policy.overlap, startedBy: 'schedule' },
-    workflowId: `backup-${target}-${policy.kind}-${String(n)}`,
-    taskQueue: taskQueues.main,
-    cron,
-    calendars: calendarsOf(cron),
-    timezone: policy.timezone,
-    jitter: policy.jitter ?? 0,
-    overlap: policy.overlap === 'skip' ? 'SKIP' : 'BUFFER_ONE',
-    catchup: policy.catchup,
-    ...(policy.paused === undefined ? {} : { paused: policy.paused }),
-  };
-}
+const backupSchedule = (policy: PolicyConfig, cron: string, target: string, n: number): DesiredSchedule => {
+  const { kind, overlap } = policy;
+  const input = { schemaVersion: 1, target, kind, onBusy: overlap, startedBy: 'schedule' };
+  return scheduled({ id: `${target}/${kind}/${String(n)}`, target, workflow: 'backup', input, workflowId: `backup-${target}-${kind}-${String(n)}` }, cron, policy, overlap === 'skip' ? 'SKIP' : 'BUFFER_ONE');
+};
 
-function upkeepSchedule(config: Config, target: string): DesiredSchedule {
-  return {
-    id: `${schedulePrefix}${target}/upkeep/1`,
-    target,
-    workflow: 'upkeep',
-    input: { schemaVersion: 1, target, startedBy: 'schedule' },
-    workflowId: `upkeep-${target}-1`,
-    taskQueue: taskQueues.main,
-    cron: config.upkeep.schedule,
-    calendars: calendarsOf(config.upkeep.schedule),
-    timezone: timezoneOf(config, target),
-    jitter: daily.jitter,
-    overlap: 'SKIP',
-    catchup: 3_600_000,
-  };
-}
-
-function archiveSchedule(rule: ArchiveRuleConfig, cron: string): DesiredSchedule {
+const archiveSchedule = (rule: ArchiveRuleConfig, cron: string): DesiredSchedule => {
   const { target } = rule;
-  return {
-    id: `${schedulePrefix}${target}/archive/1`,
-    target,
-    workflow: 'archive',
-    input: { schemaVersion: 1, target, onBusy: 'wait', startedBy: 'schedule' },
-    workflowId: `archive-${target}-1`,
-    taskQueue: taskQueues.main,
-    cron,
-    calendars: calendarsOf(cron),
-    timezone: rule.timezone,
-    jitter: rule.jitter ?? 0,
-    overlap: 'SKIP',
-    catchup: rule.catchup,
-    ...(rule.paused === undefined ? {} : { paused: rule.paused }),
-  };
-}
+  return scheduled({ id: `${target}/archive/1`, target, workflow: 'archive', input: { schemaVersion: 1, target, onBusy: 'wait', startedBy: 'schedule' }, workflowId: `archive-${target}-1` }, cron, rule);
+};
+
+/** Of what runs daily by itself. */
+const dailyWhen = (config: Config, target: string): When => ({ timezone: timezoneOf(config, target), jitter: daily.jitter, catchup: 3_600_000 });
+
+const upkeepSchedule = (config: Config, target: string): DesiredSchedule =>
+  scheduled({ id: `${target}/upkeep/1`, target, workflow: 'upkeep', input: { schemaVersion: 1, target, startedBy: 'schedule' }, workflowId: `upkeep-${target}-1` }, config.upkeep.schedule, dailyWhen(config, target));
+
+const pruneSchedule = (config: Config, target: string, repositories: readonly string[]): DesiredSchedule =>
+  scheduled({ id: `${target}/prune/1`, target, workflow: 'prune', input: { schemaVersion: 1, target, repositories, onBusy: 'wait', startedBy: 'schedule' }, workflowId: `prune-${target}-1` }, daily.cron, dailyWhen(config, target));
 
 /** Could the plans work? (I11) */
-function evaluationSchedule(): DesiredSchedule {
-  const cron = '*/30 * * * *';
-  return {
-    id: `${schedulePrefix}plans/evaluate/1`, target: 'plans', workflow: 'evaluatePlans', input: {}, workflowId: 'evaluate-plans', taskQueue: taskQueues.main,
-    cron, calendars: calendarsOf(cron), timezone: 'UTC', jitter: 60_000, overlap: 'SKIP', catchup: 60_000,
-  };
-}
-
-function pruneSchedule(config: Config, target: string, repositories: readonly string[]): DesiredSchedule {
-  const timezone = timezoneOf(config, target);
-  return {
-    id: `${schedulePrefix}${target}/prune/1`,
-    target,
-    workflow: 'prune',
-    input: { schemaVersion: 1, target, repositories, onBusy: 'wait', startedBy: 'schedule' },
-    workflowId: `prune-${target}-1`,
-    taskQueue: taskQueues.main,
-    cron: daily.cron,
-    calendars: calendarsOf(daily.cron),
-    timezone,
-    jitter: daily.jitter,
-    overlap: 'SKIP',
-    catchup: 3_600_000,
-  };
-}
+const evaluationSchedule = (): DesiredSchedule =>
+  scheduled({ id: 'plans/evaluate/1', target: 'plans', workflow: 'evaluatePlans', input: {}, workflowId: 'evaluate-plans' }, '*/30 * * * *', { timezone: 'UTC', jitter: 60_000, catchup: 60_000 });
 
 /** Temporal's own cron wants both of two restricted day fields to fit, cron as everybody knows it either of them. */
 function calendarsOf(text: string): Calendar[] {
