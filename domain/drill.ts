@@ -60,37 +60,41 @@ export interface RpoResult {
   readonly detail: string;
 }
 
-export interface DrillResult {
+/** What a drill and a game day tell alike. */
+export interface ExerciseResult {
   readonly schemaVersion: 1;
   readonly id: string;
   readonly target: string;
-  readonly engine: string;
   readonly backup: string | null;
   readonly status: 'passed' | 'failed';
   readonly startedAt: string;
   readonly endedAt: string;
   readonly durationMs: number;
   readonly rtoMs: number | null;
-  readonly rto: RtoSplit | null;
   readonly rpoMs: number | null;
   readonly rpoBasis: RpoResult['basis'];
-  readonly recoveredTo: string | null;
-  readonly dataLossRatio: number | null;
   readonly objectives: { readonly rtoMs: number; readonly rpoMs: number };
   readonly missed: readonly ('rto' | 'rpo')[];
   readonly checks: readonly EvidenceCheck[];
-  readonly performance: readonly PerformanceResult[];
   readonly phases: readonly EvidencePhase[];
-  /** The monthly list: what this drill has proven. */
+  /** The monthly list: what this exercise has proven. */
   readonly checklist: Checklist;
   readonly recommendations: readonly string[];
   readonly warnings: readonly string[];
-  /** The backup got the fact `proven`. */
-  readonly proven: boolean;
   readonly cleanedUp: boolean;
   /** Key of the signed document in the repositories; null where none took it. */
   readonly evidence: string | null;
   readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+export interface DrillResult extends ExerciseResult {
+  readonly engine: string;
+  readonly rto: RtoSplit | null;
+  readonly recoveredTo: string | null;
+  readonly dataLossRatio: number | null;
+  readonly performance: readonly PerformanceResult[];
+  /** The backup got the fact `proven`. */
+  readonly proven: boolean;
 }
 
 export type ChecklistItem = 'passed' | 'failed' | 'not covered';

@@ -1,6 +1,5 @@
 /** Words of game days: a plan is run against a sandbox in which a disaster was made. Pure. */
-import type { Checklist, RpoResult } from './drill.ts';
-import type { EvidenceCheck, EvidencePhase } from './evidence.ts';
+import type { ExerciseResult } from './drill.ts';
 import type { Json, PlanMode } from './plan/model.ts';
 import type { PlanStepResult } from './plan/result.ts';
 
@@ -66,34 +65,13 @@ export interface GameDayStep extends Pick<PlanStepResult, 'id' | 'uses' | 'statu
   readonly detail: string;
 }
 
-export interface GameDayResult {
-  readonly schemaVersion: 1;
-  readonly id: string;
+/** Its `rtoMs` goes from the disaster to the end of the plan, with the time it takes to notice; null when the plan did not come through. */
+export interface GameDayResult extends ExerciseResult {
   readonly plan: string;
-  readonly target: string;
   readonly disaster: Disaster;
-  readonly backup: string | null;
-  readonly status: 'passed' | 'failed';
-  readonly startedAt: string;
-  readonly endedAt: string;
-  readonly durationMs: number;
-  /** From the disaster to the end of the plan, with the time it takes to notice; null when the plan did not come through. */
-  readonly rtoMs: number | null;
-  readonly rpoMs: number | null;
-  readonly rpoBasis: RpoResult['basis'];
-  readonly objectives: { readonly rtoMs: number; readonly rpoMs: number };
-  readonly missed: readonly ('rto' | 'rpo')[];
   readonly planStatus: string | null;
   readonly steps: readonly GameDayStep[];
   readonly simulated: readonly string[];
-  readonly checks: readonly EvidenceCheck[];
-  readonly checklist: Checklist;
-  readonly phases: readonly EvidencePhase[];
-  readonly recommendations: readonly string[];
-  readonly warnings: readonly string[];
-  readonly cleanedUp: boolean;
-  readonly evidence: string | null;
-  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
 const words: Readonly<Record<DisasterKind, string>> = {
