@@ -1,7 +1,7 @@
 import type { ObjectStore } from '../../domain/ports.ts';
 import { isResurgoError } from '../../domain/errors.ts';
 import { parsePieceName } from '../../domain/wal.ts';
-import { keyFile } from '../repository/layout.ts';
+import { bringKey } from '../repository/bring-keys.ts';
 import { parseWalHeader, parseWalObject, type WalHeader } from './wal-object.ts';
 import { lineageFile, walPrefix } from './layout.ts';
 import { readBackFile } from './read-back-state.ts';
@@ -42,7 +42,7 @@ export async function copyArchive(from: ObjectStore, to: ObjectStore, target: st
       // What is damaged is not spread; reading back names it.
       if (header === undefined) continue;
       if (header.key !== undefined && !keys.has(header.key)) {
-        await to.put(keyFile(header.key, 1), await from.get(keyFile(header.key, 1), { signal }), { signal });
+        await bringKey(from, to, header.key, signal);
         keys.add(header.key);
       }
     }

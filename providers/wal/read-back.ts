@@ -3,7 +3,8 @@ import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { hexLsn } from '../../domain/lsn.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { cover, type WalPiece } from '../../domain/wal.ts';
-import { keyFile } from '../repository/layout.ts';
+import { bringKey, holdsKey } from '../repository/bring-keys.ts';
+import { keysPrefix } from '../repository/layout.ts';
 import { open } from '../vault/crypto-pool.ts';
 import type { Credentials } from '../vault/open-keys.ts';
 import { WalReader, type ArchivedLineage } from './archive-read.ts';
@@ -73,8 +74,8 @@ export class WalCheck {
   #keyFile(id: string, what: string): Promise<void> {
     let known = this.#keys.get(id);
     if (known === undefined) {
-      known = this.#store.head(keyFile(id, 1), this.#signal).then((found) => {
-        if (found === undefined || found.size === 0) throw new ResurgoError('walDamaged', `${what}: its key ${keyFile(id, 1)} is gone`);
+      known = holdsKey(this.#store, id, this.#signal).then((found) => {
+        if (!found) throw new ResurgoError('walDamaged', `${what}: its key, ${keysPrefix(id)}, is gone`);
       });
       known.catch(() => undefined);
       this.#keys.set(id, known);
@@ -115,7 +116,7 @@ export async function bringStretch(to: ObjectStore, others: readonly OtherArchiv
         found.push({ key, body, id: piece.key as string });
         bytes += body.length;
       }
-      for (const id of new Set(found.map((one) => one.id))) await to.put(keyFile(id, 1), await from.get(keyFile(id, 1), { signal }), { signal });
+      for (const id of new Set(found.map((one) => one.id))) await bringKey(from, to, id, signal);
       for (const { key, body } of found) await to.put(key, body, { signal });
       return { from: from.name, pieces: chosen, bytes };
     } catch (error) {
@@ -144,7 +145,7 @@ export async function mendSmallFiles(to: ObjectStore, others: readonly ObjectSto
       if (body === undefined) continue;
       if (!key.endsWith(`/${lineageFile}`)) {
         const { header } = parseWalObject(body, key, place.trusted);
-        if (header.key !== undefined) await to.put(keyFile(header.key, 1), await from.get(keyFile(header.key, 1), { signal }), { signal });
+        if (header.key !== undefined) await bringKey(from, to, header.key, signal);
       }
       await to.put(key, body, { signal });
       mended.push(key);

@@ -141,4 +141,22 @@ describe.skipIf(missing !== undefined)('B8 B10 archived WAL is read back', () =>
     expect(wal(after, 'local')?.losses).toMatchObject([{ why: 'damaged', reachableAgainFrom: id }]);
     expect((await cli('restore', 'shop', '--time', 'latest', '--to', join(server.socketDir, 'never'), '--preview', '--json')).exitCode).toBe(0);
   }, 900_000);
+
+  test('B9 after a rotation of the keys archived WAL is as whole as before, and its wrapped keys come back as they are now', async () => {
+    const [repository, damaged] = [join(stack.dir, 'repo', 'keys'), wal(await upkeep(), 'local')?.damaged];
+    const rotated = await cli('keys', 'rotate', '--json');
+    expect(rotated.exitCode, rotated.stderr).toBe(0);
+    const ofWal = readdirSync(repository).filter((name) => name.startsWith('wal'));
+    expect(ofWal.length).toBeGreaterThan(0);
+    for (const name of ofWal) expect(readdirSync(join(repository, name))).toContain('2.age');
+    for (const name of ['local', 'cloud']) expect(wal(await verify('--deep'), name)).toMatchObject({ damaged, problems: damaged === 0 ? [] : expect.any(Array) as unknown });
+
+    for (const name of ofWal) rmSync(join(repository, name), { recursive: true });
+    const healed = await upkeep();
+    await verify('--deep');
+    expect(wal(healed, 'local')).toMatchObject({ damaged });
+    const again = await upkeep();
+    expect(wal(again, 'local')).toMatchObject({ damaged });
+    for (const name of ofWal) expect(readdirSync(join(repository, name))).toContain('2.age');
+  }, 900_000);
 });
