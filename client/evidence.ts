@@ -13,6 +13,8 @@ export interface EvidenceFilter {
   readonly kind?: EvidenceKind | undefined;
   readonly target?: string | undefined;
   readonly limit?: number | undefined;
+  /** The newest of each kind and target, so many in each repository. Default: `limit`. */
+  readonly perTarget?: number | undefined;
 }
 
 export interface EvidenceEntry {
@@ -45,7 +47,7 @@ export async function gatherEvidence(loaded: LoadedConfig, filter: EvidenceFilte
   const problems: RepositoryProblem[] = [];
   const trusted = await trustedKeys(loaded);
   await eachRepository(loaded, problems, async (repository, store) => {
-    for (const { evidence, sequence, error } of await listEvidence(store, { ...filter, trusted })) {
+    for (const { evidence, sequence, error } of await listEvidence(store, { kind: filter.kind, target: filter.target, limit: filter.perTarget ?? filter.limit, trusted })) {
       if (evidence === undefined) {
         problems.push({ repository, code: error?.code ?? 'evidenceInvalid', message: error?.message ?? 'cannot be read' });
         continue;

@@ -12,8 +12,8 @@ export interface LastDrill {
 export async function lastDrills(loaded: LoadedConfig): Promise<Map<string, LastDrill>> {
   const found = new Map<string, LastDrill>();
   try {
-    // The limit holds for each target.
-    for (const { id, target, at, status } of (await gatherEvidence(loaded, { kind: 'drill', limit: 1 })).evidence) if (!found.has(target)) found.set(target, { id, at, status });
+    // Newest first: a repository that lags behind has an older one later.
+    for (const { id, target, at, status } of (await gatherEvidence(loaded, { kind: 'drill', perTarget: 1 })).evidence) if (!found.has(target)) found.set(target, { id, at, status });
   } catch (error) {
     if (!isResurgoError(error)) throw error;
   }

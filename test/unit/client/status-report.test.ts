@@ -2,8 +2,10 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../../../config/load.ts';
+import { lastDrills } from '../../../client/status/drills.ts';
 import { statusReport, statusExitCode } from '../../../client/status/report.ts';
 import type { BackupRef } from '../../../domain/backup.ts';
+import { writeEvidence } from '../../../providers/evidence/index.ts';
 import { initRepository, listBackups, writeRunRecord, writeState } from '../../../providers/repository/catalogue.ts';
 import { backupName, keysOf } from '../../../providers/repository/layout.ts';
 import { openStore } from '../../../providers/repository/open-store.ts';
@@ -101,4 +103,18 @@ test('B15 keys are listed as objects are, in the same order', async () => {
   }
   expect((await listBackups(store)).length).toBe(6);
   await store.close();
+});
+
+test('D1 the newest drill of every target, whichever repository has it', async () => {
+  const drill = async (repository: string, target: string, id: string, at: string): Promise<void> => {
+    const store = await openStore(repository, { type: 'disk', path: join(dir.path, repository) });
+    const document = { schemaVersion: 1 as const, kind: 'drill' as const, id, target, at, status: 'passed' as const, title: id, summary: id, measured: {}, objectives: {}, timeline: [], checks: [], recommendations: [], facts: {} };
+    await writeEvidence(store, { document, hostKey: key, recordedBy: 'test' });
+    await store.close();
+  };
+  await drill('one', 'good', 'a', '2026-01-01T00:00:00.000Z');
+  await drill('one', 'old', 'b', '2026-01-02T00:00:00.000Z');
+  await drill('two', 'good', 'c', '2026-01-03T00:00:00.000Z');
+  const found = await lastDrills(loadConfig(join(dir.path, 'resurgo.yaml')));
+  expect([...found].map(([target, { id }]) => [target, id]).sort()).toEqual([['good', 'c'], ['old', 'b']]);
 });
