@@ -64,7 +64,7 @@ const summary = (decided: readonly Decided[], cutoff: number): PrunedWal => ({
 
 /** What the store itself locks stays until its lock has ended, and is not told to be gone. */
 async function withoutLocked(store: ObjectStore, decision: WalDecision, keyOf: (one: WalDecision['remove'][number]) => string): Promise<WalDecision> {
-  const newest = decision.remove.at(-1);
+  const newest = decision.remove.reduce<WalDecision['remove'][number] | undefined>((last, one) => (last === undefined || (one.piece.time ?? 0) > (last.piece.time ?? 0) ? one : last), undefined);
   if (store.kind !== 's3' || newest === undefined || (await store.head(keyOf(newest)))?.lock === undefined) return decision;
   const locked = await mapBounded(decision.remove, 16, async (one) => (await store.head(keyOf(one)))?.lock !== undefined);
   const stay = locked.filter(Boolean).length;
@@ -97,8 +97,9 @@ export async function removeWal(deps: ActivityDeps, { target, repository, now }:
     one.decision = decision;
     if (decision.remove.length === 0) continue;
     const keys = decision.remove.map(keyOf);
-    for (let i = 0; i < keys.length; i += 1000) await store.delete(keys.slice(i, i + 1000));
+    // What fails half-way is still listed, and the next prune tries again.
     await purgeVersions(store, keys);
+    for (let i = 0; i < keys.length; i += 1000) await store.delete(keys.slice(i, i + 1000));
     const gone = new Set(decision.remove.map(({ piece }) => piece));
     const used = new Set<string>();
     for (const lineage of lineages) for (const timeline of lineage.timelines) {

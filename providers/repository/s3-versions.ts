@@ -35,8 +35,10 @@ export async function deleteVersions(connection: S3Connection, prefix: string, s
       count += objects.length - failures.length;
       refusals += failures.length;
       const [first] = failures;
-      if (first !== undefined && classifyS3({ name: first.Code, message: first.Message }).code !== 'repositoryDenied')
-        throw new ResurgoError('repositoryUnreachable', `${String(failures.length)} versions could not be deleted from ${place}; the first is ${first.Key ?? ''}: ${first.Code ?? ''} ${first.Message ?? ''}`.trimEnd());
+      // One that only failed is tried again, whatever else was refused.
+      const failed = failures.find(({ Code, Message }) => classifyS3({ name: Code, message: Message }).code !== 'repositoryDenied');
+      if (failed !== undefined)
+        throw new ResurgoError('repositoryUnreachable', `${String(failures.length)} versions could not be deleted from ${place}; the first is ${failed.Key ?? ''}: ${failed.Code ?? ''} ${failed.Message ?? ''}`.trimEnd());
       if (first !== undefined) refused ??= { key: first.Key ?? '', message: `${first.Code ?? ''} ${first.Message ?? ''}`.trim() };
     }
     if (page.IsTruncated !== true) break;
