@@ -118,11 +118,12 @@ export function lossesOf(lineages: readonly WalLineage[], whole: readonly WalLin
   for (const lineage of lineages) for (const timeline of lineage.timelines) {
     const known = whole.find(({ id }) => id === lineage.id)?.timelines.find((one) => one.timeline === timeline.timeline)?.pieces ?? [];
     const ends = coverage(timeline.pieces).at(-1)?.end;
-    const wasStored = (hole: { start: bigint; end: bigint }): boolean => coverage(known).some(({ start, end }) => start < hole.end && hole.start < end);
+    const stored = coverage(known);
+    const wasStored = (hole: { start: bigint; end: bigint }): boolean => stored.some(({ start, end }) => start < hole.end && hole.start < end);
     const holes = gapsOf([{ ...lineage, timelines: [timeline] }]).filter((gap) => wasStored(gap) || !isUnderWay(timeline.pieces, gap, now)).map(({ start, end }) => ({ start, end }));
     // What lies behind the last whole piece is no hole, but lost all the same.
-    const beyond = coverage(known).at(-1)?.end;
-    if (beyond !== undefined && (ends === undefined || beyond > ends)) holes.push({ start: ends ?? (coverage(known)[0]?.start as bigint), end: beyond });
+    const beyond = stored.at(-1)?.end;
+    if (beyond !== undefined && (ends === undefined || beyond > ends)) holes.push({ start: ends ?? (stored[0]?.start as bigint), end: beyond });
     for (const hole of holes) {
       const behind = timeline.pieces.filter(({ start }) => start >= hole.end).flatMap(({ time }) => (time === undefined ? [] : [time]));
       losses.push({

@@ -51,14 +51,13 @@ export async function mendPiece(store: ObjectStore, one: ScrubPiece, others: rea
   return 'superfluous';
 }
 
-/** WAL that is missing here and not in another repository. */
-export async function fillHoles(store: ObjectStore, place: ArchivePlace, others: readonly OtherArchive[], totals: { healed: number; readonly healedFrom: Set<string> }, signal: AbortSignal): Promise<void> {
-  if (others.length === 0) return;
+/** WAL that is missing here and not in another repository; the others are listed only where there is a hole. */
+export async function fillHoles(store: ObjectStore, place: ArchivePlace, others: () => Promise<readonly OtherArchive[]>, totals: { healed: number; readonly healedFrom: Set<string> }, signal: AbortSignal): Promise<void> {
   for (const lineage of await readArchive(store, place.target, place.systemId, place.trusted, signal)) for (const { timeline, pieces } of lineage.timelines) {
     const held = coverage(pieces);
     for (const [i, { start: next }] of held.slice(1).entries()) {
       const hole = { start: (held[i] as { end: bigint }).end, end: next };
-      const brought = await bringStretch(store, others, place, { lineage: lineage.id, timeline, ...hole }, signal);
+      const brought = await bringStretch(store, await others(), place, { lineage: lineage.id, timeline, ...hole }, signal);
       if (brought === undefined) continue;
       totals.healed += brought.pieces.length;
       totals.healedFrom.add(brought.from);

@@ -125,10 +125,12 @@ async function readSystem(deps: ActivityDeps, store: ObjectStore, systemId: stri
     report({ phase: `read back WAL of ${target} in ${store.name}`, doneBytes, totalBytes });
   });
   await noteReading(store, place, reading, whole, signal);
-  await fillHoles(store, place, await archives(), totals, signal);
+  if (others.length > 0) await fillHoles(store, place, archives, totals, signal);
   const after = await readArchive(store, target, systemId, trusted, signal);
   const settings = targetSettings(deps, target);
-  totals.losses.push(...lossesOf(after, withDamaged(after), await backupsOf(deps, settings.repositories, target, systemId), Date.now()));
+  const [withAll, at] = [withDamaged(after), Date.now()];
+  // Every manifest is read only where something is lost.
+  if (lossesOf(after, withAll, [], at).length > 0) totals.losses.push(...lossesOf(after, withAll, await backupsOf(deps, settings.repositories, target, systemId), at));
 }
 
 function scrubPieces(lineages: readonly ArchivedLineage[], state: ReadonlyMap<string, TimelineReadBack>): ScrubPiece[] {
