@@ -160,21 +160,10 @@ export function longestGap(
 
 /** The last moment before `before` at which it fired, ms since the epoch; undefined when that is more than `spanDays` ago. */
 export function previousTime(cron: Cron, timezone: string, before: number, spanDays = 400): number | undefined {
-  const clock = clockOf(timezone);
-  // A local day may begin up to 14 hours before the UTC day of the same date.
-  const today = Math.floor(before / 86_400_000) * 86_400_000 + 86_400_000;
-  for (let d = 0; d <= spanDays; d++) {
-    const midnight = today - d * 86_400_000;
-    const date = new Date(midnight);
-    if (!cron.firesOn(date.getUTCDate(), date.getUTCMonth() + 1, date.getUTCDay())) continue;
-    const offset = offsetAt(midnight, clock);
-    let latest: number | undefined;
-    for (const hour of cron.hours)
-      for (const minute of cron.minutes) {
-        const time = midnight + (hour * 60 + minute) * 60_000 - offset;
-        if (time < before && time > (latest ?? -Infinity)) latest = time;
-      }
-    if (latest !== undefined) return latest;
+  // Most schedules fired lately.
+  for (const days of [2, 35, spanDays]) {
+    const last = timesBetween(cron, timezone, before - days * 86_400_000, before - 1).at(-1);
+    if (last !== undefined) return last;
   }
   return undefined;
 }
