@@ -1,6 +1,7 @@
 import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { TemporalFailure, TimeoutFailure } from '@temporalio/common';
 import { errors, isErrorCode, type ErrorCode } from '../domain/errors.ts';
+import type { PlanResult } from '../domain/plan/result.ts';
 
 export interface FailureFacts {
   readonly code: ErrorCode;
@@ -27,6 +28,15 @@ export function factsOf(error: unknown): FailureFacts {
     };
   }
   return { code: 'bug', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** The whole result of a plan that did not complete is in its failure; and what the failure says. */
+export function planResultIn(error: unknown): { readonly result: PlanResult; readonly message: string } | undefined {
+  for (let current: unknown = error; current instanceof Error; current = current.cause) {
+    const result = current instanceof ApplicationFailure ? (current.details?.[0] as { result?: PlanResult } | undefined)?.result : undefined;
+    if (result !== undefined) return { result, message: current.message };
+  }
+  return undefined;
 }
 
 /** A failure with a code from the table; `nonRetryable` because a workflow has decided. */

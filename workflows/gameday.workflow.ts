@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, ChildWorkflowCancellationType, executeChild, isCancellation, ParentClosePolicy, uuid4, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, ChildWorkflowCancellationType, executeChild, isCancellation, ParentClosePolicy, uuid4, workflowInfo } from '@temporalio/workflow';
 import { checklistOf, rpoOf, type GroupedCheck, type SourceMoment } from '../domain/drill.ts';
 import type { EvidencePhase } from '../domain/evidence.ts';
 import { describeDisaster, stepOf, type GameDayInput, type GameDayResult } from '../domain/gameday.ts';
@@ -8,7 +8,7 @@ import type { PlanResult } from '../domain/plan/result.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import type { Activities } from '../activities/index.ts';
 import { bulkOnHost, local, lightOn, onHost } from './activity-profiles.ts';
-import { factsOf, failure, rethrow, type FailureFacts } from './failures.ts';
+import { factsOf, failure, rethrow, type FailureFacts, planResultIn } from './failures.ts';
 import { runLocked, skipped } from './locked.ts';
 import { Checklist as Steps, searchAttributes } from './progress.ts';
 import { fenceOf, type planRun, type PlanRunInput } from './recover.workflow.ts';
@@ -141,10 +141,8 @@ async function tryPlan({ id, announced }: GameDayOperationInput, sandbox: Sandbo
     });
   } catch (error) {
     if (CancellationScope.current().consideredCancelled) throw error;
-    for (let current: unknown = error; current instanceof Error; current = current.cause) {
-      const result = current instanceof ApplicationFailure ? (current.details?.[0] as { result?: PlanResult } | undefined)?.result : undefined;
-      if (result !== undefined) return result;
-    }
+    const found = planResultIn(error);
+    if (found !== undefined) return found.result;
     throw error;
   }
 }

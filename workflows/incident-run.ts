@@ -1,5 +1,5 @@
 /** One run of the incident workflow: its state, the alerts and people that change it, and the flows that go on beside each other. */
-import { ApplicationFailure, condition, ParentClosePolicy, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
+import { condition, ParentClosePolicy, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
 import type { Alert, DamageScenario } from '../domain/alert.ts';
 import { addTimeline, firing, forget, joinIncident, memoryOf, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, budgetPhases, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
 import type { IncidentSettings } from '../domain/incident-settings.ts';
@@ -8,7 +8,7 @@ import { idFromUuid } from '../domain/ids.ts';
 import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import { lightOn, local, waiting } from './activity-profiles.ts';
-import { factsOf } from './failures.ts';
+import { factsOf, planResultIn } from './failures.ts';
 import { evidenceOf } from '../domain/incident-evidence.ts';
 import { Messenger } from './incident-messages.ts';
 import { searchAttributes } from './progress.ts';
@@ -528,10 +528,8 @@ function endOf(result: unknown): PlanEnd {
 
 /** The whole result of a plan that did not complete is in its failure. */
 function failedEnd(error: unknown): PlanEnd {
-  for (let current: unknown = error; current instanceof Error; current = current.cause) {
-    const result = current instanceof ApplicationFailure ? (current.details?.[0] as { result?: PlanResult } | undefined)?.result : undefined;
-    if (result !== undefined) return { ...endOf(result), ok: false, detail: current.message };
-  }
+  const found = planResultIn(error);
+  if (found !== undefined) return { ...endOf(found.result), ok: false, detail: found.message };
   const { code, message } = factsOf(error);
   return { ok: false, status: code === 'cancelled' ? 'cancelled' : 'failed', detail: message, budgets: [] };
 }

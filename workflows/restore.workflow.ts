@@ -1,12 +1,12 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, patched, uuid4, workflowInfo } from '@temporalio/workflow';
-import { errors } from '../domain/errors.ts';
+import { CancellationScope, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import { idFromUuid, lockIds } from '../domain/ids.ts';
 import type { FinishRestoreInput, FinishRestoreResult, OnBusy, RestoreInput, RestoreResult } from '../domain/operations.ts';
 import { bulkOnHost, local, onHost } from './activity-profiles.ts';
 import { factsOf, failure, rethrow } from './failures.ts';
 import { runLocked, runLockedAll, skipped } from './locked.ts';
 import { Checklist, searchAttributes, targetIn } from './progress.ts';
-import { RestoreFailed, restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
+import { restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
+import { throwRestore } from './restore-failure.ts';
 
 export interface RestoreOperationInput extends RestoreInput {
   readonly id: string;
@@ -80,13 +80,7 @@ export async function restoreRun(input: RestoreOperationInput): Promise<RestoreR
     return result;
   } catch (error) {
     checklist.tag([{ key: searchAttributes.outcome, value: 'failed' }]);
-    if (!(error instanceof RestoreFailed)) rethrow(error);
-    // What could not be undone is told even when it was a cancel that asked for it.
-    const cancelled = (isCancellation(error.original) || CancellationScope.current().consideredCancelled) && error.result.error?.code !== 'compensationFailed';
-    if (cancelled) throw isCancellation(error.original) ? error.original : new CancelledFailure('The restore was cancelled.');
-    const { code, message } = error.result.error ?? { code: 'bug', message: error.message };
-    const known = code as keyof typeof errors;
-    throw ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint: error.result.error?.hint ?? errors[known].hint, kind: errors[known].kind, result: error.result }] });
+    return throwRestore(error);
   }
 }
 

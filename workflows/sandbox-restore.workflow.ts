@@ -1,14 +1,13 @@
 /** A restore inside the sandbox of a game day: the same flow, by activities that know only the sandbox. No lock: the sandbox belongs to one game day. */
-import { ApplicationFailure, CancellationScope, isCancellation, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { SandboxRestoreStep } from '../activities/gameday.activities.ts';
-import { errors } from '../domain/errors.ts';
+import { CancellationScope, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Sandbox } from '../domain/gameday.ts';
 import { idFromUuid } from '../domain/ids.ts';
 import type { FinishRestoreInput, FinishRestoreResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
 import { bulkOnHost, onHost } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { Checklist } from './progress.ts';
-import { RestoreFailed, restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
+import { restoreFlow, restoreStepNames, type RestoreSteps } from './restore-flow.ts';
+import { throwRestore } from './restore-failure.ts';
 
 export async function sandboxRestore({ sandbox, restore }: { readonly sandbox: Sandbox; readonly restore: RestoreInput }): Promise<RestoreResult> {
   const id = idFromUuid(uuid4());
@@ -21,11 +20,7 @@ export async function sandboxRestore({ sandbox, restore }: { readonly sandbox: S
       describe: factsOf,
     });
   } catch (error) {
-    if (!(error instanceof RestoreFailed)) rethrow(error);
-    if (isCancellation(error.original) && error.result.error?.code !== 'compensationFailed') throw error.original;
-    const { code, message } = error.result.error ?? { code: 'bug', message: error.message };
-    const known = code as keyof typeof errors;
-    throw ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ hint: error.result.error?.hint ?? errors[known].hint, kind: errors[known].kind, result: error.result }] });
+    return throwRestore(error);
   }
 }
 
@@ -37,16 +32,18 @@ export async function sandboxFinishRestore({ sandbox, restore }: { readonly sand
   }
 }
 
-const bulk: readonly SandboxRestoreStep[] = ['buildRestore', 'verifyRestore'];
-const names: readonly SandboxRestoreStep[] = ['planRestore', 'buildRestore', 'verifyRestore', 'stopServices', 'startServices', 'healthCheck', 'swapIn', 'swapBack', 'settleRestore', 'discardRestore', 'recordRestore'];
+const ways: Readonly<Record<keyof RestoreSteps, 'bulk' | 'quick'>> = {
+  planRestore: 'quick', buildRestore: 'bulk', verifyRestore: 'bulk', stopServices: 'quick', startServices: 'quick', healthCheck: 'quick', swapIn: 'quick', swapBack: 'quick', settleRestore: 'quick',
+  discardRestore: 'quick', recordRestore: 'quick',
+};
 
 /** A step that fails is not tried for hours: it is a finding. */
 const few = { retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '10 seconds', maximumAttempts: 4 } } as const;
 
 function stepsIn(sandbox: Sandbox): RestoreSteps {
-  const steps = names.map((step) => [step, (input: unknown) => {
+  const call = (step: keyof RestoreSteps) => (input: unknown) => {
     const summary = `${step} in the sandbox`;
-    return (bulk.includes(step) ? bulkOnHost(sandbox.host, summary, few) : onHost(sandbox.host, summary, { startToCloseTimeout: '30 minutes', ...few })).sandboxRestoreStep({ sandbox, step, input });
-  }]);
-  return Object.fromEntries(steps);
+    return (ways[step] === 'bulk' ? bulkOnHost(sandbox.host, summary, few) : onHost(sandbox.host, summary, { startToCloseTimeout: '30 minutes', ...few })).sandboxRestoreStep({ sandbox, step, input });
+  };
+  return Object.fromEntries((Object.keys(ways) as (keyof RestoreSteps)[]).map((step) => [step, call(step)])) as unknown as RestoreSteps;
 }
