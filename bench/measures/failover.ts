@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startFailoverLab } from '../../test/support/failover-lab.ts';
-import { clusterProcesses } from '../../test/support/postgres-cluster.ts';
+import { postmasterOf, startFailoverLab } from '../../test/support/failover-lab.ts';
 import type { Lab } from '../lab.ts';
 import { measureOf } from '../report.ts';
 import type { Measure, Sample } from '../types.ts';
@@ -18,7 +17,7 @@ export async function failover(lab: Lab): Promise<Measure[]> {
       const from = (await its.ready()).primary ?? '';
       await sleep(Math.random() * 500);
       const since = performance.now();
-      process.kill(clusterProcesses(its.cluster.member(from).dataDir)[0] ?? -1, 'SIGKILL');
+      process.kill(postmasterOf(its.cluster.member(from).dataDir), 'SIGKILL');
       const { tookMs, to } = await its.untilWritable(from, since);
       if (round >= 0) samples.push({ value: tookMs / 1000 });
       lab.note(`failover ${String(round + 1)}: ${(tookMs / 1000).toFixed(2)} s`);

@@ -6,10 +6,11 @@ import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
-import { postmasterOf, signalAll, startFailoverLab, superviseBy, type FailoverLab } from '../support/failover-lab.ts';
+import { postmasterOf, startFailoverLab, superviseBy, type FailoverLab } from '../support/failover-lab.ts';
+import { clusterProcesses, signalAll } from '../support/postgres-cluster.ts';
 import { stopAll } from '../support/index.ts';
 import { makeNamespace, NetworkNamespace } from '../support/network-namespace.ts';
-import { clusterProcesses } from '../support/postgres-cluster.ts';
+
 import type { PostgresServer } from '../support/postgres.ts';
 import { sleep } from '../support/server-process.ts';
 import { SlowProxy } from '../support/slow-proxy.ts';

@@ -225,16 +225,12 @@ export async function startFailoverLab(options: LabOptions = {}): Promise<Failov
   return lab;
 }
 
-export const signalAll = (dataDir: string, signal: NodeJS.Signals): void => {
-  for (const pid of clusterProcesses(dataDir)) {
-    try {
-      process.kill(pid, signal);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-};
-export const postmasterOf = (dataDir: string): number => clusterProcesses(dataDir)[0] ?? -1;
+/** @throws when none runs: a signal to -1 would go to everybody */
+export function postmasterOf(dataDir: string): number {
+  const [pid] = clusterProcesses(dataDir);
+  if (pid === undefined) throw new Error(`no server runs on ${dataDir}`);
+  return pid;
+}
 
 /** A supervisor (`Restart=always`) at the worst time: it tries again and again from the moment the fence begins. */
 export function superviseBy(its: Pick<FailoverLab, 'cluster'>, name: string): { stop: () => void; starts: () => number } {

@@ -139,3 +139,14 @@ export function removeSharedMemory(dataDir: string): void {
     // Ended cleanly.
   }
 }
+
+/** To every process of a server; one that ended meanwhile is none any more. */
+export function signalAll(dataDir: string, signal: NodeJS.Signals): void {
+  for (const pid of clusterProcesses(dataDir)) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}

@@ -9,7 +9,7 @@ import { startBind, type BindServer } from '../../support/bind.ts';
 import { caughtUp, startCluster, takesWrites, writeConfig, type TestCluster } from '../../support/cluster.ts';
 import { freePort, stopAll } from '../../support/index.ts';
 import { restoreRoot } from '../../support/physical-cluster.ts';
-import { clusterProcesses } from '../../support/postgres-cluster.ts';
+import { signalAll } from '../../support/postgres-cluster.ts';
 import { runCli, type CliRun } from '../../support/run-cli.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
   await stack.startWorker();
 }, 300_000);
 afterAll(async () => {
-  for (const pid of clusterProcesses(built)) process.kill(pid, 'SIGKILL');
+  signalAll(built, 'SIGKILL');
   await stack.stop();
   await stopAll();
 });
@@ -78,7 +78,7 @@ describe('P1 P3 P4 standbys and failover by the commands', () => {
   test('O6 P3 rescue failover needs no Temporal: fenced, promoted, DNS moved, others follow; the record is signed', async () => {
     const [a] = [cluster.member('a')];
     await caughtUp(a, [cluster.member('b')]);
-    for (const pid of clusterProcesses(a.dataDir)) process.kill(pid, 'SIGKILL');
+    signalAll(a.dataDir, 'SIGKILL');
     const run = await runCli(['rescue', 'failover', 'shop', '--host', 'test-host', '--json'], { cwd: stack.dir, env: { TEMPORAL_ADDRESS: '127.0.0.1:1' } });
     const result = run.json() as FailoverResult;
     expect([0, 7], run.stderr).toContain(run.exitCode);

@@ -33,6 +33,7 @@ describe('P3 failover', () => {
     expect(await takesWrites(a)).toBe(true);
     await caughtUp(a, [b]);
 
+    expect(a.pid).toBeGreaterThan(0);
     process.kill(a.pid, 'SIGKILL');
     const preview = await failover(config, { preview: true });
     expect(preview).toMatchObject({ status: 'preview', to: 'b', would: [expect.stringContaining('fence a'), expect.stringContaining('promote b'), expect.any(String)] });
@@ -58,12 +59,12 @@ describe('P3 failover', () => {
     const cluster = await startCluster();
     const [a, b] = [cluster.member('a'), cluster.member('b')];
     const config = await configOf(cluster, { failover: { timeout: '1s' } });
-    const { clusterProcesses } = await import('../../support/postgres-cluster.ts');
+    const { clusterProcesses, signalAll } = await import('../../support/postgres-cluster.ts');
     const client = a.session('shop', async (session) => {
       for (;;) await session.query(`insert into t (note) values ('busy')`);
     }).catch(() => 'ended');
     await sleep(200);
-    for (const pid of clusterProcesses(a.dataDir)) process.kill(pid, 'SIGSTOP');
+    signalAll(a.dataDir, 'SIGSTOP');
     const result = await failover(config);
     expect(result, JSON.stringify(result, null, 1)).toMatchObject({ to: 'b', from: 'a' });
     expect(clusterProcesses(a.dataDir)).toEqual([]);

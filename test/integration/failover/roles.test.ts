@@ -2,9 +2,9 @@ import { chmodSync, existsSync, readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FailoverResult } from '../../../domain/failover.ts';
-import { caughtUp, startCluster, takesWrites, type TestCluster } from '../../support/cluster.ts';
+import { caughtUp, startCluster, takesWrites, type TestCluster, walReceiver } from '../../support/cluster.ts';
 import { stopAll } from '../../support/index.ts';
-import { clusterProcesses } from '../../support/postgres-cluster.ts';
+import { signalAll } from '../../support/postgres-cluster.ts';
 import { runCli, type CliRun } from '../../support/run-cli.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 
@@ -44,10 +44,12 @@ describe('P1 P3 P4 the roles of a cluster, by the commands', () => {
     expect(await a.sql('postgres', `select slot_name from pg_replication_slots where slot_name = 'resurgo_b'`)).toEqual([]);
 
     // Unplanned: b dies with writes nobody else has.
-    process.kill((await a.sql<{ pid: number }>('postgres', `select pid from pg_stat_activity where backend_type = 'walreceiver'`))[0]?.pid ?? -1, 'SIGSTOP');
+    const receiver = await walReceiver(a);
+    expect(receiver).toBeGreaterThan(0);
+    process.kill(receiver, 'SIGSTOP');
     await b.sql('shop', `insert into t (note) select repeat('lost', 400) from generate_series(1, 20000)`);
-    for (const pid of clusterProcesses(b.dataDir)) process.kill(pid, 'SIGKILL');
-    for (const pid of clusterProcesses(a.dataDir)) process.kill(pid, 'SIGCONT');
+    signalAll(b.dataDir, 'SIGKILL');
+    signalAll(a.dataDir, 'SIGCONT');
     const failed = await cli('failover', 'shop', '--json');
     const result = failed.json() as FailoverResult;
     expect([0, 7], failed.stderr).toContain(failed.exitCode);
@@ -68,7 +70,7 @@ describe('P1 P3 P4 the roles of a cluster, by the commands', () => {
     expect(again.exitCode, again.stderr).toBe(0);
 
     // Once more, and this time the old data is kept as it was.
-    for (const pid of clusterProcesses(a.dataDir)) process.kill(pid, 'SIGKILL');
+    signalAll(a.dataDir, 'SIGKILL');
     const third = await cli('failover', 'shop', '--json');
     expect(third.json(), third.stderr).toMatchObject({ from: 'a', to: 'b', timeline: { after: 4 } });
     const kept = await cli('rejoin', 'shop', 'a', '--by', 'keep', '--json');

@@ -5,7 +5,7 @@ import type { FailoverResult } from '../../../domain/failover.ts';
 import { readFenceMark } from '../../../providers/postgres/fence-block.ts';
 import { caughtUp, startCluster, takesWrites, type TestCluster } from '../cluster.ts';
 import { startBind, type BindServer } from '../bind.ts';
-import { clusterProcesses } from '../postgres-cluster.ts';
+import { clusterProcesses, signalAll } from '../postgres-cluster.ts';
 import { sleep } from '../server-process.ts';
 import { startStack, type Stack } from '../stack.ts';
 import { Resolver } from 'node:dns/promises';
@@ -43,7 +43,7 @@ export class FailoverArena {
     await caughtUp(server, names.filter((name) => name !== from).map((name) => this.cluster.member(name)));
     const [row] = await server.sql<{ n: number; tli: number }>('shop', `select count(*)::int as n, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as tli from t`);
     this.rows = row?.n ?? -1;
-    for (const pid of clusterProcesses(server.dataDir)) process.kill(pid, 'SIGKILL');
+    signalAll(server.dataDir, 'SIGKILL');
     return { from, timeline: row?.tli ?? -1 };
   }
 
