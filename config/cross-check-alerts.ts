@@ -3,15 +3,10 @@ import { show } from './leaf-core.ts';
 import { monitorKinds } from './schema-monitors.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
+import { has, isMapping, listOf, mappingOf, type Raw } from './raw.ts';
 
-type Raw = Readonly<Record<string, unknown>>;
 type Report = (at: ConfigPath, message: string, part?: 'key' | 'value') => void;
 type CheckReferences = (at: ConfigPath, value: unknown, known: Raw, what: string) => void;
-
-const isMapping = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
-const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
 
 export const channelKinds = ['slack', 'smtp', 'pagerduty', 'webhook'] as const;
 

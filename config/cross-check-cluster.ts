@@ -1,12 +1,8 @@
 import type { ConfigPath } from './yaml-source.ts';
 import { show } from './leaf-core.ts';
 import { parseDuration, parseSize } from './units.ts';
-
-type Raw = Readonly<Record<string, unknown>>;
-const isMapping = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
-const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
+import { has, listOf, mappingOf, type Raw } from './raw.ts';
+import { replicationDefaults } from './schema-replication.ts';
 
 /** Two members in one place could be fenced for each other. */
 export function checkFailover(at: ConfigPath, target: Raw, report: (at: ConfigPath, message: string, part?: 'key' | 'value') => void): void {
@@ -32,7 +28,7 @@ export function checkFailover(at: ConfigPath, target: Raw, report: (at: ConfigPa
 /** Limits in their order. */
 export function checkReplication(at: ConfigPath, section: Raw, report: (at: ConfigPath, message: string, part?: 'key' | 'value') => void): void {
   for (const [low, high, read] of [['maxLag', 'criticalLag', parseDuration], ['maxLagBytes', 'criticalLagBytes', parseSize]] as const) {
-    const [warn, critical] = [low, high].map((key) => (has(section, key) ? read(String(section[key])) : key === 'maxLag' ? 30_000 : key === 'criticalLag' ? 300_000 : undefined));
+    const [warn, critical] = [low, high].map((key) => (has(section, key) ? read(String(section[key])) : key === 'maxLag' || key === 'criticalLag' ? replicationDefaults[key] : undefined));
     if (warn !== undefined && critical !== undefined && warn > critical) report([...at, has(section, high) ? high : low], `${high} is below ${low}; a standby is warned about before it is rebuilt`);
   }
 }

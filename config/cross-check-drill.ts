@@ -1,13 +1,9 @@
 /** What no single field of `drills` shows. */
 import { namePattern } from '../domain/ids.ts';
-import type { Raw, Report } from './cross-check.ts';
+import type { Report } from './cross-check.ts';
 import { show } from './leaf-core.ts';
 import { didYouMean } from './suggest.ts';
-
-const isMapping = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
-const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
+import { has, isMapping, listOf, mappingOf, type Raw } from './raw.ts';
 
 /** One drill a target; each check is of one kind, with the keys of that kind. */
 export function checkDrills(root: Raw, targets: Raw, report: Report): void {

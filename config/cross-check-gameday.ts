@@ -1,13 +1,10 @@
 /** What no single field of `gamedays` shows. */
 import { disasterKinds, tableDisasters, type DisasterKind } from '../domain/gameday.ts';
 import { namePattern } from '../domain/ids.ts';
-import type { Raw, Report } from './cross-check.ts';
+import type { Report } from './cross-check.ts';
 import { show } from './leaf-core.ts';
 import { didYouMean } from './suggest.ts';
-
-const mappingOf = (value: unknown): Raw => (typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Raw) : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
+import { has, listOf, mappingOf, type Raw } from './raw.ts';
 
 /** Each names a plan and a PostgreSQL target of this configuration; a disaster has the keys of its kind. */
 export function checkGameDays(root: Raw, targets: Raw, report: Report): void {

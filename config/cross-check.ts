@@ -11,6 +11,7 @@ import { checkDrills } from './cross-check-drill.ts';
 import { checkGameDays } from './cross-check-gameday.ts';
 import { didYouMean } from './suggest.ts';
 import type { ConfigPath } from './yaml-source.ts';
+import { has, isMapping, listOf, mappingOf, type Raw } from './raw.ts';
 
 export interface RawProblem {
   readonly path: ConfigPath;
@@ -19,13 +20,6 @@ export interface RawProblem {
   /** Default configInvalid. */
   readonly code?: 'configInvalid' | 'configUnsafe';
 }
-
-export type Raw = Readonly<Record<string, unknown>>;
-const isMapping = (value: unknown): value is Raw =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const mappingOf = (value: unknown): Raw => (isMapping(value) ? value : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const has = (value: Raw, key: string): boolean => Object.hasOwn(value, key);
 
 /** Names that mean something else in a repository (docs/repository-format.md), or to a run. */
 export const reserved: Readonly<Record<'targets' | 'repositories', readonly string[]>> = {

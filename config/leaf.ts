@@ -87,12 +87,16 @@ export const timezone = (description: string) =>
     return isTimezone(word) ? word : refuse('is not a time zone; write for example Asia/Seoul or UTC');
   });
 
+/** What is wrong with an address, in words. */
+export const isHttpUrl = (value: string): string | undefined => (URL.canParse(value) && /^https?:\/\/[^/]/i.test(value) ? undefined : 'is not an http:// or https:// URL');
+
 export const url = (description: string) =>
   leaf<string>(
     { kind: 'URL', description },
     (value) => {
       const word = asText(value);
-      if (!URL.canParse(word) || !/^https?:\/\/[^/]/i.test(word)) return refuse('is not an http:// or https:// URL');
+      const problem = isHttpUrl(word);
+      if (problem !== undefined) return refuse(problem);
       const parsed = new URL(word);
       if (parsed.username || parsed.password)
         return refuse('carries a login; give the keys by reference in their own fields');

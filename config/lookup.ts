@@ -7,6 +7,7 @@ import type { GameDayConfig } from './schema-gameday.ts';
 import { defaultRetention, type RetentionRule } from '../domain/retention-rules.ts';
 import { defaultPitrMs } from '../domain/wal-retention.ts';
 import { didYouMean } from './suggest.ts';
+import { replicationDefaults } from './schema-replication.ts';
 
 const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(record, key) ? record[key] : undefined;
@@ -100,13 +101,11 @@ export function membersOf(target: TargetConfig): MemberConfig[] {
   return [...first, ...(target.standbys ?? [])].map(inherit);
 }
 
-const watchedByDefault: ReplicationConfig = { every: 30_000, maxLag: 30_000, criticalLag: 300_000, rebuild: true, lostAfter: 60_000, cooldown: 900_000, slotLimit: 16 * 1024 ** 3 };
-
 /** How the replication of a target is watched; undefined: it is not. A failover without being asked needs the watch. */
 export function replicationOf(config: Config, target: string): ReplicationConfig | undefined {
   const own = targetOf(config, target);
   if (own.type !== 'postgres' || membersOf(own).length < 2) return undefined;
-  return own.replication ?? config.replication ?? (own.failover?.automatic === true ? watchedByDefault : undefined);
+  return own.replication ?? config.replication ?? (own.failover?.automatic === true ? replicationDefaults : undefined);
 }
 
 /** Clusters whose replication is watched. */

@@ -1,9 +1,7 @@
 /** Who notices that nobody watches any more: `deadman`. */
 import type { z } from 'zod';
 import { secret } from './leaf-keys.ts';
-import { duration, list, mapping, name, oneOf } from './leaf.ts';
-
-const isHttpUrl = (value: string): string | undefined => (URL.canParse(value) && /^https?:\/\/[^/]/i.test(value) ? undefined : 'is not an http:// or https:// URL');
+import { duration, isHttpUrl, list, mapping, name, oneOf } from './leaf.ts';
 
 const ping = mapping(
   {

@@ -3,11 +3,10 @@ import { type z } from 'zod';
 import { notifyEvents } from '../domain/notification.ts';
 import { severities } from '../domain/severity.ts';
 import { secret } from './leaf-keys.ts';
-import { duration, flag, integer, list, mapping, name, oneOf, text, url } from './leaf.ts';
+import { duration, flag, integer, isHttpUrl, list, mapping, name, oneOf, text, url } from './leaf.ts';
 
 const address = (description: string) =>
   text(description, { check: (value) => (/^[^@<>]*<?[^@\s<>]+@[^@\s<>]+>?$/.test(value) ? undefined : 'is not a mail address') });
-const isHttpUrl = (value: string): string | undefined => (URL.canParse(value) && /^https?:\/\/[^/]/i.test(value) ? undefined : 'is not an http:// or https:// URL');
 export const severity = (description: string) => oneOf(severities, description);
 
 const channel = mapping(
