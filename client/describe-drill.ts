@@ -1,27 +1,23 @@
 import type { DrillResult } from '../domain/drill.ts';
 import { formatDuration } from '../config/units.ts';
+import { dataLossLine, evidenceLine, findings, judged, phaseLines } from './describe-exercise.ts';
 import { formatTable } from './text.ts';
 import type { DrillHistory } from './drill-history.ts';
 
-const marks = { passed: '✓', failed: '✗', warning: '!', skipped: '-' } as const;
-const phaseMarks = { completed: '✓', failed: '✗', skipped: '-', compensated: '↩', unknown: '?' } as const;
-
 export function describeDrill(result: DrillResult): string {
   const { rto } = result;
-  const judged = (value: number | null, objective: number): string => (value === null ? 'not measured' : `${formatDuration(value)}, objective ${formatDuration(objective)}: ${value <= objective ? 'met' : 'MISSED'}`);
   const items = Object.entries(result.checklist).map(([name, state]) => `${state === 'passed' ? '✓' : state === 'failed' ? '✗' : '·'} ${name.replaceAll(/([A-Z])/g, ' $1').toLowerCase()}${state === 'not covered' ? ' (not covered)' : ''}`);
   return [
     `restore drill of ${result.target} ${result.status === 'passed' ? 'passed' : 'FAILED'}${result.backup === null ? '' : `, backup ${result.backup}${result.proven ? ' is proven' : ''}`}`,
     ...(result.error === undefined ? [] : [`  error        ${result.error.message}`]),
     `  recovery     ${judged(result.rtoMs, result.objectives.rtoMs)}`,
     ...(rto === null ? [] : [`               ${Object.entries(rto).map(([part, ms]) => `${part} ${formatDuration(ms)}`).join(', ')}`]),
-    `  data loss    ${judged(result.rpoMs, result.objectives.rpoMs)}${result.rpoBasis === 'none' ? '' : ` (by ${result.rpoBasis})`}${result.dataLossRatio === null ? '' : `, ${String(Math.round(result.dataLossRatio * 1e6) / 1e4)} % of the records`}`,
+    `${dataLossLine(result)}${result.dataLossRatio === null ? '' : `, ${String(Math.round(result.dataLossRatio * 1e6) / 1e4)} % of the records`}`,
     `  covered      ${items.join('  ')}`,
-    ...result.phases.map((phase) => `  ${phaseMarks[phase.outcome]} ${phase.phase}  ${formatDuration(phase.durationMs)}${phase.detail === undefined ? '' : `  ${phase.detail}`}`),
-    ...(result.checks.length === 0 ? [] : ['checks', ...result.checks.map((check) => `  ${marks[check.outcome]} ${check.name}: ${check.detail}`)]),
-    ...(result.recommendations.length === 0 ? [] : ['recommendations', ...result.recommendations.map((each) => `  • ${each}`)]),
+    ...phaseLines(result),
+    ...findings(result),
     result.cleanedUp ? 'everything the drill built is removed' : 'NOT everything the drill built could be removed; see clean up',
-    result.evidence === null ? 'the evidence could NOT be stored' : `evidence: resurgo evidence show ${result.id}`,
+    evidenceLine(result),
   ].join('\n');
 }
 

@@ -6,24 +6,19 @@ import { taskQueues } from '../domain/task-queues.ts';
 
 export function alerting(client: Client): Required<Pick<ActivityDeps, 'submitAlert' | 'startNotification' | 'startRun'>> {
   const submit = temporalSubmit(client, { deadlineMs: 5000 });
+  /** Once for an id, whatever became of it. */
+  const startOnce = async (type: string, workflowId: string, input: object, summary: string): Promise<void> => {
+    await client.workflow
+      .start(type, { workflowId, taskQueue: taskQueues.main, args: [input], staticSummary: summary.slice(0, 200), workflowIdReusePolicy: 'REJECT_DUPLICATE' })
+      .catch((error: unknown) => {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      });
+  };
   return {
     submitAlert: async (alert) => {
       for (const group of groupAlerts([alert])) await submit(group);
     },
-    startRun: async (type, workflowId, input, summary) => {
-      await client.workflow
-        .start(type, { workflowId, taskQueue: taskQueues.main, args: [input], staticSummary: summary.slice(0, 200), workflowIdReusePolicy: 'REJECT_DUPLICATE' })
-        .catch((error: unknown) => {
-          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        });
-    },
-    startNotification: async (notification) => {
-      await client.workflow
-        .start('notification', { workflowId: `notify/${notification.dedupeKey}`, taskQueue: taskQueues.main, args: [notification], staticSummary: notification.subject.slice(0, 200), workflowIdReusePolicy: 'REJECT_DUPLICATE' })
-        .catch((error: unknown) => {
-          // Said already.
-          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        });
-    },
+    startRun: startOnce,
+    startNotification: (notification) => startOnce('notification', `notify/${notification.dedupeKey}`, notification, notification.subject),
   };
 }

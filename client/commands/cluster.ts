@@ -61,14 +61,14 @@ export const registerCluster: Register = (program, cli) => {
     .action(
       cli.action(async (context, cluster: string) => {
         const loaded = await context.loadConfig();
-        const [{ createRescueDeps }, { clusterOf }, { askAll }, { contradiction, judge }, { lsnDistance }] = await Promise.all([import('../rescue-deps.ts'), import('../../activities/cluster/members.ts'), import('../../activities/cluster/observe.ts'), import('../../domain/cluster.ts'), import('../../domain/lsn.ts')]);
+        const [{ createRescueDeps }, { clusterOf }, { askAll }, { bytesBehind, contradiction, judge }] = await Promise.all([import('../rescue-deps.ts'), import('../../activities/cluster/members.ts'), import('../../activities/cluster/observe.ts'), import('../../domain/cluster.ts')]);
         const deps = createRescueDeps(loaded, { signal: context.signal });
         const members = await askAll(clusterOf(deps, cluster), { signal: context.signal });
         const clash = contradiction({ members, rounds: 1, observedMs: 0, silentRounds: {} });
         if (clash !== undefined) throw new ResurgoError(clash.code, clash.message);
         const [primary] = judge(members).primaries;
         const rows = members.map((one) => {
-          const behind = one.role === 'standby' && primary?.lsn !== undefined ? Math.max(0, lsnDistance(one.replayedLsn ?? one.lsn ?? '0/0', primary.lsn)) : null;
+          const behind = one.role === 'standby' && primary?.lsn !== undefined ? bytesBehind(primary.lsn, one.replayedLsn ?? one.lsn ?? '0/0') : null;
           return { ...one, lagBytes: behind };
         });
         context.output.result({ cluster, primary: primary?.name ?? null, members: rows }, '');

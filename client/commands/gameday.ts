@@ -1,9 +1,8 @@
 import { Option, type Command } from 'commander';
 import { disasterKinds } from '../../domain/gameday.ts';
 import type { GameDayFlags } from '../gameday.ts';
+import { collect } from './collect.ts';
 import type { Register } from './index.ts';
-
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 /** Also of `drill PLAN`. */
 export const gameDayOptions = (command: Command): Command =>

@@ -1,4 +1,5 @@
 import type { OpenFlags, Verb, VerbFlags } from '../incidents/commands.ts';
+import { collect } from './collect.ts';
 import type { Register } from './index.ts';
 
 const verbs: readonly (readonly [Verb, string])[] = [
@@ -9,8 +10,6 @@ const verbs: readonly (readonly [Verb, string])[] = [
   ['resolve', 'say that it is over'],
   ['rearm', 'let recoveries of this service run by themselves again'],
 ];
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
-
 export const registerIncident: Register = (program, cli) => {
   const incident = program.command('incident').description('incidents: look at them, and take part');
   const run = () => import('../incidents/commands.ts');

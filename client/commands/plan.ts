@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { CliContext } from '../cli-context.ts';
 import type { DecideFlags } from '../plan/steer.ts';
+import { collect } from './collect.ts';
 import type { Register } from './index.ts';
 
 export interface PlanRunFlags {
@@ -15,8 +16,6 @@ export interface PlanRunFlags {
   readonly check?: boolean;
   readonly onBusy?: string;
 }
-
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 /** What names a run of a plan: shared by `run`, `preview` and `rescue plan run`. */
 export const planOptions = (command: Command): Command =>

@@ -1,8 +1,7 @@
+import { collect } from './collect.ts';
 import type { Register } from './index.ts';
 import type { RescuePlanFlags } from '../plan/rescue.ts';
 import { planOptions } from './plan.ts';
-
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 /** `rescue plan run`; its own file, so that each kind of rescue stands beside the others. */
 export const registerRescuePlan: Register = (rescue, cli) => {

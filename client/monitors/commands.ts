@@ -22,7 +22,6 @@ export async function listMonitors(context: CliContext): Promise<Outcome> {
   return undefined;
 }
 
-
 export async function monitorStatus(context: CliContext): Promise<Outcome> {
   const monitors = (await context.loadConfig()).config.monitors ?? [];
   return withTemporal(context, async ({ client }) => {

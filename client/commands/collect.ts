@@ -1,0 +1,2 @@
+/** For an option that may be repeated. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
