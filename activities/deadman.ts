@@ -25,7 +25,7 @@ const patienceMs = 15_000;
 /** The begin of a run waits less: its end is what counts. */
 const startPatienceMs = 3_000;
 
-export async function ping(loaded: LoadedConfig, config: DeadmanConfig, event: PingEvent, text: string, options: { readonly run?: string; readonly signal?: AbortSignal | undefined } = {}): Promise<PingNote> {
+export async function ping(loaded: LoadedConfig, config: DeadmanConfig, event: PingEvent, text: string, options: { readonly run?: string } = {}): Promise<PingNote> {
   const name = pingName(config);
   const note = (rest: Pick<PingNote, 'status' | 'error'>): PingNote => ({ name, on: config.on, at: new Date().toISOString(), event, ...rest });
   const until = performance.now() + (event === 'start' ? startPatienceMs : patienceMs);
@@ -35,12 +35,12 @@ export async function ping(loaded: LoadedConfig, config: DeadmanConfig, event: P
     try {
       const url = resolveSecret(config.url, `deadman.${name}.url`);
       const timeoutMs = Math.max(100, Math.floor(Math.min(config.timeout, until - performance.now())));
-      if (!(await sendPing({ name, url, style: config.style, event, text, run: options.run, timeoutMs }, options.signal))) return note({ status: 'sent' });
+      if (!(await sendPing({ name, url, style: config.style, event, text, run: options.run, timeoutMs }))) return note({ status: 'sent' });
       result = note({ status: 'sent' });
       break;
     } catch (error) {
       result = note({ status: 'failed', error: error instanceof Error ? error.message : String(error) });
-      if (options.signal?.aborted === true || !isResurgoError(error, 'channelUnreachable')) break;
+      if (!isResurgoError(error, 'channelUnreachable')) break;
     }
   }
   await remember(loaded.stateDir, result).catch(() => undefined);

@@ -1,4 +1,3 @@
-import type { Alert } from '../domain/alert.ts';
 import type { WatchReport } from '../domain/monitor.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { currentContext, takePulse } from './failure-mapping.ts';
@@ -32,14 +31,13 @@ export function watchActivities(deps: ActivityDeps) {
       const rest = takePulse(context);
       const ended = new AbortController();
       const signal = AbortSignal.any([context.cancellationSignal, shift, ended.signal]);
-      const submit = (alert: Alert): Promise<void> => submitAlert(alert);
       const watcher = new Watcher({
-        host: deps.host, monitors, submit, tell: startNotification, signal,
+        host: deps.host, monitors, submit: submitAlert, tell: startNotification, signal,
         fired: new Map((last?.others ?? []).flatMap(({ rule, firedAt }) => (firedAt === null ? [] : [[rule, Date.parse(firedAt)]]))),
       });
       const clusters = targets.flatMap((target) => {
         const config = replicationOf(deps.loaded.config, target);
-        return config === undefined ? [] : [new ClusterWatch({ cluster: clusterOf(deps, target), config, host: deps.host, submit, tell: startNotification, startRun, outcomeOf, isRunning, last: last?.clusters?.find((each) => each.target === target), signal })];
+        return config === undefined ? [] : [new ClusterWatch({ cluster: clusterOf(deps, target), config, host: deps.host, submit: submitAlert, tell: startNotification, startRun, outcomeOf, isRunning, last: last?.clusters?.find((each) => each.target === target), signal })];
       });
       const report = (): WatchReport => ({ ...watcher.report(), ...(clusters.length === 0 ? {} : { clusters: clusters.map((each) => each.report()) }) });
       const timer = setInterval(() => { context.heartbeat(report()); }, clusters.length === 0 ? beatMs : clusterBeatMs);

@@ -39,13 +39,12 @@ export async function startOrders(stage: Stage): Promise<Orders> {
   return {
     cluster, port: a.port, names, ...(namesMissing === undefined ? {} : { namesMissing }),
     // Without a name server the application is told by hand, as people do it.
-    address: async () => (server === undefined ? ((await takesWrites(cluster, 'b')) ? addresses.b : addresses.a) : ask({ server, name: record })),
+    address: async () => (server === undefined ? ((await isPrimary(cluster, 'b')) ? addresses.b : addresses.a) : ask({ server, name: record })),
   };
 }
 
 export const isPrimary = (cluster: TestCluster, member: string): Promise<boolean> =>
   cluster.member(member).sql<{ standby: boolean }>('postgres', 'select pg_is_in_recovery() as standby').then((rows) => rows[0]?.standby === false, () => false);
-const takesWrites = isPrimary;
 
 /** What is added to resurgo.yaml; JSON is YAML. */
 export function ordersConfig({ cluster, names }: Orders): { targets: string; rest: string } {

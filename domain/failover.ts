@@ -1,5 +1,5 @@
 /** Inputs and results of failover and switchover, and what passes between their flow and its steps. JSON-safe, additive. */
-import type { ClusterView, MemberState } from './cluster.ts';
+import type { ClusterView } from './cluster.ts';
 
 export interface FailoverInput {
   readonly schemaVersion?: 1;
@@ -103,11 +103,6 @@ export interface FailoverResult {
   readonly view?: ClusterView;
   /** Members as they will be: for a preview. */
   readonly would?: readonly string[];
-}
-
-export interface Elected {
-  readonly member: MemberState;
-  readonly others: readonly MemberState[];
 }
 
 export interface PromotedMember {

@@ -1,7 +1,7 @@
 /** Replication of a cluster as its watch sees it: how far a standby is behind, what is wrong with it, and what is done about it. Pure. */
 import type { ClusterView, MemberState, Refusal } from './cluster.ts';
-import { failoverRefusal, judge } from './cluster.ts';
-import { lsnDistance, parseLsn } from './lsn.ts';
+import { bytesBehind, failoverRefusal, judge } from './cluster.ts';
+import { parseLsn } from './lsn.ts';
 
 /** Where the primary was, by the watch's own clock. */
 export type LagSample = readonly [at: number, lsn: string];
@@ -83,7 +83,7 @@ export function standbyReports(members: readonly MemberState[], known: readonly 
       : state === 'detached' ? `receives nothing (timeline ${String(its?.timeline)})` : (its?.role === 'primary' ? 'says that it is a primary' : (its?.problem ?? 'does not answer'));
     return {
       name, state, slot, synchronous: sender?.sync === 'sync' || sender?.sync === 'quorum',
-      lagBytes: comparable ? Math.max(0, lsnDistance(replayed, primary.lsn)) : null,
+      lagBytes: comparable ? bytesBehind(primary.lsn, replayed) : null,
       lagMs: comparable ? lagMs(samples, replayed, now, its?.replayAgeMs) : null,
       detail: slot?.status === 'lost' ? `${detail}; its slot was given up by the primary, it lacks WAL for good` : detail,
     };

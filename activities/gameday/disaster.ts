@@ -1,9 +1,11 @@
 /** Makes the disaster happen to the sandbox, and proves that it has. */
 import { appendFile, open, readdir, readFile, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
 import { describeDisaster, tableDisasters, type Disaster, type Sandbox } from '../../domain/gameday.ts';
+import { processState } from '../../providers/host/processes.ts';
 import { clusterProcesses } from '../../providers/postgres/cluster-processes.ts';
 import { withClient, type PgClient } from '../../providers/postgres/postgres-client.ts';
 import { quoteIdent } from '../../providers/postgres/quote.ts';
@@ -143,7 +145,7 @@ async function killServer(sandbox: Sandbox): Promise<number> {
         // Gone by itself.
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
   await releaseSharedMemory(sandbox.dataDir);
   await forgetPid(join(sandbox.dataDir, 'postmaster.pid'));
@@ -157,14 +159,8 @@ async function killServer(sandbox: Sandbox): Promise<number> {
 async function forgetPid(file: string): Promise<void> {
   const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0]);
   if (!(pid > 0)) return;
-  for (let tries = 0; tries < 10 && (await stateOf(pid)) !== undefined; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
-  if ((await stateOf(pid)) === 'Z') await rm(file, { force: true });
-}
-
-/** `Z` for a zombie; undefined when there is no such process. */
-async function stateOf(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => undefined);
-  return stat?.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
+  for (let tries = 0; tries < 10 && (await processState(pid)) !== undefined; tries++) await sleep(100);
+  if ((await processState(pid)) === 'Z') await rm(file, { force: true });
 }
 
 /** @returns what a client hears */

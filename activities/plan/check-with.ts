@@ -8,19 +8,18 @@ import { mapReferences } from './references.ts';
 type Path = readonly (string | number)[];
 /** Stands for a text that is not known yet. */
 export const knownLater = 'known-later';
-const mask = knownLater;
 
 /** Expressions and references replaced by a text; and where they stood. */
 function masked(value: unknown): { value: unknown; at: Path[] } {
   const at: Path[] = [];
   const withoutRefs = mapReferences(value, (_, where) => {
     at.push(where);
-    return mask;
+    return knownLater;
   });
   const visit = (inner: unknown, where: Path): unknown => {
     if (hasExpression(inner)) {
       at.push(where);
-      return mask;
+      return knownLater;
     }
     if (Array.isArray(inner)) return inner.map((each, index) => visit(each, [...where, index]));
     if (typeof inner === 'object' && inner !== null) return Object.fromEntries(Object.entries(inner).map(([key, each]) => [key, visit(each, [...where, key])]));
@@ -44,4 +43,4 @@ export function checkWith(action: Action, value: unknown): { readonly problems: 
 }
 
 /** Without the values of references: enough to tell host and subject where the action takes any text there. */
-export const withoutSecrets = (value: unknown): unknown => mapReferences(value, () => mask);
+export const withoutSecrets = (value: unknown): unknown => mapReferences(value, () => knownLater);

@@ -20,6 +20,9 @@ const statFields = async (pid: number): Promise<readonly string[] | undefined> =
   }
 };
 
+/** `Z` for a zombie; undefined when there is no such process. */
+export const processState = async (pid: number): Promise<string | undefined> => (await statFields(pid))?.[0];
+
 /** Start time of a pid; undefined when it is gone, or where there is no /proc. */
 export const processStartTime = async (pid: number): Promise<string | undefined> => (await statFields(pid))?.[19];
 

@@ -34,7 +34,7 @@ function addressOf({ url, style, event, run }: Ping): URL {
 }
 
 /** @returns whether there was anything to say: a plain address hears of success alone. @throws channelUnreachable, channelRefused */
-export async function sendPing(ping: Ping, signal?: AbortSignal): Promise<boolean> {
+export async function sendPing(ping: Ping): Promise<boolean> {
   if (ping.style === 'plain' && ping.event !== 'success') return false;
   const address = addressOf(ping);
   const { name, timeoutMs, style, text } = ping;
@@ -44,7 +44,7 @@ export async function sendPing(ping: Ping, signal?: AbortSignal): Promise<boolea
       ...(style === 'plain' ? { method: 'GET' } : { method: 'POST', body: text.slice(0, mostText) }),
       headers: { 'user-agent': 'resurgo', ...(style === 'plain' ? {} : { 'content-type': 'text/plain; charset=utf-8' }) },
       redirect: 'manual',
-      signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     await response.body?.cancel();
     status = response.status;

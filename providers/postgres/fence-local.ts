@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ResurgoError } from '../../domain/errors.ts';
+import { processState } from '../host/processes.ts';
 import { clusterProcesses, type ClusterProcess } from './cluster-processes.ts';
 import { readControlFile } from './control-file.ts';
 import { blockStart, isBlocked, readFenceMark } from './fence-block.ts';
@@ -33,11 +34,6 @@ export interface FenceProof {
 }
 
 const unproved = (message: string, hint?: string): ResurgoError => new ResurgoError('fenceUnproved', message, hint === undefined ? {} : { details: { hint } });
-
-const stateOf = async (pid: number): Promise<string | undefined> => {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  return text?.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);
-};
 
 const kill = (pid: number, signal: NodeJS.Signals): void => {
   try {
@@ -111,7 +107,7 @@ async function assertOurs({ dataDir, systemId, port }: LocalFenceOptions): Promi
 async function handOver({ dataDir, graceMs, signal, stillOurs }: LocalFenceOptions, seen: Set<number>): Promise<void> {
   const running = await clusterProcesses(dataDir);
   const postmaster = running.find((each) => !isChild(each));
-  if (postmaster === undefined || graceMs <= 0 || (await stateOf(postmaster.pid)) === 'T') return;
+  if (postmaster === undefined || graceMs <= 0 || (await processState(postmaster.pid)) === 'T') return;
   await stillOurs();
   kill(postmaster.pid, 'SIGINT');
   seen.add(postmaster.pid);

@@ -24,6 +24,16 @@ export async function writeState(store: ObjectStore, ref: BackupPlace, fact: str
   await putConfirmed(store, keysOf(ref).state(fact), Buffer.from(`${JSON.stringify(value)}\n`));
 }
 
+/** An object, or undefined where there is none. */
+export async function getOr(store: ObjectStore, key: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+  try {
+    return await store.get(key, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (isResurgoError(error, 'objectMissing')) return undefined;
+    throw error;
+  }
+}
+
 /** For small objects on which much depends: put, read back, and put once more where it is not what was sent. @throws repositoryLost */
 export async function putConfirmed(store: ObjectStore, key: string, body: Buffer, signal?: AbortSignal): Promise<void> {
   const reading = signal === undefined ? {} : { signal };
@@ -31,10 +41,7 @@ export async function putConfirmed(store: ObjectStore, key: string, body: Buffer
   for (let attempt = 1; attempt <= 2; attempt++) {
     await store.put(key, body, reading);
     for (let look = 1; look <= 2; look++) {
-      held = await store.get(key, reading).catch((error: unknown) => {
-        if (isResurgoError(error, 'objectMissing')) return undefined;
-        throw error;
-      });
+      held = await getOr(store, key, signal);
       if (held?.equals(body) === true) return;
     }
   }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { BackupRef } from '../../domain/backup.ts';
-import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
+import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
 import { keysOf, keysPrefix } from './layout.ts';
-import { putConfirmed, readManifestBytes, removeState } from './backup-files.ts';
+import { getOr, putConfirmed, readManifestBytes, removeState } from './backup-files.ts';
 
 export interface CopyOptions {
   readonly signal?: AbortSignal;
@@ -118,15 +118,6 @@ export async function readTwice(store: ObjectStore, key: string, signal: AbortSi
     last = again;
   }
   throw new ResurgoError('partCorrupt', `${key} in repository ${store.name} is read differently each time`);
-}
-
-export async function getOr(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
-  try {
-    return await store.get(key, signal === undefined ? {} : { signal });
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    throw error;
-  }
 }
 
 /** `<sha256>  <path>` lines to key → digest; paths are those of the format, nothing else. @throws partCorrupt */

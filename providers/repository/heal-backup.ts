@@ -3,8 +3,8 @@ import type { BackupRef } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { mapBounded } from './bounded.ts';
-import { readManifestBytes } from './backup-files.ts';
-import { getOr, parseSums, readTwice } from './copy-backup.ts';
+import { getOr, readManifestBytes } from './backup-files.ts';
+import { parseSums, readTwice } from './copy-backup.ts';
 import { keysOf, keysPrefix } from './layout.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { idFromUuid } from '../../domain/ids.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
-import { putConfirmed } from './backup-files.ts';
+import { getOr, putConfirmed } from './backup-files.ts';
 import { repositoryKey } from './layout.ts';
 
 /** The repository format this version writes and the newest it reads. */
@@ -69,14 +69,8 @@ export async function openRepository(
 }
 
 async function readRepositoryFile(store: ObjectStore): Promise<RepositoryInfo | undefined> {
-  let bytes: Buffer;
-  try {
-    bytes = await store.get(repositoryKey);
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    throw error;
-  }
-  return parseRepositoryFile(bytes, store.name);
+  const bytes = await getOr(store, repositoryKey);
+  return bytes === undefined ? undefined : parseRepositoryFile(bytes, store.name);
 }
 
 function isRepositoryFile(bytes: Buffer): boolean {

@@ -1,8 +1,8 @@
 /** Logs of runs, `evidence/runs/<target>/<operation>.json`: for rates and histories, not for proof; nothing is decided by them. */
 import { loggedOperations, type Expectation, type LoggedOperation, type LoggedRun, type RunLog } from '../../domain/run-log.ts';
-import { isResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { safeTarget } from './layout.ts';
+import { getOr } from './backup-files.ts';
 
 export const runLogsPrefix = 'evidence/runs/';
 export const runLogKey = (target: string, operation: LoggedOperation): string => `${runLogsPrefix}${safeTarget(target)}/${operation}.json`;
@@ -27,12 +27,8 @@ function parseRunLog(text: string): RunLog {
 
 /** Undefined where there is none. @throws SyntaxError when it is none, and errors of the store */
 export async function readRunLog(store: ObjectStore, target: string, operation: LoggedOperation, signal?: AbortSignal): Promise<RunLog | undefined> {
-  try {
-    return parseRunLog((await store.get(runLogKey(target, operation), signal === undefined ? {} : { signal })).toString('utf8'));
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return undefined;
-    throw error;
-  }
+  const bytes = await getOr(store, runLogKey(target, operation), signal);
+  return bytes === undefined ? undefined : parseRunLog(bytes.toString('utf8'));
 }
 
 export async function writeRunLog(store: ObjectStore, target: string, operation: LoggedOperation, log: RunLog): Promise<void> {

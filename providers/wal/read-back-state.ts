@@ -3,11 +3,11 @@
  * whoever can write it could as well remove the WAL. It makes damaged objects count as missing, so that no restore is planned over them.
  */
 import { z } from 'zod';
-import { isResurgoError } from '../../domain/errors.ts';
 import { hexLsn } from '../../domain/lsn.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import type { TimelineReadBack } from '../../domain/wal-scrub.ts';
 import { timelineName, walPrefix } from './layout.ts';
+import { getOr } from '../repository/backup-files.ts';
 
 const hex = z.string().regex(/^[0-9A-F]{16}$/);
 const schema = z.object({
@@ -22,18 +22,13 @@ const schema = z.object({
 export type ReadBackState = ReadonlyMap<string, TimelineReadBack>;
 
 export const readBackFile = 'read-back.json';
-export const readBackKey = (target: string, systemId: string): string => `${walPrefix(target, systemId)}${readBackFile}`;
+const readBackKey = (target: string, systemId: string): string => `${walPrefix(target, systemId)}${readBackFile}`;
 export const readBackName = (lineage: string, timeline: number): string => `${lineage}/${timelineName(timeline)}`;
 
 /** Empty where there is none, or none that can be understood: then everything counts as never read. @throws repositoryUnreachable */
 export async function readReadBack(store: ObjectStore, target: string, systemId: string, signal?: AbortSignal): Promise<ReadBackState> {
-  let bytes: Buffer;
-  try {
-    bytes = await store.get(readBackKey(target, systemId), signal && { signal });
-  } catch (error) {
-    if (isResurgoError(error, 'objectMissing')) return new Map();
-    throw error;
-  }
+  const bytes = await getOr(store, readBackKey(target, systemId), signal);
+  if (bytes === undefined) return new Map();
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
