@@ -61,7 +61,7 @@ export const postgresTarget = mapping(
     }).default(2000),
     dataDir: dataDir.optional(),
     toolsDir: filePath(
-      "Directory of pg_dump, pg_combinebackup …; default: found by the server's major version.",
+      "Directory of pg_dump, pg_restore, pg_controldata …; default: found by the server's major version.",
     ).optional(),
     jobs: integer(
       'Parallel connections of a logical dump or restore; default by the number of CPUs.',

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { policiesOf } from '../../config/lookup.ts';
 import type { PostgresTargetConfig } from '../../config/schema.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { findPgTool } from '../../providers/postgres/tools.ts';
@@ -9,7 +8,7 @@ import { Findings, type CheckScope, type Finding } from './finding.ts';
 
 /** Programs of PostgreSQL in the server's version, on the host that runs them. */
 export async function checkPostgresPrograms(
-  { loaded, host }: CheckScope,
+  { host }: CheckScope,
   name: string,
   target: PostgresTargetConfig,
   facts: ServerFacts | undefined,
@@ -40,19 +39,12 @@ export async function checkPostgresPrograms(
     }
   }
   if (facts !== undefined && target.engine === 'physical') {
-    const chains = policiesOf(loaded.config, name).some((policy) => policy.kind !== 'full');
-    const needed = [
-      ...(facts.major >= 17 ? [{ tool: 'pg_combinebackup', hard: chains }] : []),
-      { tool: 'pg_controldata', hard: false },
-    ];
-    for (const { tool, hard } of needed) {
-      try {
-        const found = await findPgTool(tool, facts.major, { dirs });
-        tools.ok(`${tool} ${found.version} in ${path.dirname(found.path)}`);
-      } catch (error) {
-        // Backups need neither; restores do, maybe on another host.
-        tools.error(error, hard ? 'fail' : 'warn');
-      }
+    try {
+      const found = await findPgTool('pg_controldata', facts.major, { dirs });
+      tools.ok(`pg_controldata ${found.version} in ${path.dirname(found.path)}`);
+    } catch (error) {
+      // Backups do not need it; restores do, maybe on another host.
+      tools.error(error, 'warn');
     }
   }
   return tools.list;

@@ -45,7 +45,7 @@ export const registerRescue: Register = (program, cli) => {
     .option('--repository <url>', '/path, file:///path or s3://bucket/prefix?region=…&endpoint=…; default: the configuration')
     .option('--identity <file>', 'age identity; or a passphrase in RESURGO_PASSPHRASE')
     .option('--trust <key...>', 'public signing key of the host that took the backups')
-    .option('--tools-dir <dir>', 'where pg_restore, pg_combinebackup … are')
+    .option('--tools-dir <dir>', 'where pg_restore, pg_controldata … are')
     .option('--connection <url>', 'logical: server to restore into (password from PGPASSWORD or ~/.pgpass)')
     .option('--data-dir <dir>', 'physical, in place: the data directory to replace')
     .option('--tablespace <old=new...>', 'physical: another directory for a tablespace, with --repository; else tablespaceMap of the configuration')

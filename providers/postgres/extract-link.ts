@@ -1,4 +1,4 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileRecord } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -46,16 +46,14 @@ export interface LinkPlaces {
 /**
  * Extracts one backup as a plain data directory with links to its tablespaces. Nothing is durable yet.
  * @param flush let the disk begin while the rest is extracted; for a tree that will be synced, not for one that is used up
- * @param keepManifest write `backup_manifest` into it, as pg_combinebackup needs
  * @throws what the reader throws, contentMismatch
  */
 export async function extractLink(
   reader: BackupReader,
   places: LinkPlaces,
-  options: { keepManifest: boolean; flush?: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void },
+  options: { flush?: boolean; signal?: AbortSignal | undefined; onProgress?: (bytes: number) => void },
 ): Promise<ExtractedLink> {
-  const manifestBytes = await reader.read('backup_manifest', undefined, options.signal);
-  const manifest = parseBackupManifest(manifestBytes);
+  const manifest = parseBackupManifest(await reader.read('backup_manifest', undefined, options.signal));
   if (reader.index.engine.engine !== 'physical')
     throw new ResurgoError('unsupported', `Backup ${reader.manifest.name} is not a physical one.`);
   const signals: string[] = [];
@@ -86,6 +84,5 @@ export async function extractLink(
     await mkdir(join(places.dir, 'pg_tblspc'), { recursive: true, mode: 0o700 });
     await symlink(dir, link);
   }
-  if (options.keepManifest) await writeFile(join(places.dir, 'backup_manifest'), manifestBytes, { mode: 0o600 });
   return { dir: places.dir, manifest, files, bytes, crc32c, signals };
 }

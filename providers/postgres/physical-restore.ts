@@ -1,20 +1,21 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { BackupReader, OnProgress } from '../../domain/ports.ts';
 import { assertChain, factsOf, majorOf } from './backup-chain.ts';
-import { canLink, checkCombined, combineChain, findCombine } from './combine-chain.ts';
 import { readControlData } from './control-data.ts';
 import { syncDirectory } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { extractLink, isLeftOut } from './extract-link.ts';
 import type { ExtractedLink } from './extract-link.ts';
 import { settleBuild } from './in-place-physical.ts';
+import { checkMerged, mergeChain } from './merge-chain.ts';
 import { planPlaces, withinDataDirectory } from './restore-places.ts';
 import type { PlacesOptions, RestorePlaces } from './restore-places.ts';
 import { restoreOwner } from './restore-owner.ts';
 import { assertRestoreSpace } from './restore-space.ts';
 import { dropStaging, finishTree, stageLinks } from './stage-chain.ts';
+import { findPgTool } from './tools.ts';
 import { verifyDirectory } from './verify-directory.ts';
 import { clearVisibilityMaps } from './visibility-maps.ts';
 
@@ -70,7 +71,7 @@ async function makePlaces(places: RestorePlaces, owner: Owner | undefined): Prom
 }
 
 /**
- * Builds the cluster of a backup beside its destination: extracts, checks every link against its `backup_manifest`, combines, empties the
+ * Builds the cluster of a backup beside its destination: extracts, checks every link against its `backup_manifest`, merges, empties the
  * visibility maps of a combined cluster, gives it to its owner and makes it durable. Nothing that is in use is touched; an earlier
  * attempt with the same id is swept. Follow with settleBuild or swapIn.
  * @throws destinationSpace, restoreMismatch, restoreFailed, toolMissing, toolVersion, parentMissing, partMissing, partCorrupt, cancelled
@@ -79,13 +80,13 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
   const { chain, places, signal } = options;
   assertChain(chain);
   const last = chain.at(-1) as BackupReader;
-  const facts = factsOf(last);
   const major = majorOf(last);
   const find = { dirs: options.toolDirs ?? [] };
-  const tool = chain.length > 1 ? await findCombine(major, find) : undefined;
+  // Missed before anything is fetched, not an hour later.
+  if (chain.length > 1) await findPgTool('pg_controldata', major, find);
   const owner = await restoreOwner(places.destination, options.owner);
   await discardBuild(places);
-  await assertRestoreSpace(chain, places, canLink(major));
+  await assertRestoreSpace(chain, places);
   await makePlaces(places, owner);
   const tablespaces = new Map(
     places.tablespaces.filter((place) => !withinDataDirectory(place)).map((place) => [place.oid, place.build]),
@@ -98,7 +99,7 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
   let bytes: number;
   const warnings: string[] = [];
   const checks = [common.depth === 'content' ? 'backup_manifest' : 'backup_manifest (sizes)'];
-  if (!tool) {
+  if (chain.length === 1) {
     const link = await extractLink(
       last,
       {
@@ -110,10 +111,9 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
           linked: !withinDataDirectory(place),
         })),
       },
-      { keepManifest: false, flush: true, signal, onProgress: progress },
+      { flush: true, signal, onProgress: progress },
     );
     ({ signals, files, bytes } = link);
-    await chmod(places.work, 0o700);
     options.onProgress?.({ phase: 'check and sync', totalBytes: bytes });
     await verifyDirectory(places.work, link.manifest, {
       ...common,
@@ -127,33 +127,24 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     const newest = links.at(-1) as ExtractedLink;
     ({ signals } = newest);
     options.onProgress?.({ phase: 'combine', note: `${chain.length} backups` });
-    await combineChain({
-      tool,
-      output: places.work,
-      signal,
-      links: links.map(({ dir }) => dir),
-      tablespaces: new Map(
-        places.tablespaces
-          .filter((place) => !withinDataDirectory(place))
-          .map((place) => [join(place.staging, String(chain.length - 1)), place.build]),
-      ),
-    });
-    await checkCombined(places.work, newest.manifest, tablespaces, facts.blockSize);
-    checks.push('pg_combinebackup');
     const control = await readControlData(places.work, major, find);
+    const { blockSize, blocksPerSegment } = control;
+    const merged = await mergeChain({ links, blockSize, blocksPerSegment, signal });
+    await checkMerged(places.work, newest.manifest, tablespaces, blockSize);
+    checks.push(`${chain.length} backups combined (${merged} files)`);
     const maps = await clearVisibilityMaps(places.work, {
-      blockSize: control.blockSize,
-      blocksPerSegment: control.blocksPerSegment,
+      blockSize,
+      blocksPerSegment,
       dataChecksums: control.dataChecksums,
       tablespaces: [...tablespaces.values()],
       fsync: false,
     });
     checks.push(`visibility maps emptied (${maps})`);
-    // Hard-linked files have their owner and durability from here; the staging names go first.
     await dropStaging(places);
     options.onProgress?.({ phase: 'sync' });
     ({ files, bytes } = await finishTree(places.work, tablespaces, owner, signal));
   }
+  await chmod(places.work, 0o700);
   await syncDirectory(dirname(places.work));
   if (signals.length > 0)
     warnings.push(

@@ -8,25 +8,9 @@ import { withinDataDirectory } from './restore-places.ts';
 const streamBytes = (reader: BackupReader, stream: string): number =>
   reader.index.streams.find(({ name }) => name === stream)?.bytes ?? 0;
 
-/**
- * Bytes a restore writes for one stream: a single full is extracted once; of a chain every link is staged, and what incrementals touch is
- * written again when they are combined (at most the full, or all of it where files cannot be hard-linked).
- */
-export function bytesNeeded(chain: readonly BackupReader[], stream: string, canLink: boolean): number {
-  const staged = chain.reduce((sum, reader) => sum + streamBytes(reader, stream), 0);
-  if (chain.length === 1) return staged;
-  const last = chain.at(-1);
-  const touched = new Set(
-    last?.index.streams
-      .find(({ name }) => name === stream)
-      ?.files?.flatMap(({ path }) => (path.includes('INCREMENTAL.') ? [path.replace('INCREMENTAL.', '')] : [])),
-  );
-  const full = chain[0]?.index.streams.find(({ name }) => name === stream)?.files ?? [];
-  const combined = canLink
-    ? full.reduce((sum, file) => sum + (touched.has(file.path) ? file.size : 0), 0)
-    : streamBytes(chain[0] as BackupReader, stream);
-  return staged + combined + streamBytes(last as BackupReader, stream);
-}
+/** Bytes a restore writes for one stream: every link is extracted once; a chain's files are then moved and merged where they are. */
+export const bytesNeeded = (chain: readonly BackupReader[], stream: string): number =>
+  chain.reduce((sum, reader) => sum + streamBytes(reader, stream), 0);
 
 const device = async (path: string): Promise<number> => {
   for (let at = path; ; at = dirname(at)) {
@@ -40,12 +24,11 @@ const device = async (path: string): Promise<number> => {
 export async function assertRestoreSpace(
   chain: readonly BackupReader[],
   places: RestorePlaces,
-  canLink: boolean,
 ): Promise<number> {
   const needs = new Map<number, { path: string; bytes: number }>();
   const add = async (path: string, stream: string): Promise<void> => {
     const key = await device(path);
-    const bytes = bytesNeeded(chain, stream, canLink);
+    const bytes = bytesNeeded(chain, stream);
     const known = needs.get(key);
     needs.set(key, { path: known?.path ?? path, bytes: (known?.bytes ?? 0) + bytes });
   };

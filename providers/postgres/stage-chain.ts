@@ -18,7 +18,10 @@ export interface StageOptions {
   readonly progress: (bytes: number) => void;
 }
 
-/** Extracts all links, the next while the one before is checked. */
+/**
+ * Extracts all links, the next while the one before is checked: the last where the result will be, the others into staging beside it, from
+ * where the result takes their files by rename.
+ */
 export async function stageLinks(
   chain: readonly BackupReader[],
   places: RestorePlaces,
@@ -29,7 +32,8 @@ export async function stageLinks(
   await mkdir(places.staging, { recursive: true, mode: 0o700 });
   try {
     for (const [i, reader] of chain.entries()) {
-      const dir = join(places.staging, String(i));
+      const newest = i === chain.length - 1;
+      const dir = newest ? places.work : join(places.staging, String(i));
       const tablespaces = factsOf(reader).tablespaces.map(({ oid, stream, path }) => {
         const place = places.tablespaces.find((each) => each.oid === oid);
         // A tablespace that was dropped later is in the older links only; it is staged beside them and goes with them.
@@ -40,7 +44,9 @@ export async function stageLinks(
           linked: outside,
           dir:
             place && outside
-              ? join(place.staging, String(i))
+              ? newest
+                ? place.build
+                : join(place.staging, String(i))
               : outside
                 ? join(places.staging, `${i}.${oid}`)
                 : join(dir, path),
@@ -49,7 +55,8 @@ export async function stageLinks(
       const link = await extractLink(
         reader,
         { dir, tablespaces },
-        { keepManifest: true, signal: options.signal, onProgress: options.progress },
+        // What lies between the full and the newest is used up.
+        { flush: newest || i === 0, signal: options.signal, onProgress: options.progress },
       );
       links.push(link);
       const check = verifyDirectory(dir, link.manifest, {

@@ -1,11 +1,14 @@
 import { closeSync, constants, fchownSync, fstatSync, fsyncSync, openSync, readSync } from 'node:fs';
 import type { ManifestFile } from './backup-manifest.ts';
 import { FileDigest } from './physical-content-check.ts';
+import { mergeIncrements, type MergeJob } from './incremental-file.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 
 /** What to do with one file, in one pass over it. */
 export interface FileJob {
   readonly path: string;
+  /** First of all: the file is made of a chain's pieces. */
+  readonly merge?: MergeJob;
   /** Compare size, and content when `content` is set. */
   readonly expected?: ManifestFile;
   readonly content: boolean;
@@ -23,6 +26,7 @@ export interface FileResult {
 const buffer = Buffer.allocUnsafeSlow(512 * 1024);
 
 export function treatFile(job: FileJob): FileResult {
+  if (job.merge) mergeIncrements(job.path, job.merge);
   const fd = openSync(pathBytes(job.path), constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     let problem: string | undefined;

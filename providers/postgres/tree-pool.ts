@@ -9,7 +9,7 @@ import type { FileJob, FileResult } from './tree-file.ts';
 
 /** One more than cores: while one waits for fsync another computes. */
 const defaultThreads = availableParallelism() + 1;
-/** Up to so many bytes are hashed on the calling thread, between other events: a thread costs 50 ms to start. */
+/** Up to so many bytes are hashed or merged on the calling thread, between other events: a thread costs 50 ms to start. */
 const inlineBytes = 64 * 1024 * 1024;
 const batchFiles = 16;
 const batchBytes = 16 * 1024 * 1024;
@@ -25,7 +25,7 @@ export interface TreatOptions {
   readonly onSize?: (bytes: number) => void;
 }
 
-const bytesOf = (job: FileJob): number => job.expected?.size ?? 0;
+const bytesOf = (job: FileJob): number => job.merge?.bytes ?? job.expected?.size ?? 0;
 
 /** Small files in batches, large ones alone and first, so that no thread is left with one at the end. */
 function batches(jobs: readonly FileJob[]): FileJob[][] {
@@ -102,7 +102,7 @@ class FileThread {
 }
 
 /**
- * Treats files: checksums on several threads where there is much to read, ownership and fsync side by side.
+ * Treats files: checksums and merges on several threads where there is much to do, ownership and fsync side by side.
  * @returns what was found wrong with the content
  * @throws restoreFailed, destinationSpace (a system call failed), cancelled
  */
@@ -123,7 +123,7 @@ export async function treatFiles(jobs: readonly FileJob[], options: TreatOptions
     if (signal?.aborted)
       throw new ResurgoError('cancelled', 'Cancelled while files were checked and synced.', { cause: signal.reason });
   };
-  const reads = (job: FileJob): boolean => job.content && job.expected !== undefined;
+  const reads = (job: FileJob): boolean => job.merge !== undefined || (job.content && job.expected !== undefined);
   const read = jobs.filter(reads);
   const inlined = read.reduce((sum, job) => sum + bytesOf(job), 0) <= inlineBytes;
   // A sync on the calling thread would stop everything else: it follows below.
@@ -149,7 +149,8 @@ export async function treatFiles(jobs: readonly FileJob[], options: TreatOptions
   const rest = jobs.filter((job) => !reads(job) || (inlined && (job.sync || job.owner !== undefined)));
   await mapBounded(rest, syncs, async (job) => {
     assertGoing();
-    take([job], [await treatUnread(job)], reads(job));
+    const { merge: _merged, ...left } = job;
+    take([job], [await treatUnread(left)], reads(job));
   });
   return problems;
 }

@@ -15,7 +15,7 @@ afterAll(async () => arena.stop(), 60_000);
 /** One moment of every activity, spread over engines and modes; all of them: test/crash. */
 const cases: RestoreCase[] = [
   { target: 'single', mode: 'beside', plan: { activity: 'buildRestore', when: 'inside', operation: 'spawn', match: 'pg_restore', afterwards: true, delayMs: 100 } },
-  { target: 'physical', mode: 'beside', plan: { activity: 'buildRestore', when: 'inside', operation: 'spawn', match: 'pg_combinebackup', afterwards: true, delayMs: 30 } },
+  { target: 'physical', mode: 'beside', plan: { activity: 'buildRestore', when: 'inside', operation: 'spawn', match: 'pg_controldata', afterwards: true, delayMs: 30 } },
   { target: 'cluster', mode: 'in-place', plan: { activity: 'swapIn', when: 'inside', operation: 'rename', match: '_old$', afterwards: true } },
   { target: 'own', mode: 'in-place', plan: { activity: 'swapIn', when: 'inside', operation: 'sql', match: '^commit', afterwards: true } },
   { target: 'physical', mode: 'scratch', plan: { activity: 'verifyRestore', when: 'inside', operation: 'sql', at: 5 } },

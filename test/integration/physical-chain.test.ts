@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import type { PhysicalFacts } from '../../domain/backup.ts';
-import { combineChain, findCombine } from '../../providers/postgres/combine-chain.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
 import { extractLink } from '../../providers/postgres/extract-link.ts';
 import { restorePhysical } from '../../providers/postgres/physical-restore.ts';
@@ -13,6 +12,7 @@ import { runTool } from '../../providers/host/child.ts';
 import { findPgTool } from '../../providers/postgres/tools.ts';
 import { pgRunAs, startPostgres, stopAll, tempDir } from '../support/index.ts';
 import type { PostgresServer } from '../support/index.ts';
+import { pgCombine } from '../support/pg-combinebackup.ts';
 import { takePhysical } from '../support/physical-backup.ts';
 import type { TakenBackup } from '../support/physical-backup.ts';
 import { onCluster, restoreRoot } from '../support/physical-cluster.ts';
@@ -209,15 +209,11 @@ describe('full + 3 incrementals', () => {
       }));
       if (i === chain.length - 1)
         for (const { oid, dir: from } of tablespaces) mapping.set(from, join(root, `ts-${oid}`));
-      await extractLink(reader, { dir, tablespaces }, { keepManifest: true });
+      await extractLink(reader, { dir, tablespaces }, {});
+      writeFileSync(join(dir, 'backup_manifest'), await reader.read('backup_manifest'));
     }
     const output = join(root, 'combined');
-    await combineChain({
-      tool: await findCombine(server.major, { dirs: toolDirs() }),
-      links: dirs,
-      output,
-      tablespaces: mapping,
-    });
+    await pgCombine(server.major, dirs, output, mapping);
     const owner = pgRunAs();
     if (owner) await runTool({ command: 'chown', args: ['-R', `${owner.uid}:${owner.gid}`, root] });
     await onCluster(output, async (restored) => {

@@ -17,6 +17,9 @@ const planFile = process.env['CRASH_PLAN_FILE'];
 const markFile = process.env['CRASH_MARK'];
 const ledger = process.env['EFFECT_LOG'];
 
+/** Share of the effects before a place that another run of the same thing has at least. */
+const nearly = 0.7;
+
 let planText = '';
 let plan: CrashPlan | undefined;
 let seen = 0;
@@ -132,6 +135,7 @@ export async function inActivity<T>(scope: Scope, work: () => Promise<T>): Promi
         throw error;
       });
       const now = currentPlan();
+      if (now?.activity === scope.activity && now.orAtEnd === true && seen >= (now.at ?? 1) * nearly) die(now);
       if (now?.activity === scope.activity && now.when === 'after') {
         if (now.hold === true) await hold();
         else die(now);

@@ -16,6 +16,8 @@ export interface CrashPlan {
   readonly store?: string;
   /** Inside: the n-th of them, from 1. Default 1. */
   readonly at?: number;
+  /** Inside: at the activity's end when it came near that place; runs differ a little. */
+  readonly orAtEnd?: boolean;
   /** Inside: once it has taken effect instead of before. */
   readonly afterwards?: boolean;
   /** Then so much later, milliseconds. */

@@ -1,0 +1,179 @@
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { pathBytes } from '../vault/tar-path.ts';
+
+/** One relation file of a combined cluster: a whole file of an older backup and what newer backups have of its blocks. */
+export interface MergeJob {
+  /** The newest whole copy; moved to its place in the result. */
+  readonly base: string;
+  /** The INCREMENTAL files newer than it, newest first; the first is of the backup that is restored, and is removed. */
+  readonly increments: readonly string[];
+  /** All increments together. */
+  readonly bytes: number;
+  readonly blockSize: number;
+  /** Of a segment file of a relation. */
+  readonly blocksPerSegment: number;
+}
+
+/** As PostgreSQL 17 and 18 write it (backup/basebackup_incremental.h). */
+const magic = 0xd3ae1f0d;
+const fixedHeaderBytes = 12;
+const prefix = 'INCREMENTAL.';
+const runBytes = 1024 * 1024;
+/** Where blocks come from that no backup has: zeros. */
+const nowhere = -1;
+
+/**
+ * Path of the file that an INCREMENTAL file of a backup becomes part of; undefined for every other file. Only relation files are ever
+ * sent as increments; a user's own `INCREMENTAL.txt` elsewhere in the data directory is a file like others.
+ */
+export function incrementOf(path: string): string | undefined {
+  const name = basename(path);
+  if (!name.startsWith(prefix) || !/^(?:base|global|pg_tblspc)\//.test(path)) return undefined;
+  return `${dirname(path)}/${name.slice(prefix.length)}`;
+}
+
+/** @returns the path an increment of `path` has */
+export const incrementPath = (path: string): string => `${dirname(path)}/${prefix}${basename(path)}`;
+
+interface Increment {
+  readonly fd: number;
+  readonly path: string;
+  readonly blocks: Uint32Array;
+  /** In blocks: what older backups have beyond it was cut off since. */
+  readonly truncation: number;
+  /** Offset of the first block. */
+  readonly start: number;
+}
+
+function readExactly(fd: number, path: string, buffer: Uint8Array, position: number): void {
+  for (let done = 0; done < buffer.byteLength; ) {
+    const got = readSync(fd, buffer, done, buffer.byteLength - done, position + done);
+    if (got === 0)
+      throw new Error(`${path} ends at byte ${position + done}; ${position + buffer.byteLength} were expected.`);
+    done += got;
+  }
+}
+
+function writeExactly(fd: number, buffer: Uint8Array, position: number): void {
+  for (let done = 0; done < buffer.byteLength; )
+    done += writeSync(fd, buffer, done, buffer.byteLength - done, position + done);
+}
+
+function readIncrement(fd: number, path: string, { blockSize, blocksPerSegment }: MergeJob): Increment {
+  const fixed = Buffer.alloc(fixedHeaderBytes);
+  readExactly(fd, path, fixed, 0);
+  const [found, count, truncation] = [fixed.readUInt32LE(0), fixed.readUInt32LE(4), fixed.readUInt32LE(8)];
+  if (found !== magic)
+    throw new Error(
+      `${path} is not in the form PostgreSQL 17 and 18 write: it begins with 0x${found.toString(16)}, not 0x${magic.toString(16)}.`,
+    );
+  if (count > blocksPerSegment || truncation > blocksPerSegment)
+    throw new Error(
+      `${path} names ${count} blocks and a length of ${truncation}; a segment has ${blocksPerSegment} at most.`,
+    );
+  const numbers = Buffer.alloc(count * 4);
+  readExactly(fd, path, numbers, fixedHeaderBytes);
+  const blocks = Uint32Array.from({ length: count }, (_, i) => numbers.readUInt32LE(i * 4));
+  const outside = blocks.find((block) => block >= blocksPerSegment);
+  if (outside !== undefined)
+    throw new Error(`${path} names block ${outside}; a segment has ${blocksPerSegment} at most.`);
+  const header = fixedHeaderBytes + numbers.byteLength;
+  // Blocks begin at a multiple of their size.
+  return { fd, path, blocks, truncation, start: count === 0 ? header : Math.ceil(header / blockSize) * blockSize };
+}
+
+/** Which increment each block of the result comes from, and its place there. */
+interface Sources {
+  /** In blocks. */
+  readonly length: number;
+  /** Index of the increment, or nowhere: of the base, or of nobody. */
+  readonly from: Int32Array;
+  readonly at: Uint32Array;
+}
+
+/** The same choice as pg_combinebackup's (reconstruct.c): the newest backup that has a block wins. */
+function chooseSources(increments: readonly Increment[]): Sources {
+  const [newest] = increments as [Increment, ...Increment[]];
+  const length = newest.blocks.reduce((longest, block) => Math.max(longest, block + 1), newest.truncation);
+  const from = new Int32Array(length).fill(nowhere);
+  const at = new Uint32Array(length);
+  for (const [index, { blocks }] of increments.entries()) {
+    // What older backups have beyond this was cut off since.
+    const end = index === 0 ? length : newest.truncation;
+    for (const [i, block] of blocks.entries()) {
+      if (block >= end || from[block] !== nowhere) continue;
+      from[block] = index;
+      at[block] = i;
+    }
+  }
+  return { length, from, at };
+}
+
+/** Copies blocks over the base, neighbours in one go. */
+function copyBlocks(fd: number, increments: readonly Increment[], sources: Sources, blockSize: number): number {
+  const { length, from, at } = sources;
+  const most = Math.max(1, Math.floor(runBytes / blockSize));
+  const buffer = Buffer.allocUnsafe(most * blockSize);
+  let copied = 0;
+  for (let block = 0; block < length; ) {
+    const index = from[block] as number;
+    let run = 1;
+    const follows = (next: number): boolean => from[next] === index && at[next] === (at[block] as number) + run;
+    if (index === nowhere) {
+      block += 1;
+      continue;
+    }
+    while (run < most && block + run < length && follows(block + run)) run += 1;
+    const { fd: source, path, start } = increments[index] as Increment;
+    const bytes = buffer.subarray(0, run * blockSize);
+    readExactly(source, path, bytes, start + (at[block] as number) * blockSize);
+    writeExactly(fd, bytes, block * blockSize);
+    copied += run;
+    block += run;
+  }
+  return copied;
+}
+
+/** Blocks that neither an increment nor the base has, where the base's own are not to be seen: the server extended the file and wrote nothing. */
+function zeroRest(fd: number, sources: Sources, baseBlocks: number, truncation: number, blockSize: number): void {
+  const zeros = Buffer.alloc(blockSize);
+  for (let block = Math.min(baseBlocks, truncation); block < sources.length; block++)
+    if (sources.from[block] === nowhere) writeExactly(fd, zeros, block * blockSize);
+}
+
+/**
+ * Builds one file of a combined cluster: the base is moved to `target`, and only the blocks that newer backups have are written.
+ * Byte for byte what pg_combinebackup makes of the same chain (test/integration/physical-merge.test.ts), without a second copy of the base
+ * (docs/adr/0014-merge-in-place.md). The base is used up: a merge that failed half-way begins with a new extraction.
+ * @throws Error with the file and the reason; of the system calls
+ */
+export function mergeIncrements(target: string, job: MergeJob): void {
+  renameSync(pathBytes(job.base), pathBytes(target));
+  const open: number[] = [];
+  const opened = (path: string, flags: 'r' | 'r+'): number => {
+    const fd = openSync(pathBytes(path), flags);
+    open.push(fd);
+    return fd;
+  };
+  try {
+    mergeInto(
+      opened(target, 'r+'),
+      job.increments.map((path) => readIncrement(opened(path, 'r'), path, job)),
+      job.blockSize,
+    );
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
+  rmSync(pathBytes(job.increments[0] as string));
+}
+
+function mergeInto(fd: number, increments: readonly Increment[], blockSize: number): void {
+  const { truncation } = increments[0] as Increment;
+  const sources = chooseSources(increments);
+  const { size } = fstatSync(fd);
+  const copied = copyBlocks(fd, increments, sources, blockSize);
+  if (copied === 0 && truncation * blockSize === size) return;
+  zeroRest(fd, sources, Math.floor(size / blockSize), truncation, blockSize);
+  ftruncateSync(fd, sources.length * blockSize);
+}
