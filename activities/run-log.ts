@@ -25,7 +25,9 @@ export async function recordRun(deps: Pick<ActivityDeps, 'loaded' | 'stores'>, {
   const known = mergeRunLogs(logs.flatMap(({ log }) => (log === 'unreachable' || log === undefined ? [] : [log])));
   const log = noteRun(known, run, expectedRuns(config, target, operation), Date.now());
   // One that cannot be read now may hold more than is known: it is not written over.
-  await Promise.all(logs.map(async (each) => (each.log === 'unreachable' ? undefined : writeRunLog(each.store, target, operation, log).catch(() => undefined))));
+  const write = (store: ObjectStore): Promise<void> => writeRunLog(store, target, operation, log);
+  // Again: another operation that swept what a killed run had left may have taken our unfinished file for it.
+  await Promise.all(logs.map(async ({ store, log: read }) => (read === 'unreachable' ? undefined : write(store).catch(() => write(store)).catch(() => undefined))));
 }
 
 /** What cannot be read twice in a row is damaged, and begun anew. */

@@ -5,7 +5,8 @@ import { safeTarget } from './layout.ts';
 import { getOr } from './backup-files.ts';
 
 export const runLogsPrefix = 'evidence/runs/';
-export const runLogKey = (target: string, operation: LoggedOperation): string => `${runLogsPrefix}${safeTarget(target)}/${operation}.json`;
+export const runLogsOf = (target: string): string => `${runLogsPrefix}${safeTarget(target)}/`;
+export const runLogKey = (target: string, operation: LoggedOperation): string => `${runLogsOf(target)}${operation}.json`;
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 /** As written by ourselves: they are compared as texts. */
