@@ -8,6 +8,8 @@ import { ResurgoHost } from '../resurgo-host.ts';
 import type { Measure, Sample } from '../types.ts';
 
 const everyMs = 150;
+/** Without a lower value for so long, the worker is idle. */
+const settleMs = 25_000;
 
 /** Highest PSS of the worker and its children while `work` runs, MB above the idle worker. */
 async function peakAbove(worker: number, idleBytes: number, work: () => Promise<unknown>): Promise<number> {
@@ -28,6 +30,18 @@ async function peakAbove(worker: number, idleBytes: number, work: () => Promise<
   return (peak - idleBytes) / 1e6;
 }
 
+/** Memory of the worker once the garbage of its start is gone: a baseline that still had it would hide as much of what comes later. */
+async function settled(worker: number): Promise<number> {
+  let lowest = Infinity;
+  for (let since = 0; since < settleMs; since += 1000) {
+    await sleep(1000);
+    const bytes = await proportionalBytes(worker);
+    if (bytes < lowest * 0.98) since = 0;
+    lowest = Math.min(lowest, bytes);
+  }
+  return lowest;
+}
+
 interface Peaks {
   readonly backup: Sample[];
   readonly restore: Sample[];
@@ -43,9 +57,8 @@ async function peaksFor(lab: Lab, sizeMb: number): Promise<Peaks> {
   for (let round = 0; round < lab.options.rounds; round++) {
     const host = await ResurgoHost.create(targetsOf(server));
     await host.start();
-    await sleep(3000);
     const worker = await workerPid(host.pid);
-    const idle = await proportionalBytes(worker);
+    const idle = await settled(worker);
     const measure = async (into: Sample[], work: () => Promise<unknown>): Promise<void> => {
       into.push({ value: await peakAbove(worker, idle, work) });
       await sleep(1000);

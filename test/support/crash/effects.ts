@@ -18,7 +18,7 @@ const markFile = process.env['CRASH_MARK'];
 const ledger = process.env['EFFECT_LOG'];
 
 /** Share of the effects before a place that another run of the same thing has at least. */
-const nearly = 0.7;
+const nearly = 0.5;
 
 let planText = '';
 let plan: CrashPlan | undefined;
