@@ -2,7 +2,7 @@ import type { FinishRestoreInput, FinishRestoreResult, RestorePlan } from '../do
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
-import { readMark, removeMark, writeMark } from './restore-marks.ts';
+import { finishedBy, noteFinished, readMark, removeMark, writeMark } from './restore-marks.ts';
 import { noteSwap, readRestoreRecord } from './restore-record.ts';
 import { targetSettings } from './target-settings.ts';
 
@@ -10,12 +10,15 @@ type Hook = (plan: RestorePlan, name: 'stop' | 'start') => Promise<unknown>;
 
 /**
  * Drops what an in-place restore kept, or brings it back. Effect: the kept copy is gone (confirm), or in place again (rollback). Idempotency: an
- * intent is written first, so that an attempt after a crash knows what the one before it has done.
+ * intent is written first, so that an attempt after a crash knows what the one before it has done; and the result last, for an attempt of the same run
+ * when nobody heard of it.
  * @throws inputInvalid when this restore keeps nothing, hookFailed
  */
 export async function finishInPlace(deps: ActivityDeps, { id, target, action }: FinishRestoreInput, hook: Hook): Promise<FinishRestoreResult> {
   const settings = targetSettings(deps, target);
   const { stateDir } = deps.loaded;
+  const told = await finishedBy(stateDir, id);
+  if (told !== undefined) return told;
   const mark = await readMark(stateDir, id);
   // The configuration may have changed since; what counts is where the data lies now.
   const plan = { ...(await planOf(deps, target, id)), configHash: settings.hash };
@@ -24,8 +27,10 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   const resumed = mark?.finishing === action;
   const status = action === 'confirm' ? 'confirmed' : 'rolled-back';
   const done = async (detail: string): Promise<FinishRestoreResult> => {
+    const result: FinishRestoreResult = { schemaVersion: 1, id, target, action, status, detail };
+    await noteFinished(stateDir, result);
     await removeMark(stateDir, id);
-    return { schemaVersion: 1, id, target, action, status, detail };
+    return result;
   };
   const pending = await engine.keeps(plan);
   if (!pending && !resumed) {
@@ -35,13 +40,15 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   await writeMark(stateDir, { plan, finishing: action });
   if (action === 'confirm') return done(pending ? await engine.confirm(plan) : 'the old data was removed');
   if (plan.stopsServices) await hook(plan, 'stop');
+  let detail: string;
   try {
-    const detail = pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`;
+    detail = pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`;
     await noteSwap(deps, plan, 'back', new Date().toISOString());
-    return await done(detail);
   } finally {
     if (plan.stopsServices) await hook(plan, 'start');
   }
+  // Not before the services run again: an attempt after this one would leave them stopped.
+  return done(detail);
 }
 
 /** From the record of the restore; from its mark when it was ended by force before it was recorded. */

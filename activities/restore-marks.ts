@@ -4,8 +4,9 @@
  */
 import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FinishRestoreInput, RestorePlan } from '../domain/operations.ts';
+import type { FinishRestoreInput, FinishRestoreResult, RestorePlan } from '../domain/operations.ts';
 import { writeFileAtomic } from '../providers/host/files.ts';
+import { currentContext } from './failure-mapping.ts';
 
 export interface RestoreMark {
   readonly plan: RestorePlan;
@@ -30,9 +31,34 @@ export async function readMark(stateDir: string, id: string): Promise<RestoreMar
   }
 }
 
-/** Gone already is success. */
+/** With what an attempt that was killed left half-written of it. Gone already is success. */
 export async function removeMark(stateDir: string, id: string): Promise<void> {
+  const names = await readdir(directory(stateDir)).catch(() => [] as string[]);
+  for (const name of names.filter((each) => each.startsWith(`.${id}.json.`))) await rm(join(directory(stateDir), name), { force: true });
   await rm(pathOf(stateDir, id), { force: true });
+}
+
+interface Finished {
+  /** Run of the workflow that asked for it. */
+  readonly run: string;
+  readonly result: FinishRestoreResult;
+}
+
+const finishedPath = (stateDir: string, id: string): string => join(stateDir, 'restores', `${id}.finished.json`);
+const currentRun = (): string | undefined => currentContext()?.info.workflowExecution?.runId;
+
+/** What this very run of the workflow has brought about before, when an attempt died before it could tell. */
+export async function finishedBy(stateDir: string, id: string): Promise<FinishRestoreResult | undefined> {
+  const text = await readFile(finishedPath(stateDir, id), 'utf8').catch(() => undefined);
+  const finished = text === undefined ? undefined : (JSON.parse(text) as Finished);
+  return finished !== undefined && finished.run === currentRun() ? finished.result : undefined;
+}
+
+export async function noteFinished(stateDir: string, result: FinishRestoreResult): Promise<void> {
+  const run = currentRun();
+  if (run === undefined) return;
+  await mkdir(join(stateDir, 'restores'), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(finishedPath(stateDir, result.id), JSON.stringify({ run, result } satisfies Finished));
 }
 
 /** Marks of a target. */

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import type { RestorePlan, RestoreResult } from '../domain/operations.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { repositoriesFor } from '../config/lookup.ts';
-import { writeSwap } from '../providers/repository/swap-notes.ts';
+import { swapsPrefix, writeSwap } from '../providers/repository/swap-notes.ts';
 import type { ActivityDeps } from './deps.ts';
+import { sweepAfterCrash } from './sweep.ts';
 
 export interface RestoreRecord {
   readonly schemaVersion: 1;
@@ -13,7 +14,8 @@ export interface RestoreRecord {
 }
 
 const localPath = (stateDir: string, id: string): string => join(stateDir, 'restores', `${id}.json`);
-const remoteKey = (target: string, id: string): string => `evidence/restores/${target}/${id}.json`;
+const restoresOf = (target: string): string => `evidence/restores/${target}/`;
+const remoteKey = (target: string, id: string): string => `${restoresOf(target)}${id}.json`;
 
 /** On this host, and in every repository that takes it: evidence outlives Temporal's history. @throws when neither place took it */
 export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, result: RestoreResult): Promise<void> {
@@ -24,7 +26,10 @@ export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, 
   await writeFile(`${path}.tmp`, body, { mode: 0o600 });
   await rename(`${path}.tmp`, path);
   for (const name of plan.repositories) {
-    await deps.stores.open(name).then((store) => store.put(remoteKey(plan.target, plan.id), body)).catch(() => undefined);
+    await deps.stores.open(name).then(async (store) => {
+      await sweepAfterCrash(store, restoresOf(plan.target));
+      await store.put(remoteKey(plan.target, plan.id), body);
+    }).catch(() => undefined);
   }
 }
 
@@ -38,7 +43,10 @@ export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' 
   let problem: Error | undefined;
   let noted = 0;
   for (const name of new Set([...repositoriesFor(deps.loaded.config, plan.target), ...plan.repositories])) {
-    await deps.stores.open(name).then((store) => writeSwap(store, plan.target, systemId, { restore: plan.id, at, way })).then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
+    await deps.stores.open(name).then(async (store) => {
+      await sweepAfterCrash(store, swapsPrefix(plan.target, systemId));
+      await writeSwap(store, plan.target, systemId, { restore: plan.id, at, way });
+    }).then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
   }
   if (noted === 0 && problem !== undefined) throw problem;
 }

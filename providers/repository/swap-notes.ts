@@ -13,16 +13,16 @@ export interface Swap {
   readonly way: 'in' | 'back';
 }
 
-const prefixOf = (target: string, systemId: string): string => `${systemPrefix(target, systemId)}swapped/`;
+export const swapsPrefix = (target: string, systemId: string): string => `${systemPrefix(target, systemId)}swapped/`;
 const pattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-(in|back)-([0-9a-z]{1,64})$/;
 
 export async function writeSwap(store: ObjectStore, target: string, systemId: string, swap: { readonly restore: string; readonly at: string; readonly way: 'in' | 'back' }): Promise<void> {
-  await store.put(`${prefixOf(target, systemId)}${new Date(swap.at).toISOString().replaceAll(/[-:.]/g, '')}-${swap.way}-${swap.restore}`, new Uint8Array(0));
+  await store.put(`${swapsPrefix(target, systemId)}${new Date(swap.at).toISOString().replaceAll(/[-:.]/g, '')}-${swap.way}-${swap.restore}`, new Uint8Array(0));
 }
 
 export async function readSwaps(store: ObjectStore, target: string, systemId: string): Promise<Swap[]> {
   if (!isSafeSegment(systemId)) return [];
-  const prefix = prefixOf(target, systemId);
+  const prefix = swapsPrefix(target, systemId);
   const swaps: Swap[] = [];
   for await (const { key } of store.list(prefix)) {
     const [, y, mo, d, h, mi, s, ms, way, restore] = pattern.exec(key.slice(prefix.length)) ?? [];
