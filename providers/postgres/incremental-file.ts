@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pathBytes } from '../vault/tar-path.ts';
 
@@ -19,7 +19,8 @@ export interface MergeJob {
 const magic = 0xd3ae1f0d;
 const fixedHeaderBytes = 12;
 const prefix = 'INCREMENTAL.';
-const runBytes = 1024 * 1024;
+/** Everything here is synchronous: one buffer per thread is enough. A block has 32 KiB at most. */
+const shared = Buffer.allocUnsafeSlow(1024 * 1024);
 /** Where blocks come from that no backup has: zeros. */
 const nowhere = -1;
 
@@ -61,7 +62,7 @@ function writeExactly(fd: number, buffer: Uint8Array, position: number): void {
 }
 
 function readIncrement(fd: number, path: string, { blockSize, blocksPerSegment }: MergeJob): Increment {
-  const fixed = Buffer.alloc(fixedHeaderBytes);
+  const fixed = shared.subarray(0, fixedHeaderBytes);
   readExactly(fd, path, fixed, 0);
   const [found, count, truncation] = [fixed.readUInt32LE(0), fixed.readUInt32LE(4), fixed.readUInt32LE(8)];
   if (found !== magic)
@@ -113,8 +114,7 @@ function chooseSources(increments: readonly Increment[]): Sources {
 /** Copies blocks over the base, neighbours in one go. */
 function copyBlocks(fd: number, increments: readonly Increment[], sources: Sources, blockSize: number): number {
   const { length, from, at } = sources;
-  const most = Math.max(1, Math.floor(runBytes / blockSize));
-  const buffer = Buffer.allocUnsafe(most * blockSize);
+  const most = Math.floor(shared.length / blockSize);
   let copied = 0;
   for (let block = 0; block < length; ) {
     const index = from[block] as number;
@@ -126,7 +126,7 @@ function copyBlocks(fd: number, increments: readonly Increment[], sources: Sourc
     }
     while (run < most && block + run < length && follows(block + run)) run += 1;
     const { fd: source, path, start } = increments[index] as Increment;
-    const bytes = buffer.subarray(0, run * blockSize);
+    const bytes = shared.subarray(0, run * blockSize);
     readExactly(source, path, bytes, start + (at[block] as number) * blockSize);
     writeExactly(fd, bytes, block * blockSize);
     copied += run;
@@ -165,7 +165,7 @@ export function mergeIncrements(target: string, job: MergeJob): void {
   } finally {
     for (const fd of open) closeSync(fd);
   }
-  rmSync(pathBytes(job.increments[0] as string));
+  unlinkSync(pathBytes(job.increments[0] as string));
 }
 
 function mergeInto(fd: number, increments: readonly Increment[], blockSize: number): void {

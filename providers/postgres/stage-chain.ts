@@ -19,19 +19,20 @@ export interface StageOptions {
 }
 
 /**
- * Extracts all links, the next while the one before is checked: the last where the result will be, the others into staging beside it, from
- * where the result takes their files by rename.
+ * Extracts all links, one while the one before is checked: the last where the result will be, the others into staging beside it, from
+ * where the result takes their files by rename. The full comes last: the syncing of its large files would hold up the making of many small ones.
+ * @returns oldest first
  */
 export async function stageLinks(
   chain: readonly BackupReader[],
   places: RestorePlaces,
   options: StageOptions,
 ): Promise<ExtractedLink[]> {
-  const links: ExtractedLink[] = [];
+  const links = new Array<ExtractedLink>(chain.length);
   const checks: Promise<unknown>[] = [];
   await mkdir(places.staging, { recursive: true, mode: 0o700 });
   try {
-    for (const [i, reader] of chain.entries()) {
+    for (const [i, reader] of [...chain.entries()].toReversed()) {
       const newest = i === chain.length - 1;
       const dir = newest ? places.work : join(places.staging, String(i));
       const tablespaces = factsOf(reader).tablespaces.map(({ oid, stream, path }) => {
@@ -55,10 +56,9 @@ export async function stageLinks(
       const link = await extractLink(
         reader,
         { dir, tablespaces },
-        // What lies between the full and the newest is used up.
-        { flush: newest || i === 0, signal: options.signal, onProgress: options.progress },
+        { flush: i === 0, signal: options.signal, onProgress: options.progress },
       );
-      links.push(link);
+      links[i] = link;
       const check = verifyDirectory(dir, link.manifest, {
         depth: options.depth,
         written: link.crc32c,
