@@ -88,11 +88,11 @@ describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
     const context = contextOf(ecsRestart, api());
     const captured = (await ecsRestart.capture?.(context)) as { deployment: string };
     front.script({ on: 'UpdateService', times: 2, answer: () => jsonError('ThrottlingException', 'Rate exceeded') }, deploys());
-    await ecsRestart.apply(context, captured as never);
+    await ecsRestart.apply(context, captured);
     expect(await ecsRestart.verify?.(context, captured as never, undefined)).toContain('steady');
     const updates = front.count('UpdateService');
     // As if the first attempt had died after AWS took it.
-    await ecsRestart.apply(context, { ...captured, deployment: 'an earlier one' } as never);
+    await ecsRestart.apply(context, { ...captured, deployment: 'an earlier one' });
     expect(front.count('UpdateService')).toBe(updates);
     front.script({ on: 'DescribeServices', answer: () => jsonError('AccessDeniedException', 'User is not authorized to perform: ecs:DescribeServices') });
     await expect(ecsRestart.check?.(context)).rejects.toMatchObject({ code: 'awsDenied' });
@@ -105,7 +105,7 @@ describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
     expect(await rdsFailover.check?.(context)).toEqual([expect.stringContaining('writer ledger-')]);
     const captured = (await rdsFailover.capture?.(context)) as { writer: string };
     expect(await rdsFailover.probe?.(context, captured as never)).toBe('notApplied');
-    await rdsFailover.apply(context, captured as never);
+    await rdsFailover.apply(context, captured);
     expect(await rdsFailover.probe?.(context, captured as never)).toBe('applied');
     expect(await rdsFailover.verify?.(context, captured as never, undefined)).toContain('available');
     const writer = (await rds.send(new DescribeDBClustersCommand({ DBClusterIdentifier: 'ledger' }))).DBClusters?.[0]?.DBClusterMembers?.find((member) => member.IsClusterWriter);
@@ -145,7 +145,7 @@ describe.skipIf(s3Missing() !== undefined)('A1 A2 actions on AWS', () => {
     expect(await action.compensate?.(alias, before, undefined)).toContain('203.0.113.9');
     front.script({ on: /POST .*rrset/, times: 2, answer: () => ({ status: 400, body: '<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>' }) });
     const again = record({ values: ['192.0.2.5'] });
-    await action.apply(again, (await action.capture?.(again)) as never);
+    await action.apply(again, (await action.capture?.(again)));
     expect((await now())?.ResourceRecords).toEqual([{ Value: '192.0.2.5' }]);
     await expect(action.check?.(record({ zone: 'ZNOPE', values: ['192.0.2.5'] }))).rejects.toMatchObject({ code: expect.stringMatching(/aws/) as string });
     expect(() => action.parse({ provider: 'route53', name: 'a.b', values: ['1.2.3.4'] })).toThrow(/zone/);

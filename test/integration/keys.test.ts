@@ -11,7 +11,7 @@ let stack: Stack;
 const cli = (...args: string[]): Promise<CliRun> => runCli(args, { cwd: stack.dir, env: { TEMPORAL_ADDRESS: stack.temporal.address } });
 const keyFiles = (repository: string, id: string): string[] => readdirSync(join(stack.dir, repository, 'keys', id)).sort();
 const rescue = (identity: string): Promise<CliRun> =>
-  cli('rescue', 'restore', 'shop', '--repository', join(stack.dir, 'repo'), '--identity', identity, '--to', `${server.url('postgres')}`, '--json');
+  cli('rescue', 'restore', 'shop', '--repository', join(stack.dir, 'repo'), '--identity', identity, '--to', server.url('postgres'), '--json');
 
 beforeAll(async () => {
   server = await startPostgres({});

@@ -26,7 +26,7 @@ function targetRow(target: TargetStatus, facts: BoardFacts): string {
   const lost = target.rpoMs === null ? badge('bad', 'unknown') : `<strong>${text(formatDuration(target.rpoMs))}</strong><br><span class="soft">objective ${text(formatDuration(target.objectives.rpoMs))}</span>`;
   const drilled = drill === undefined ? '<span class="soft">never</span>' : `${badge(drill.status === 'passed' ? 'good' : 'bad', drill.status)} ${time(drill.at)}`;
   const rate = backupRate(target.health);
-  const rated = rate === null ? '<span class="soft">no runs</span>' : `${text(rate.text)}`;
+  const rated = rate === null ? '<span class="soft">no runs</span>' : text(rate.text);
   const problems = target.problems.map(({ message, severity }) => `<li class="${severity === 'objective' ? 'bad' : 'doubtful'}">${text(message)}</li>`).join('');
   const behind = target.replication == null ? '' : `<br><span class="soft">primary ${text(target.replication.primary ?? 'none')}; standbys: ${text(lagText(target.replication) || 'none')}</span>`;
   return `<tr><th scope="row">${text(target.name)}${behind}</th><td>${badge(kind, word)}</td><td class="n">${lost}</td><td>${newest}</td><td class="n">${rated}</td><td>${drilled}</td><td><ul>${problems}</ul></td></tr>`;
