@@ -5,7 +5,6 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { repositoriesFor } from '../config/lookup.ts';
 import { deleteBackup, trimRunRecords, writeRunRecord } from '../providers/repository/catalogue.ts';
 import { keysOf, keysPrefix, runsPrefix } from '../providers/repository/layout.ts';
-import { runLogsOf } from '../providers/repository/run-log.ts';
 import { refOf } from './backup-dump.ts';
 import { pingBackup } from './deadman.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -92,7 +91,7 @@ async function removeUnpublished(store: ObjectStore, plan: PreparedBackup): Prom
   return published;
 }
 
-/** What killed attempts left half-written. We hold the target's lock: nobody else writes there, but for what would write again (a verification, a note in a run log). */
+/** What killed attempts left half-written. We hold the target's lock: nobody else writes there, but for a verification, which would write again. */
 async function sweepUnfinished(store: ObjectStore, { target, backup }: PreparedBackup): Promise<void> {
-  for (const prefix of [`${target}/`, runsPrefix(target), runLogsOf(target), keysPrefix(backup)]) await store.sweepTemporary?.(0, undefined, prefix);
+  for (const prefix of [`${target}/`, runsPrefix(target), keysPrefix(backup)]) await store.sweepTemporary?.(0, undefined, prefix);
 }

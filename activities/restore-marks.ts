@@ -5,7 +5,7 @@
 import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FinishRestoreInput, FinishRestoreResult, RestorePlan } from '../domain/operations.ts';
-import { writeFileAtomic } from '../providers/host/files.ts';
+import { sweepAtomicWrites, writeFileAtomic } from '../providers/host/files.ts';
 import { currentContext } from './failure-mapping.ts';
 
 export interface RestoreMark {
@@ -33,8 +33,7 @@ export async function readMark(stateDir: string, id: string): Promise<RestoreMar
 
 /** With what an attempt that was killed left half-written of it. Gone already is success. */
 export async function removeMark(stateDir: string, id: string): Promise<void> {
-  const names = await readdir(directory(stateDir)).catch(() => [] as string[]);
-  for (const name of names.filter((each) => each.startsWith(`.${id}.json.`))) await rm(join(directory(stateDir), name), { force: true });
+  await sweepAtomicWrites(pathOf(stateDir, id));
   await rm(pathOf(stateDir, id), { force: true });
 }
 
@@ -58,6 +57,7 @@ export async function noteFinished(stateDir: string, result: FinishRestoreResult
   const run = currentRun();
   if (run === undefined) return;
   await mkdir(join(stateDir, 'restores'), { recursive: true, mode: 0o700 });
+  await sweepAtomicWrites(finishedPath(stateDir, result.id));
   await writeFileAtomic(finishedPath(stateDir, result.id), JSON.stringify({ run, result } satisfies Finished));
 }
 

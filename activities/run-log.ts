@@ -3,8 +3,9 @@ import { repositoriesFor } from '../config/lookup.ts';
 import { isResurgoError } from '../domain/errors.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { mergeRunLogs, noteRun, type LoggedOperation, type LoggedRun, type RunLog } from '../domain/run-log.ts';
-import { readRunLog, writeRunLog } from '../providers/repository/run-log.ts';
+import { readRunLog, runLogsOf, writeRunLog } from '../providers/repository/run-log.ts';
 import type { ActivityDeps } from './deps.ts';
+import { sweepAfterCrash } from './sweep.ts';
 
 export interface RecordRunInput {
   readonly target: string;
@@ -25,8 +26,11 @@ export async function recordRun(deps: Pick<ActivityDeps, 'loaded' | 'stores'>, {
   const known = mergeRunLogs(logs.flatMap(({ log }) => (log === 'unreachable' || log === undefined ? [] : [log])));
   const log = noteRun(known, run, expectedRuns(config, target, operation), Date.now());
   // One that cannot be read now may hold more than is known: it is not written over.
-  const write = (store: ObjectStore): Promise<void> => writeRunLog(store, target, operation, log);
-  // Again: another operation that swept what a killed run had left may have taken our unfinished file for it.
+  const write = async (store: ObjectStore): Promise<void> => {
+    await sweepAfterCrash(store, runLogsOf(target));
+    await writeRunLog(store, target, operation, log);
+  };
+  // Again: another operation of the target that sweeps may have taken our unfinished file for what a killed run left.
   await Promise.all(logs.map(async ({ store, log: read }) => (read === 'unreachable' ? undefined : write(store).catch(() => write(store)).catch(() => undefined))));
 }
 

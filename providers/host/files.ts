@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { ResurgoError } from '../../domain/errors.ts';
@@ -16,9 +16,19 @@ export const syncDirectory = async (path: string): Promise<void> => {
   }
 };
 
+/** Where a file that is being replaced is written; with a random end. */
+const temporaryPrefix = (path: string): string => `.${basename(path)}.`;
+
+/** Removes what killed writers of a file left half-written beside it. Only where nobody is writing it now. */
+export const sweepAtomicWrites = async (path: string): Promise<void> => {
+  const names = await readdir(dirname(path)).catch(() => [] as string[]);
+  const left = names.filter((name) => name.startsWith(temporaryPrefix(path)));
+  for (const name of left) await rm(join(dirname(path), name), { force: true });
+};
+
 /** Replaces a file as a whole: a reader, or a machine that lost power, sees the old content or the new. Durable on return. Mode 0600 unless told. */
 export const writeFileAtomic = async (path: string, content: string | Uint8Array, mode = 0o600): Promise<void> => {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+  const temporary = join(dirname(path), `${temporaryPrefix(path)}${randomBytes(6).toString('hex')}`);
   const handle = await open(temporary, 'wx', mode);
   try {
     try {

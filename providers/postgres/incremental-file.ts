@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pathBytes } from '../vault/tar-path.ts';
+import { writeFully } from '../vault/write-extents.ts';
 
 /** One relation file of a combined cluster: a whole file of an older backup and what newer backups have of its blocks. */
 export interface MergeJob {
@@ -54,11 +55,6 @@ function readExactly(fd: number, path: string, buffer: Uint8Array, position: num
       throw new Error(`${path} ends at byte ${position + done}; ${position + buffer.byteLength} were expected.`);
     done += got;
   }
-}
-
-function writeExactly(fd: number, buffer: Uint8Array, position: number): void {
-  for (let done = 0; done < buffer.byteLength; )
-    done += writeSync(fd, buffer, done, buffer.byteLength - done, position + done);
 }
 
 function readIncrement(fd: number, path: string, { blockSize, blocksPerSegment }: MergeJob): Increment {
@@ -117,19 +113,16 @@ function copyBlocks(fd: number, increments: readonly Increment[], sources: Sourc
   const most = Math.floor(shared.length / blockSize);
   let copied = 0;
   for (let block = 0; block < length; ) {
-    const index = from[block] as number;
+    const [index, first] = [from[block] as number, at[block] as number];
     let run = 1;
-    const follows = (next: number): boolean => from[next] === index && at[next] === (at[block] as number) + run;
-    if (index === nowhere) {
-      block += 1;
-      continue;
+    if (index !== nowhere) {
+      // Beyond the end both are undefined.
+      while (run < most && from[block + run] === index && at[block + run] === first + run) run += 1;
+      const { fd: source, path, start } = increments[index] as Increment;
+      readExactly(source, path, shared.subarray(0, run * blockSize), start + first * blockSize);
+      writeFully(fd, shared, 0, run * blockSize, block * blockSize);
+      copied += run;
     }
-    while (run < most && block + run < length && follows(block + run)) run += 1;
-    const { fd: source, path, start } = increments[index] as Increment;
-    const bytes = shared.subarray(0, run * blockSize);
-    readExactly(source, path, bytes, start + (at[block] as number) * blockSize);
-    writeExactly(fd, bytes, block * blockSize);
-    copied += run;
     block += run;
   }
   return copied;
@@ -139,7 +132,7 @@ function copyBlocks(fd: number, increments: readonly Increment[], sources: Sourc
 function zeroRest(fd: number, sources: Sources, baseBlocks: number, truncation: number, blockSize: number): void {
   const zeros = Buffer.alloc(blockSize);
   for (let block = Math.min(baseBlocks, truncation); block < sources.length; block++)
-    if (sources.from[block] === nowhere) writeExactly(fd, zeros, block * blockSize);
+    if (sources.from[block] === nowhere) writeFully(fd, zeros, 0, blockSize, block * blockSize);
 }
 
 /**

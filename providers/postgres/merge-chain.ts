@@ -14,7 +14,6 @@ export interface MergeOptions {
   readonly blockSize: number;
   readonly blocksPerSegment: number;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: (bytes: number) => void;
 }
 
 /**
@@ -27,12 +26,12 @@ export async function mergeChain(options: MergeOptions): Promise<number> {
   const { links, signal } = options;
   await joinLabels(links);
   const jobs = mergeJobs(options);
-  await treatFiles(jobs, { signal, onProgress: options.onProgress });
+  await treatFiles(jobs, { signal });
   return jobs.length;
 }
 
 function mergeJobs({ links, blockSize, blocksPerSegment }: MergeOptions): FileJob[] {
-  const last = links.at(-1) as ExtractedLink;
+  const [last, ...older] = links.toReversed() as [ExtractedLink, ...ExtractedLink[]];
   const jobs: FileJob[] = [];
   for (const [path, { size }] of last.manifest.files) {
     const target = incrementOf(path);
@@ -40,7 +39,7 @@ function mergeJobs({ links, blockSize, blocksPerSegment }: MergeOptions): FileJo
     const increments = [join(last.dir, path)];
     let bytes = size;
     let base: string | undefined;
-    for (const { dir, manifest } of links.slice(0, -1).toReversed()) {
+    for (const { dir, manifest } of older) {
       if (manifest.files.has(target)) {
         base = join(dir, target);
         break;
@@ -84,21 +83,23 @@ function readLabel(text: string): Label {
 
 /** Each link begins where the one before said; then the result's label is that of a whole backup, or the server would refuse it. */
 async function joinLabels(links: readonly ExtractedLink[]): Promise<void> {
-  let previous: Label | undefined;
-  for (const [i, { dir }] of links.entries()) {
-    const path = join(dir, 'backup_label');
-    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-      throw new ResurgoError('restoreMismatch', `Backup ${i + 1} of the chain has no backup_label.`, { cause });
-    });
-    const label = readLabel(text);
-    if (label.from?.start !== previous?.start || label.from?.timeline !== previous?.timeline) {
-      const builds = label.from === undefined ? 'is a full one' : `builds on one that began at ${label.from.start} on timeline ${label.from.timeline}`;
-      const before = previous === undefined ? 'it is the first' : `the one before it began at ${previous.start} on timeline ${previous.timeline}`;
-      throw new ResurgoError('restoreMismatch', `By its backup_label backup ${i + 1} of the chain ${builds}; ${before}.`);
-    }
-    previous = label;
-    if (i === links.length - 1) await writeFile(path, text.replace(/^INCREMENTAL FROM .*\n/gm, ''));
+  const paths = links.map(({ dir }) => join(dir, 'backup_label'));
+  const texts = await Promise.all(
+    paths.map((path, i) =>
+      readFile(path, 'utf8').catch((cause: unknown) => {
+        throw new ResurgoError('restoreMismatch', `Backup ${i + 1} of the chain has no backup_label.`, { cause });
+      }),
+    ),
+  );
+  const labels = texts.map(readLabel);
+  for (const [i, { from }] of labels.entries()) {
+    const previous = labels[i - 1];
+    if (from?.start === previous?.start && from?.timeline === previous?.timeline) continue;
+    const builds = from === undefined ? 'is a full one' : `builds on one that began at ${from.start} on timeline ${from.timeline}`;
+    const before = previous === undefined ? 'it is the first' : `the one before it began at ${previous.start} on timeline ${previous.timeline}`;
+    throw new ResurgoError('restoreMismatch', `By its backup_label backup ${i + 1} of the chain ${builds}; ${before}.`);
   }
+  await writeFile(paths.at(-1) as string, (texts.at(-1) as string).replace(/^INCREMENTAL FROM .*\n/gm, ''));
 }
 
 /**

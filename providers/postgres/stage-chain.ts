@@ -37,21 +37,11 @@ export async function stageLinks(
       const dir = newest ? places.work : join(places.staging, String(i));
       const tablespaces = factsOf(reader).tablespaces.map(({ oid, stream, path }) => {
         const place = places.tablespaces.find((each) => each.oid === oid);
+        const linked = place ? !withinDataDirectory(place) : path.startsWith('/');
+        if (!linked) return { oid, stream, linked, dir: join(dir, path) };
         // A tablespace that was dropped later is in the older links only; it is staged beside them and goes with them.
-        const outside = place ? !withinDataDirectory(place) : path.startsWith('/');
-        return {
-          oid,
-          stream,
-          linked: outside,
-          dir:
-            place && outside
-              ? newest
-                ? place.build
-                : join(place.staging, String(i))
-              : outside
-                ? join(places.staging, `${i}.${oid}`)
-                : join(dir, path),
-        };
+        if (!place) return { oid, stream, linked, dir: join(places.staging, `${i}.${oid}`) };
+        return { oid, stream, linked, dir: newest ? place.build : join(place.staging, String(i)) };
       });
       const link = await extractLink(
         reader,

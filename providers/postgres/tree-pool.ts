@@ -149,8 +149,11 @@ export async function treatFiles(jobs: readonly FileJob[], options: TreatOptions
   const rest = jobs.filter((job) => !reads(job) || (inlined && (job.sync || job.owner !== undefined)));
   await mapBounded(rest, syncs, async (job) => {
     assertGoing();
-    const { merge: _merged, ...left } = job;
-    take([job], [await treatUnread(left)], reads(job));
+    const again = reads(job);
+    // What was read or merged above has only to be given away and made durable.
+    const { path, sync, owner } = job;
+    const left: FileJob = again ? { path, content: false, sync, ...(owner ? { owner } : {}) } : job;
+    take([left], [await treatUnread(left)], again);
   });
   return problems;
 }

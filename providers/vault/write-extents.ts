@@ -52,6 +52,7 @@ export function writeExtents(plain: Uint8Array, extents: readonly Extent[], want
   return wantCrc ? sums : undefined;
 }
 
-function writeFully(fd: number, bytes: Uint8Array, from: number, length: number, at: number): void {
+/** Writes all of a run, however little each call of the system takes. */
+export function writeFully(fd: number, bytes: Uint8Array, from: number, length: number, at: number): void {
   for (let done = 0; done < length;) done += writeSync(fd, bytes, from + done, length - done, at + done);
 }
