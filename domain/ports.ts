@@ -86,6 +86,11 @@ export interface ExtractOptions {
   readonly destination: string;
   /** Maps an entry to another relative path, or leaves it out with undefined. Default: its own path. */
   readonly map?: (file: FileRecord) => string | undefined;
+  /**
+   * Content that is only read once more and then thrown away: regular files (by their path below the destination) whose content goes into one new
+   * file, one behind the other in the order of the stream, instead of into files of their own. Never synced.
+   */
+  readonly spool?: { readonly path: string; readonly takes: (path: string) => boolean };
   readonly signal?: AbortSignal;
   /** Called with plain bytes written since the last call. */
   readonly onProgress?: (bytes: number) => void;
@@ -95,9 +100,18 @@ export interface ExtractOptions {
   readonly crc32c?: boolean;
 }
 
+/** A run of bytes in a spool file. */
+export interface Spooled {
+  readonly spool: string;
+  readonly at: number;
+  readonly bytes: number;
+}
+
 export interface ExtractResult {
   readonly files: number;
   readonly bytes: number;
+  /** With a spool: where its files are in it, by their path below the destination. */
+  readonly spooled?: ReadonlyMap<string, Spooled>;
   /** When asked for: of every regular file, by its path below the destination. */
   readonly crc32c?: ReadonlyMap<string, number>;
 }

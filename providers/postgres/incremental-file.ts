@@ -1,14 +1,18 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync } from 'node:fs';
+import type { Spooled } from '../../domain/ports.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 import { writeFully } from '../vault/write-extents.ts';
 
+/** An INCREMENTAL file, in the spool of its link. */
+export interface SpooledIncrement extends Spooled {
+  /** Its path in the backup. */
+  readonly path: string;
+}
+
 /** One relation file of a combined cluster: a whole file of an older backup and what newer backups have of its blocks. */
 export interface MergeJob {
-  /** The newest whole copy; moved to its place in the result. */
-  readonly base: string;
-  /** The INCREMENTAL files newer than it, newest first; the first is of the backup that is restored, and is removed. */
-  readonly increments: readonly string[];
+  /** The INCREMENTAL files newer than what lies at the target, newest first; the first is of the backup that is restored. */
+  readonly increments: readonly SpooledIncrement[];
   /** All increments together. */
   readonly bytes: number;
   readonly blockSize: number;
@@ -19,47 +23,37 @@ export interface MergeJob {
 /** As PostgreSQL 17 and 18 write it (backup/basebackup_incremental.h). */
 const magic = 0xd3ae1f0d;
 const fixedHeaderBytes = 12;
-const prefix = 'INCREMENTAL.';
 /** Everything here is synchronous: one buffer per thread is enough. A block has 32 KiB at most. */
 const shared = Buffer.allocUnsafeSlow(1024 * 1024);
 /** Where blocks come from that no backup has: zeros. */
 const nowhere = -1;
 
-/**
- * Path of the file that an INCREMENTAL file of a backup becomes part of; undefined for every other file. Only relation files are ever
- * sent as increments; a user's own `INCREMENTAL.txt` elsewhere in the data directory is a file like others.
- */
-export function incrementOf(path: string): string | undefined {
-  const name = basename(path);
-  if (!name.startsWith(prefix) || !/^(?:base|global|pg_tblspc)\//.test(path)) return undefined;
-  return `${dirname(path)}/${name.slice(prefix.length)}`;
-}
-
-/** @returns the path an increment of `path` has */
-export const incrementPath = (path: string): string => `${dirname(path)}/${prefix}${basename(path)}`;
-
 interface Increment {
   readonly fd: number;
-  readonly path: string;
+  readonly place: SpooledIncrement;
   readonly blocks: Uint32Array;
   /** In blocks: what older backups have beyond it was cut off since. */
   readonly truncation: number;
-  /** Offset of the first block. */
+  /** Offset of the first block, within it. */
   readonly start: number;
 }
 
-function readExactly(fd: number, path: string, buffer: Uint8Array, position: number): void {
+/** @param position within the increment */
+function readExactly(fd: number, place: SpooledIncrement, buffer: Uint8Array, position: number): void {
+  const short = (end: number): Error =>
+    new Error(`${place.path} ends at byte ${end}; ${position + buffer.byteLength} were expected.`);
+  if (position + buffer.byteLength > place.bytes) throw short(place.bytes);
   for (let done = 0; done < buffer.byteLength; ) {
-    const got = readSync(fd, buffer, done, buffer.byteLength - done, position + done);
-    if (got === 0)
-      throw new Error(`${path} ends at byte ${position + done}; ${position + buffer.byteLength} were expected.`);
+    const got = readSync(fd, buffer, done, buffer.byteLength - done, place.at + position + done);
+    if (got === 0) throw short(position + done);
     done += got;
   }
 }
 
-function readIncrement(fd: number, path: string, { blockSize, blocksPerSegment }: MergeJob): Increment {
+function readIncrement(fd: number, place: SpooledIncrement, { blockSize, blocksPerSegment }: MergeJob): Increment {
+  const { path } = place;
   const fixed = shared.subarray(0, fixedHeaderBytes);
-  readExactly(fd, path, fixed, 0);
+  readExactly(fd, place, fixed, 0);
   const [found, count, truncation] = [fixed.readUInt32LE(0), fixed.readUInt32LE(4), fixed.readUInt32LE(8)];
   if (found !== magic)
     throw new Error(
@@ -70,14 +64,14 @@ function readIncrement(fd: number, path: string, { blockSize, blocksPerSegment }
       `${path} names ${count} blocks and a length of ${truncation}; a segment has ${blocksPerSegment} at most.`,
     );
   const numbers = Buffer.alloc(count * 4);
-  readExactly(fd, path, numbers, fixedHeaderBytes);
+  readExactly(fd, place, numbers, fixedHeaderBytes);
   const blocks = Uint32Array.from({ length: count }, (_, i) => numbers.readUInt32LE(i * 4));
   const outside = blocks.find((block) => block >= blocksPerSegment);
   if (outside !== undefined)
     throw new Error(`${path} names block ${outside}; a segment has ${blocksPerSegment} at most.`);
   const header = fixedHeaderBytes + numbers.byteLength;
   // Blocks begin at a multiple of their size.
-  return { fd, path, blocks, truncation, start: count === 0 ? header : Math.ceil(header / blockSize) * blockSize };
+  return { fd, place, blocks, truncation, start: count === 0 ? header : Math.ceil(header / blockSize) * blockSize };
 }
 
 /** Which increment each block of the result comes from, and its place there. */
@@ -118,8 +112,8 @@ function copyBlocks(fd: number, increments: readonly Increment[], sources: Sourc
     if (index !== nowhere) {
       // Beyond the end both are undefined.
       while (run < most && from[block + run] === index && at[block + run] === first + run) run += 1;
-      const { fd: source, path, start } = increments[index] as Increment;
-      readExactly(source, path, shared.subarray(0, run * blockSize), start + first * blockSize);
+      const { fd: source, place, start } = increments[index] as Increment;
+      readExactly(source, place, shared.subarray(0, run * blockSize), start + first * blockSize);
       writeFully(fd, shared, 0, run * blockSize, block * blockSize);
       copied += run;
     }
@@ -136,29 +130,24 @@ function zeroRest(fd: number, sources: Sources, baseBlocks: number, truncation: 
 }
 
 /**
- * Builds one file of a combined cluster: the base is moved to `target`, and only the blocks that newer backups have are written.
- * Byte for byte what pg_combinebackup makes of the same chain (test/integration/physical-merge.test.ts), without a second copy of the base
- * (docs/adr/0014-merge-in-place.md). The base is used up: a merge that failed half-way begins with a new extraction.
+ * Makes a file of a combined cluster out of its newest whole copy, where that lies: only the blocks that newer backups have are written.
+ * Byte for byte what pg_combinebackup makes of the same chain (test/integration/physical-merge.test.ts), without a second copy
+ * (docs/adr/0014-merge-in-place.md). The copy is used up: a merge that failed half-way begins with a new extraction.
  * @throws Error with the file and the reason; of the system calls
  */
 export function mergeIncrements(target: string, job: MergeJob): void {
-  renameSync(pathBytes(job.base), pathBytes(target));
-  const open: number[] = [];
+  const open = new Map<string, number>();
   const opened = (path: string, flags: 'r' | 'r+'): number => {
-    const fd = openSync(pathBytes(path), flags);
-    open.push(fd);
+    const fd = open.get(path) ?? openSync(pathBytes(path), flags);
+    open.set(path, fd);
     return fd;
   };
   try {
-    mergeInto(
-      opened(target, 'r+'),
-      job.increments.map((path) => readIncrement(opened(path, 'r'), path, job)),
-      job.blockSize,
-    );
+    const increments = job.increments.map((place) => readIncrement(opened(place.spool, 'r'), place, job));
+    mergeInto(opened(target, 'r+'), increments, job.blockSize);
   } finally {
-    for (const fd of open) closeSync(fd);
+    for (const fd of open.values()) closeSync(fd);
   }
-  unlinkSync(pathBytes(job.increments[0] as string));
 }
 
 function mergeInto(fd: number, increments: readonly Increment[], blockSize: number): void {

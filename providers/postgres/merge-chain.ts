@@ -1,67 +1,50 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
+import type { Spooled } from '../../domain/ports.ts';
 import type { BackupManifest } from './backup-manifest.ts';
+import { incrementOf, labelFile } from './chain-plan.ts';
 import { readDataTree } from './data-tree.ts';
-import { isLeftOut, type ExtractedLink } from './extract-link.ts';
-import { incrementOf, incrementPath } from './incremental-file.ts';
+import type { ExtractedChain } from './extract-chain.ts';
+import { isLeftOut } from './extract-link.ts';
+import type { ExtractedLink } from './extract-link.ts';
 import { treatFiles } from './tree-pool.ts';
 import type { FileJob } from './tree-file.ts';
 
-export interface MergeOptions {
-  /** Oldest first. The last one lies where the result is to be and becomes it; the others are used up. */
-  readonly links: readonly ExtractedLink[];
+export interface MergeOptions extends ExtractedChain {
   readonly blockSize: number;
   readonly blocksPerSegment: number;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Makes the last link of a chain a whole cluster, in its place: every file that it has as an increment gets the newest whole copy of the older
- * links, by rename, and then only the blocks that changed.
+ * Makes a chain, extracted into one tree, a whole cluster: into every file that the newest backup has as an increment go the blocks that changed since its
+ * newest whole copy.
  * @returns number of files merged
  * @throws restoreMismatch when the links do not fit together, restoreFailed, destinationSpace, cancelled
  */
 export async function mergeChain(options: MergeOptions): Promise<number> {
-  const { links, signal } = options;
+  const { plan, links, blockSize, blocksPerSegment, signal } = options;
+  const [last] = links.toReversed() as [ExtractedLink, ...ExtractedLink[]];
   await joinLabels(links);
-  const jobs = mergeJobs(options);
+  const jobs = plan.merges.map(({ target, increments }): FileJob => {
+    const places = increments.map(({ link, path }) => ({ path, ...spooledOf(links, link, path) }));
+    const bytes = places.reduce((sum, place) => sum + place.bytes, 0);
+    return {
+      path: join(last.dir, target),
+      merge: { increments: places, bytes, blockSize, blocksPerSegment },
+      content: false,
+      sync: false,
+    };
+  });
   await treatFiles(jobs, { signal });
   return jobs.length;
 }
 
-function mergeJobs({ links, blockSize, blocksPerSegment }: MergeOptions): FileJob[] {
-  const [last, ...older] = links.toReversed() as [ExtractedLink, ...ExtractedLink[]];
-  const jobs: FileJob[] = [];
-  for (const [path, { size }] of last.manifest.files) {
-    const target = incrementOf(path);
-    if (target === undefined) continue;
-    const increments = [join(last.dir, path)];
-    let bytes = size;
-    let base: string | undefined;
-    for (const { dir, manifest } of older) {
-      if (manifest.files.has(target)) {
-        base = join(dir, target);
-        break;
-      }
-      const increment = manifest.files.get(incrementPath(target));
-      if (increment === undefined) break;
-      increments.push(join(dir, incrementPath(target)));
-      bytes += increment.size;
-    }
-    if (base === undefined)
-      throw new ResurgoError(
-        'restoreMismatch',
-        `${path} is an increment, and no older backup of the chain has what it builds on (${target}).`,
-      );
-    jobs.push({
-      path: join(last.dir, target),
-      merge: { base, increments, bytes, blockSize, blocksPerSegment },
-      content: false,
-      sync: false,
-    });
-  }
-  return jobs;
+function spooledOf(links: readonly ExtractedLink[], link: number, path: string): Spooled {
+  const place = links[link]?.spooled.get(path);
+  if (place === undefined) throw new ResurgoError('bug', `${path} of backup ${link + 1} of the chain was not extracted.`);
+  return place;
 }
 
 interface Label {
@@ -83,23 +66,34 @@ function readLabel(text: string): Label {
 
 /** Each link begins where the one before said; then the result's label is that of a whole backup, or the server would refuse it. */
 async function joinLabels(links: readonly ExtractedLink[]): Promise<void> {
-  const paths = links.map(({ dir }) => join(dir, 'backup_label'));
+  const own = join((links.at(-1) as ExtractedLink).dir, labelFile);
   const texts = await Promise.all(
-    paths.map((path, i) =>
-      readFile(path, 'utf8').catch((cause: unknown) => {
-        throw new ResurgoError('restoreMismatch', `Backup ${i + 1} of the chain has no backup_label.`, { cause });
-      }),
-    ),
+    links.map((link, i) => (i === links.length - 1 ? readFile(own, 'utf8') : readSpooled(spooledOf(links, i, labelFile)))),
   );
   const labels = texts.map(readLabel);
   for (const [i, { from }] of labels.entries()) {
     const previous = labels[i - 1];
     if (from?.start === previous?.start && from?.timeline === previous?.timeline) continue;
-    const builds = from === undefined ? 'is a full one' : `builds on one that began at ${from.start} on timeline ${from.timeline}`;
-    const before = previous === undefined ? 'it is the first' : `the one before it began at ${previous.start} on timeline ${previous.timeline}`;
+    const builds =
+      from === undefined ? 'is a full one' : `builds on one that began at ${from.start} on timeline ${from.timeline}`;
+    const before =
+      previous === undefined
+        ? 'it is the first'
+        : `the one before it began at ${previous.start} on timeline ${previous.timeline}`;
     throw new ResurgoError('restoreMismatch', `By its backup_label backup ${i + 1} of the chain ${builds}; ${before}.`);
   }
-  await writeFile(paths.at(-1) as string, (texts.at(-1) as string).replace(/^INCREMENTAL FROM .*\n/gm, ''));
+  await writeFile(own, (texts.at(-1) as string).replace(/^INCREMENTAL FROM .*\n/gm, ''));
+}
+
+async function readSpooled({ spool, at, bytes }: Spooled): Promise<string> {
+  const handle = await open(spool, 'r');
+  try {
+    const text = Buffer.alloc(bytes);
+    const { bytesRead } = await handle.read(text, 0, bytes, at);
+    return text.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
 }
 
 /**

@@ -14,7 +14,7 @@ import { planPlaces, withinDataDirectory } from './restore-places.ts';
 import type { PlacesOptions, RestorePlaces } from './restore-places.ts';
 import { restoreOwner } from './restore-owner.ts';
 import { assertRestoreSpace } from './restore-space.ts';
-import { dropStaging, finishTree, stageLinks } from './stage-chain.ts';
+import { dropStaging, extractChain, finishTree } from './extract-chain.ts';
 import { findPgTool } from './tools.ts';
 import { verifyDirectory } from './verify-directory.ts';
 import { clearVisibilityMaps } from './visibility-maps.ts';
@@ -123,13 +123,13 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
       sync: true,
     });
   } else {
-    const links = await stageLinks(chain, places, { ...common, progress });
-    const newest = links.at(-1) as ExtractedLink;
+    const extracted = await extractChain(chain, places, { depth: common.depth, signal, progress });
+    const newest = extracted.links.at(-1) as ExtractedLink;
     ({ signals } = newest);
     options.onProgress?.({ phase: 'combine', note: `${chain.length} backups` });
     const control = await readControlData(places.work, major, find);
     const { blockSize, blocksPerSegment } = control;
-    const merged = await mergeChain({ links, blockSize, blocksPerSegment, signal });
+    const merged = await mergeChain({ ...extracted, blockSize, blocksPerSegment, signal });
     await checkMerged(places.work, newest.manifest, tablespaces, blockSize);
     checks.push(`${chain.length} backups combined (${merged} files)`);
     const maps = await clearVisibilityMaps(places.work, {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { FileRecord, PartRecord, StreamRecord } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { ExtractOptions } from '../../domain/ports.ts';
+import type { ExtractOptions, Spooled } from '../../domain/ports.ts';
 import { cleanPath } from './tar-index.ts';
 import { safeRelative } from './safe-tree.ts';
 import type { Extent } from './write-extents.ts';
@@ -10,6 +10,13 @@ import type { Extent } from './write-extents.ts';
 export interface PlannedEntry {
   readonly file: FileRecord;
   readonly path: string;
+  /** Its content goes here instead of into a file of its own. */
+  readonly spooled?: Spooled;
+}
+/** What one extent of a part belongs to. */
+export interface PlannedExtent {
+  readonly entry: PlannedEntry;
+  readonly extent: Extent;
 }
 export interface PlannedPart {
   readonly part: PartRecord;
@@ -17,7 +24,7 @@ export interface PlannedPart {
   readonly files: readonly PlannedEntry[];
   /** Files of which this part holds a piece, and other parts the rest. */
   readonly split: readonly PlannedEntry[];
-  readonly extents: readonly Extent[];
+  readonly extents: readonly PlannedExtent[];
   readonly bytes: number;
 }
 export interface ExtractPlan {
@@ -39,6 +46,7 @@ export function planExtract(
   parts: readonly PartRecord[],
   destination: string,
   map: ExtractOptions['map'],
+  spool?: ExtractOptions['spool'],
 ): ExtractPlan {
   const directories: PlannedEntry[] = [];
   const files: PlannedEntry[] = [];
@@ -50,10 +58,11 @@ export function planExtract(
     part,
     files: [] as PlannedEntry[],
     split: [] as PlannedEntry[],
-    extents: [] as Extent[],
+    extents: [] as PlannedExtent[],
     bytes: 0,
   }));
   let bytes = 0;
+  let spooledBytes = 0;
   let at = 0;
   for (const file of stream.files ?? []) {
     const mapped = map === undefined ? file.path : map(file);
@@ -72,32 +81,41 @@ export function planExtract(
         );
       hardlinks.push({ ...entry, target });
     } else if (file.type === 'file') {
-      files.push(entry);
-      placed.set(file.path, path);
+      const goes: PlannedEntry =
+        spool?.takes(path) === true
+          ? { ...entry, spooled: { spool: spool.path, at: spooledBytes, bytes: file.size } }
+          : entry;
+      files.push(goes);
       bytes += file.size;
+      if (goes.spooled === undefined) placed.set(file.path, path);
+      else spooledBytes += file.size;
       if (file.size === 0) {
-        emptyOrSplit.push(entry);
+        if (goes.spooled === undefined) emptyOrSplit.push(goes);
         continue;
       }
       // Entries come in stream order, so the search for the first part goes on where it stopped.
       while (at < planned.length && end(planned[at]?.part) <= file.offset) at++;
       const whole = file.offset + file.size <= end(planned[at]?.part);
-      if (!whole) emptyOrSplit.push(entry);
+      if (!whole && goes.spooled === undefined) emptyOrSplit.push(goes);
       let covered = 0;
       for (let i = at; i < planned.length && covered < file.size; i++) {
         const target = planned[i];
         if (target === undefined) break;
         const from = Math.max(file.offset - target.part.offset, 0);
         const length = Math.min(file.offset + file.size, end(target.part)) - target.part.offset - from;
+        const within = target.part.offset + from - file.offset;
         target.extents.push({
-          path: join(destination, path),
-          from,
-          bytes: length,
-          at: target.part.offset + from - file.offset,
-          ...(whole ? { create: { mode: file.mode & 0o777 } } : {}),
+          entry: goes,
+          extent: {
+            path: goes.spooled?.spool ?? join(destination, path),
+            from,
+            bytes: length,
+            at: (goes.spooled?.at ?? 0) + within,
+            ...(whole && goes.spooled === undefined ? { create: { mode: file.mode & 0o777 } } : {}),
+          },
         });
         target.bytes += length;
-        (whole ? target.files : target.split).push(entry);
+        if (goes.spooled === undefined) (whole ? target.files : target.split).push(goes);
         covered += length;
       }
       if (covered !== file.size)

@@ -1,9 +1,9 @@
 import { closeSync } from 'node:fs';
 import { chmod, link, symlink } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import type { PartRecord, StreamRecord } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { ExtractOptions, ExtractResult } from '../../domain/ports.ts';
+import type { ExtractOptions, ExtractResult, Spooled } from '../../domain/ports.ts';
 import { mapBounded } from '../repository/bounded.ts';
 import { throwIfAborted } from '../repository/abort.ts';
 import { cryptoThreads } from './crypto-pool.ts';
@@ -28,7 +28,7 @@ export async function extractStream(
   parts: readonly PartRecord[],
   options: ExtractOptions,
 ): Promise<ExtractResult> {
-  const { destination, map, signal, onProgress, fsync = true } = options;
+  const { destination, map, spool, signal, onProgress, fsync = true } = options;
   if (stream.files === undefined) throw new ResurgoError('bug', `stream ${stream.name} is no tar stream`);
   throwIfAborted(signal, 'The extraction');
   requireKeys(source);
@@ -36,22 +36,24 @@ export async function extractStream(
   const sync = fsync !== false ? new TreeSync(destination, signal) : undefined;
   try {
     const tree = await SafeTree.open(destination);
-    const plan = planExtract(stream, parts, destination, map);
+    const plan = planExtract(stream, parts, destination, map, spool);
     for (const entry of plan.directories) await tree.directory(entry.path);
     for (const entry of [...plan.emptyOrSplit, ...plan.parts.flatMap((part) => part.files)])
       await tree.parentOf(entry.path);
+    if (spool !== undefined) closeSync(createFile(pathBytes(spool.path), 0o600));
     for (const entry of plan.emptyOrSplit)
       closeSync(createFile(pathBytes(join(destination, entry.path)), entry.file.mode & 0o777));
     const finished = splitFiles(plan);
     for (const { path, file } of plan.emptyOrSplit) if (file.size === 0) sync?.whole(path, 0);
     await mapBounded(plan.parts, cryptoThreads + 1, async ({ part, files, extents, bytes }) => {
       throwIfAborted(signal, 'The extraction');
-      const crcs = await writePart(source, part, { write: extents, crc32c: sums !== undefined }, signal);
+      const write = extents.map(({ extent }) => extent);
+      const crcs = await writePart(source, part, { write, crc32c: sums !== undefined }, signal);
       sums?.add(extents, crcs);
       onProgress?.(bytes);
       if (sync !== undefined)
-        for (const extent of extents)
-          if (extent.create === undefined) sync.grew(relative(destination, extent.path), extent.bytes);
+        for (const { entry, extent } of extents)
+          if (extent.create === undefined && entry.spooled === undefined) sync.grew(entry.path, extent.bytes);
       for (const { path, file } of [...files, ...finished(part.n)]) sync?.whole(path, file.size);
     });
     for (const entry of plan.hardlinks) {
@@ -69,7 +71,8 @@ export async function extractStream(
     return {
       files: plan.files.length,
       bytes: plan.bytes,
-      ...(sums === undefined ? {} : { crc32c: sums.finish(destination, plan.files) }),
+      ...(spool === undefined ? {} : { spooled: spooledFiles(plan) }),
+      ...(sums === undefined ? {} : { crc32c: sums.finish(plan.files) }),
     };
   } catch (error) {
     throw asResurgo(error, destination);
@@ -77,6 +80,9 @@ export async function extractStream(
     await sync?.settle();
   }
 }
+
+const spooledFiles = (plan: ExtractPlan): Map<string, Spooled> =>
+  new Map(plan.files.flatMap(({ path, spooled }) => (spooled === undefined ? [] : [[path, spooled]])));
 
 /** Tells, after each part, which of the files spread over several parts are whole now. */
 function splitFiles(plan: ExtractPlan): (partNumber: number) => PlannedEntry[] {

@@ -1,7 +1,5 @@
-import { join } from 'node:path';
-import type { PlannedEntry } from './extract-plan.ts';
+import type { PlannedEntry, PlannedExtent } from './extract-plan.ts';
 import { crc32cCombine } from './crc32c.ts';
-import type { Extent } from './write-extents.ts';
 
 interface Piece {
   readonly at: number;
@@ -11,22 +9,22 @@ interface Piece {
 
 /** Puts the checksums of files together from those of their extents, which several threads finish in any order. */
 export class FileSums {
-  readonly #pieces = new Map<string, Piece[]>();
+  readonly #pieces = new Map<PlannedEntry, Piece[]>();
 
-  add(extents: readonly Extent[], crcs: readonly number[]): void {
-    for (const [i, { path, at, bytes }] of extents.entries()) {
-      const pieces = this.#pieces.get(path) ?? [];
-      pieces.push({ at, bytes, crc: crcs[i] ?? 0 });
-      this.#pieces.set(path, pieces);
+  add(extents: readonly PlannedExtent[], crcs: readonly number[]): void {
+    for (const [i, { entry, extent }] of extents.entries()) {
+      const pieces = this.#pieces.get(entry) ?? [];
+      pieces.push({ at: extent.at, bytes: extent.bytes, crc: crcs[i] ?? 0 });
+      this.#pieces.set(entry, pieces);
     }
   }
 
-  /** CRC-32C of every file, by its path below `destination`. */
-  finish(destination: string, files: readonly PlannedEntry[]): Map<string, number> {
+  /** CRC-32C of every file, by its path below the destination. */
+  finish(files: readonly PlannedEntry[]): Map<string, number> {
     return new Map(
-      files.map(({ path }) => {
-        const pieces = (this.#pieces.get(join(destination, path)) ?? []).toSorted((a, b) => a.at - b.at);
-        return [path, pieces.reduce((sum, { crc, bytes }) => crc32cCombine(sum, crc, bytes), 0)];
+      files.map((entry) => {
+        const pieces = (this.#pieces.get(entry) ?? []).toSorted((a, b) => a.at - b.at);
+        return [entry.path, pieces.reduce((sum, { crc, bytes }) => crc32cCombine(sum, crc, bytes), 0)];
       }),
     );
   }

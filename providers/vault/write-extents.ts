@@ -31,25 +31,41 @@ const stepBytes = 256 * 1024;
 
 /** Writes each run to its file, synchronously: meant for a worker thread. Returns their CRC-32C where that is asked for. */
 export function writeExtents(plain: Uint8Array, extents: readonly Extent[], wantCrc = false): number[] | undefined {
-  const sums = extents.map((extent) => {
-    const path = pathBytes(extent.path);
-    const fd =
-      extent.create === undefined ? openSync(path, O_WRONLY | O_NOFOLLOW) : createFile(path, extent.create.mode);
-    try {
-      let crc = 0;
-      for (let done = 0; done < extent.bytes;) {
-        const step = wantCrc ? Math.min(stepBytes, extent.bytes - done) : extent.bytes - done;
-        const from = extent.from + done;
-        if (wantCrc) crc = crc32c(plain.subarray(from, from + step), crc);
-        writeFully(fd, plain, from, step, extent.at + done);
-        done += step;
+  const sums: number[] = [];
+  // Runs of one file follow each other: it is opened once.
+  let open: { readonly path: string; readonly fd: number } | undefined;
+  try {
+    for (const extent of extents) {
+      if (open !== undefined && (open.path !== extent.path || extent.create !== undefined)) {
+        closeSync(open.fd);
+        open = undefined;
       }
-      return crc;
-    } finally {
-      closeSync(fd);
+      open ??= { path: extent.path, fd: openExtent(extent) };
+      sums.push(writeExtent(open.fd, plain, extent, wantCrc));
     }
-  });
+  } finally {
+    if (open !== undefined) closeSync(open.fd);
+  }
   return wantCrc ? sums : undefined;
+}
+
+function openExtent({ path, create }: Extent): number {
+  return create === undefined
+    ? openSync(pathBytes(path), O_WRONLY | O_NOFOLLOW)
+    : createFile(pathBytes(path), create.mode);
+}
+
+/** @returns its CRC-32C, or 0 when that is not asked for */
+function writeExtent(fd: number, plain: Uint8Array, extent: Extent, wantCrc: boolean): number {
+  let crc = 0;
+  for (let done = 0; done < extent.bytes;) {
+    const step = wantCrc ? Math.min(stepBytes, extent.bytes - done) : extent.bytes - done;
+    const from = extent.from + done;
+    if (wantCrc) crc = crc32c(plain.subarray(from, from + step), crc);
+    writeFully(fd, plain, from, step, extent.at + done);
+    done += step;
+  }
+  return crc;
 }
 
 /** Writes all of a run, however little each call of the system takes. */

@@ -1,13 +1,15 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { BackupManifest, ManifestFile } from '../../providers/postgres/backup-manifest.ts';
 import { resolveConnection } from '../../providers/postgres/connection.ts';
-import { extractLink, type ExtractedLink } from '../../providers/postgres/extract-link.ts';
+import { extractChain } from '../../providers/postgres/extract-chain.ts';
+import { extractLink } from '../../providers/postgres/extract-link.ts';
 import { mergeChain } from '../../providers/postgres/merge-chain.ts';
+import { planPlaces } from '../../providers/postgres/restore-places.ts';
 import { startPostgres, stopAll, tempDir, type PostgresServer } from '../support/index.ts';
 import { pgCombine } from '../support/pg-combinebackup.ts';
 import { takePhysical, type TakenBackup } from '../support/physical-backup.ts';
+import { sealDirectory } from '../support/seal-directory.ts';
 
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
@@ -66,16 +68,14 @@ function treeOf(dir: string, at = ''): Map<string, Buffer> {
   return files;
 }
 
-const listed = (dir: string): BackupManifest => ({
-  version: 2,
-  systemId: undefined,
-  walRanges: [],
-  files: new Map(
-    [...treeOf(dir).entries()].map(([path, bytes]): [string, ManifestFile] => [path, { path, size: bytes.length, algorithm: 'NONE', checksum: '' }]),
-  ),
-});
-const linkOf = (dir: string): ExtractedLink => ({ dir, manifest: listed(dir), files: 0, bytes: 0, crc32c: new Map(), signals: [] });
-const merge = (dirs: readonly string[]): Promise<number> => mergeChain({ links: dirs.map(linkOf), blockSize, blocksPerSegment });
+/** Seals each directory as the backup it would be, and takes the way of a restore. @returns the combined cluster and how many files were merged */
+async function merge(dirs: readonly string[], distort?: (stream: { path: string; bytes: Buffer }) => Buffer): Promise<{ dir: string; merged: number }> {
+  const readers = await Promise.all(dirs.map((dir) => sealDirectory(dir, distort)));
+  const places = await planPlaces({ destination: join(tempDir('merge').path, 'data'), id: 'm1', mode: 'new', tablespaces: [] });
+  const extracted = await extractChain(readers, places, { depth: 'content', signal: undefined, progress: () => undefined });
+  const merged = await mergeChain({ ...extracted, blockSize, blocksPerSegment });
+  return { dir: places.work, merged };
+}
 
 let server: PostgresServer;
 let pristine: string[];
@@ -120,11 +120,12 @@ describe('R2 a chain merged in place', () => {
       for (let i = 0; i < 150; i++) writeRelation(dirs, String(90_000 + i), random);
       const output = join(tempDir('merge').path, 'combined');
       await pgCombine(server.major, dirs, output);
-      expect(await merge(dirs)).toBeGreaterThan(50);
-      const [ours, theirs] = [treeOf(dirs.at(-1) as string), treeOf(output)];
+      const { dir, merged } = await merge(dirs);
+      expect(merged).toBeGreaterThan(50);
+      const [ours, theirs] = [treeOf(dir), treeOf(output)];
       expect([...ours.keys()].toSorted()).toEqual([...theirs.keys()].toSorted());
       expect([...ours].filter(([path, bytes]) => theirs.get(path)?.equals(bytes) !== true).map(([path]) => path)).toEqual([]);
-      expect(readFileSync(join(dirs.at(-1) as string, 'backup_label'), 'utf8')).not.toContain('INCREMENTAL');
+      expect(readFileSync(join(dir, 'backup_label'), 'utf8')).not.toContain('INCREMENTAL');
     });
   }
 
@@ -135,9 +136,9 @@ describe('R2 a chain merged in place', () => {
       writeFileSync(join(dir, 'mine/INCREMENTAL.txt'), 'no increment');
       writeFileSync(join(dir, 'INCREMENTAL.1'), 'neither');
     }
-    await merge(dirs);
-    expect(readFileSync(join(dirs[3] as string, 'mine/INCREMENTAL.txt'), 'utf8')).toBe('no increment');
-    expect(readFileSync(join(dirs[3] as string, 'INCREMENTAL.1'), 'utf8')).toBe('neither');
+    const { dir } = await merge(dirs);
+    expect(readFileSync(join(dir, 'mine/INCREMENTAL.txt'), 'utf8')).toBe('no increment');
+    expect(readFileSync(join(dir, 'INCREMENTAL.1'), 'utf8')).toBe('neither');
   });
 
   const name = '90000';
@@ -157,16 +158,35 @@ describe('R2 a chain merged in place', () => {
     });
   }
 
-  test('R2 an increment without a base, and links that do not follow each other, are refused before anything is moved', async () => {
+  test('R2 an increment without a base, links that do not follow each other and one without a label are refused', async () => {
     const dirs = chainCopy();
     writeFileSync(join(dirs[3] as string, 'base/1', `INCREMENTAL.${name}`), increment([0], 1, () => 5));
     await expect(merge(dirs)).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringContaining(`base/1/INCREMENTAL.${name} is an increment`) });
     const [full, one, two, three] = chainCopy() as [string, string, string, string];
-    const before = statSync(join(full, 'base/1')).mtimeMs;
     await expect(merge([full, two, three])).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringMatching(/backup 2 of the chain builds on one that began at .* the one before it began at/) });
+    await expect(merge([full, full])).rejects.toMatchObject({ message: expect.stringMatching(/backup 2 of the chain is a full one/) });
     await expect(merge([full, full, one])).rejects.toMatchObject({ message: expect.stringMatching(/backup 2 of the chain is a full one/) });
-    await expect(merge([one, two])).rejects.toMatchObject({ message: expect.stringMatching(/backup 1 of the chain builds on .* it is the first/) });
-    expect(statSync(join(full, 'base/1')).mtimeMs).toBe(before);
-    expect(existsSync(join(full, 'backup_label'))).toBe(true);
+    await expect(merge([one, two])).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringMatching(/is an increment, and no older backup/) });
+    rmSync(join(two, 'backup_label'));
+    await expect(merge([full, one, two, three])).rejects.toMatchObject({ code: 'restoreMismatch', message: 'Backup 3 of the chain has no backup_label.' });
+  });
+
+  test('R2 a file of any link that is not what its backup_manifest says is found: a base, an increment, one of the newest', async () => {
+    const dirs = chainCopy();
+    for (const dir of dirs.slice(0, 2)) writeFileSync(join(dir, 'base/1', name), Buffer.alloc(blockSize, 1));
+    for (const dir of dirs.slice(2)) writeFileSync(join(dir, 'base/1', `INCREMENTAL.${name}`), increment([0], 1, () => 2));
+    expect(readFileSync(join((await merge(dirs)).dir, 'base/1', name))).toEqual(Buffer.alloc(blockSize, 2));
+    for (const [link, file] of [[1, `base/1/${name}`], [2, `base/1/INCREMENTAL.${name}`], [3, `base/1/INCREMENTAL.${name}`], [3, 'PG_VERSION']] as const) {
+      const flip = ({ path, bytes }: { path: string; bytes: Buffer }): Buffer => {
+        if (path !== join(dirs[link] as string, file)) return bytes;
+        const flipped = Buffer.from(bytes);
+        flipped.writeUInt8(flipped.readUInt8(bytes.length - 1) ^ 4, bytes.length - 1);
+        return flipped;
+      };
+      await expect(merge(dirs, flip), file).rejects.toMatchObject({ code: 'restoreMismatch', message: expect.stringContaining(`${file} has CRC32C`) });
+    }
+    // Overwritten later, so not part of the result.
+    const unneeded = ({ path, bytes }: { path: string; bytes: Buffer }): Buffer => (path === join(dirs[0] as string, 'base/1', name) ? Buffer.alloc(bytes.length, 9) : bytes);
+    expect(readFileSync(join((await merge(dirs, unneeded)).dir, 'base/1', name))).toEqual(Buffer.alloc(blockSize, 2));
   });
 });

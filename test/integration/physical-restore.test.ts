@@ -180,7 +180,7 @@ describe('restores of a cluster with a tablespace', () => {
 
   test('B10 R5 content that is not what the engine sent is found before anything is combined', async () => {
     const root = restoreRoot();
-    const lying: BackupReader = new Proxy(full.reader, {
+    const lying = (reader: BackupReader): BackupReader => new Proxy(reader, {
       get: (target, property) => {
         if (property !== 'extract') {
           const value = Reflect.get(target, property, target) as unknown;
@@ -196,7 +196,7 @@ describe('restores of a cluster with a tablespace', () => {
         };
       },
     });
-    for (const chain of [[lying], [lying, incremental.reader]]) {
+    for (const chain of [[lying(full.reader)], [full.reader, lying(incremental.reader)]]) {
       await expect(
         restorePhysical({
           chain,

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   readlinkSync,
   rmSync,
   statSync,
@@ -50,6 +51,25 @@ async function extract(
 }
 
 describe('R1 extraction', () => {
+  test('R2 what a spool takes lies in it in the order of the stream, whole or cut by the ends of parts, and makes no file', async () => {
+    const contents = { 'base/1/one': testBytes(10_000), 'base/1/I.a': testBytes(12), 'base/1/I.b': testBytes(9_001), 'base/1/I.c': testBytes(0), two: testBytes(3) };
+    const entries = Object.entries(contents).map(([path, content]) => ({ path, content }));
+    const spool = { path: `${destination}.spool`, takes: (path: string) => path.includes('/I.') };
+    const { spooled, crc32c: sums, files } = await extract(entries, { spool, crc32c: true });
+    expect(files).toBe(5);
+    expect(Object.fromEntries(spooled ?? [])).toEqual({
+      'base/1/I.a': { spool: spool.path, at: 0, bytes: 12 },
+      'base/1/I.b': { spool: spool.path, at: 12, bytes: 9_001 },
+      'base/1/I.c': { spool: spool.path, at: 9_013, bytes: 0 },
+    });
+    expect(readFileSync(spool.path)).toEqual(Buffer.concat([contents['base/1/I.a'], contents['base/1/I.b']]));
+    expect(Object.fromEntries(sums ?? [])).toEqual(Object.fromEntries(Object.entries(contents).map(([path, content]) => [path, crc32c(content)])));
+    expect(readdirSync(join(destination, 'base/1'))).toEqual(['one']);
+    expect(readFileSync(join(destination, 'base/1/one'))).toEqual(Buffer.from(contents['base/1/one']));
+    // Never through what lies there already.
+    await expect(extract(entries, { destination: `${destination}2`, spool })).rejects.toMatchObject({ code: 'destinationNotEmpty' });
+  });
+
   test('R1 R5 checksums of what was written, of files in one part, in many and of no bytes', async () => {
     const contents = { small: testBytes(700), 'base/1/large': testBytes(50_001), empty: testBytes(0) };
     const entries = Object.entries(contents).map(([path, content]) => ({ path, content }));
