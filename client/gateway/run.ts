@@ -8,6 +8,7 @@ import { rememberedBoard } from './board/facts.ts';
 import { board } from './board/plugin.ts';
 import { createGateway, type GatewayOptions } from './server.ts';
 import { SnsVerifier } from './sns.ts';
+import { coalesced } from './coalesce.ts';
 import { temporalSubmit } from './submit.ts';
 
 export interface RunGatewayOptions {
@@ -32,7 +33,7 @@ export async function runGateway(options: RunGatewayOptions): Promise<void> {
   const client = new Client({ connection, namespace: target.namespace });
   const app = await createGateway({
     webhooks: loaded.config.webhooks ?? [],
-    submit: temporalSubmit(client, { deadlineMs: 4000 }),
+    submit: coalesced(temporalSubmit(client, { deadlineMs: 4000 })),
     sns: new SnsVerifier(),
     env,
     recentMs: options.recentMs ?? 60_000,

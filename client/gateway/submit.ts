@@ -14,7 +14,7 @@ export interface Submission {
 export type Submit = (submission: Submission) => Promise<void>;
 
 /** One signal carries at most this many alerts: they are kept in the history of the incident. */
-const maxBatch = 100;
+export const maxBatch = 100;
 
 /** Alerts by the incident they belong to, in their order. */
 export function groupAlerts(alerts: readonly Alert[]): Submission[] {

@@ -1,58 +1,57 @@
 /**
- * Records histories for the replay test: `node test/replay/record.ts <release>`. Run it on a released version, never on a branch under test:
- * what is recorded here is what running workflows of users look like.
+ * Records histories for the replay test: `node test/replay/record.ts <release> [data | operations | failover]…`. Run it on a version that users have, never on a
+ * branch under test: what is recorded here is what their running workflows look like.
  */
 import { writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { checkout, startPostgres, stopAll } from '../support/index.ts';
-import { startStack } from '../support/stack.ts';
+import { checkout, stopAll } from '../support/index.ts';
+import type { Stack } from '../support/stack.ts';
+import { data } from './scenes/data.ts';
+import { failover } from './scenes/failover.ts';
+import { operations } from './scenes/operations.ts';
 
-const release = process.argv[2];
-if (release === undefined) throw new Error('usage: node test/replay/record.ts <release>');
-const folder = new URL('./histories/', import.meta.url).pathname;
-
-const server = await startPostgres({});
-await server.sql('postgres', 'create database shop');
-await server.sql('shop', 'create table t(a int primary key); insert into t select generate_series(1, 1000)');
-const stack = await startStack({
-  targets: {
-    shop: { type: 'postgres', engine: 'physical', connection: server.url(), toolsDir: server.pgBin },
-    orders: { type: 'postgres', engine: 'logical', connection: server.url('shop'), toolsDir: server.pgBin },
-  },
-});
-await stack.startWorker();
-const { client } = await stack.client();
-
-/** Saves the history of a workflow id, its latest run. */
-async function save(workflowId: string, name: string): Promise<void> {
-  const history = await client.workflow.getHandle(workflowId).fetchHistory();
-  // Whose machine recorded it is nobody's business.
-  const text = JSON.stringify(JSON.parse(historyToJSON(history)), null, 1).replaceAll(hostname(), 'recorder').replaceAll(stack.dir, '/srv/resurgo').replaceAll(server.pgBin, '/usr/lib/postgresql/18/bin').replaceAll(checkout, '/opt/resurgo');
-  writeFileSync(join(folder, `${release}-${name}.json`), `${text}\n`);
-  process.stdout.write(`${release}-${name}: ${String(history.events?.length ?? 0)} events\n`);
+export interface Recorder {
+  /** Saves the history of a workflow id, its latest run. */
+  save: (stack: Stack, workflowId: string, name: string) => Promise<void>;
+  /** Saves one run of every type that ran and is not among `but`. */
+  saveTypes: (stack: Stack, but: readonly string[]) => Promise<void>;
+  /** Text that says whose machine it was, and what stands for it. */
+  hide: (text: string, by: string) => void;
 }
 
-const run = async (type: 'backup' | 'restore' | 'verify', input: never): Promise<string> => {
-  const started = await stack.start(type, input);
-  await started.follow(() => undefined).catch(() => undefined);
-  return started.workflowId;
+const [release, ...chosen] = process.argv.slice(2);
+const scenes = { data, operations, failover };
+if (release === undefined || chosen.some((name) => !Object.hasOwn(scenes, name))) throw new Error(`usage: node test/replay/record.ts <release> [${Object.keys(scenes).join(' | ')}]…`);
+const folder = new URL('./histories/', import.meta.url).pathname;
+const hidden = new Map([[hostname(), 'recorder']]);
+
+const recoded = (data: string, change: (text: string) => string): string => Buffer.from(change(Buffer.from(data, 'base64').toString('latin1')), 'latin1').toString('base64');
+
+const recorder: Recorder = {
+  hide: (text, by) => void hidden.set(text, by),
+  save: async (stack, workflowId, name) => {
+    const { client } = await stack.client();
+    const history = await client.workflow.getHandle(workflowId).fetchHistory();
+    const shown = [...hidden, [stack.dir, '/srv/resurgo'], [checkout, '/opt/resurgo'], [tmpdir(), '/var/lib']] as const;
+    const hide = (text: string): string => shown.reduce((all, [what, by]) => all.replaceAll(what, by), text);
+    // Payloads are Base64: what is in them has to be hidden too.
+    const text = hide(JSON.stringify(JSON.parse(historyToJSON(history), (key, value: unknown) => (key === 'data' && typeof value === 'string' ? recoded(value, hide) : value)), null, 1));
+    writeFileSync(join(folder, `${release}-${name}.json`), `${text}\n`);
+    process.stdout.write(`${release}-${name}: ${String(history.events?.length ?? 0)} events\n`);
+  },
+  saveTypes: async (stack, but) => {
+    const { client } = await stack.client();
+    const seen = new Set(but);
+    for await (const { type, workflowId } of client.workflow.list()) {
+      if (seen.has(type) || type.startsWith('temporal-')) continue;
+      seen.add(type);
+      await recorder.save(stack, workflowId, type.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+    }
+  },
 };
-await save(await run('backup', { target: 'shop' } as never), 'backup');
-await save('op/shop', 'backup-operation-full');
-await run('backup', { target: 'shop', kind: 'incremental' } as never);
-await save('op/shop', 'backup-operation-incremental');
-await save(await run('backup', { target: 'nope' } as never), 'backup-refused');
-await run('backup', { target: 'orders' } as never);
-await save('op/orders', 'backup-operation-logical');
-await save(await run('restore', { target: 'orders', mode: 'beside', to: 'copy' } as never), 'restore');
-await save('restore/orders', 'restore-operation-beside');
-await run('restore', { target: 'orders', mode: 'in-place' } as never);
-await save('op/orders', 'restore-run-in-place');
-await run('restore', { target: 'orders', mode: 'in-place' } as never);
-await save('op/orders', 'restore-run-refused');
-await save(await run('verify', { target: 'orders', deep: true } as never), 'verify');
-await stack.stop();
+
+for (const name of chosen.length > 0 ? chosen : Object.keys(scenes)) await scenes[name as keyof typeof scenes](recorder);
 await stopAll();
 process.exit(0);
