@@ -44,6 +44,7 @@ export const errors = define({
 
   sourceUnreachable: transient('The database cannot be reached.', 'Check address, credentials and pg_hba.conf; `resurgo check` tries it.'),
   sourceDenied: refused('The database refused the login or the right.', 'Give the role the named right (REPLICATION, pg_read_all_data …).'),
+  sourceUnsupported: refused('The database holds something that this kind of backup cannot take.', 'A physical backup takes every byte as it is.'),
   sourceVersion: refused('This server version cannot do what was asked.', 'Take a full backup, or upgrade to PostgreSQL 17 or later.'),
   sourceChanged: refused('The database behind this target is another one than before.', 'Take a full backup to begin a new lineage.'),
   noParent: refused('There is no backup to build this one on.', 'Take a full backup first.'),

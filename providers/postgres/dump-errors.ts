@@ -1,8 +1,13 @@
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { isDiskFull } from '../host/space.ts';
+import { closedHint, isClosed, isNoText, noTextHint } from './postgres-error.ts';
 
 /** What to do about a table that others hold. */
 export const lockHint = 'Find the session in pg_locks (mode AccessExclusiveLock); the dump is tried again.';
+
+/** The line of pg_dump that says why, without its own name. */
+const lastError = (stderr: string): string =>
+  (/^.*?(?:FATAL|ERROR|error): +(.{1,300})$/m.exec(stderr)?.[1] ?? stderr.slice(-300)).trim();
 
 /** What went wrong with pg_dump, in our words. */
 export const dumpError = (error: unknown, database: string, staging: string): unknown => {
@@ -21,6 +26,15 @@ export const dumpError = (error: unknown, database: string, staging: string): un
       cause: error,
       details: { hint: 'Give the role the right it lacks; `resurgo check` lists what is missing and the statements that grant it.' },
     });
+  for (const [hopeless, code, hint] of [
+    [isClosed, 'sourceDenied', closedHint],
+    [isNoText, 'sourceUnsupported', noTextHint],
+  ] as const)
+    if (hopeless(stderr))
+      return new ResurgoError(code, `${database} could not be dumped: ${lastError(stderr)}`, {
+        cause: error,
+        details: { hint },
+      });
   const lockTimeout = /canceling statement due to lock timeout/.test(stderr);
   const lockLost = /could not obtain lock on relation/.test(stderr);
   const what = lockTimeout ? `A table of ${database} stayed locked by another session` : `pg_dump of ${database}`;

@@ -20,6 +20,15 @@ const network = new Set([
 ]);
 const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|ERR_TLS|ERR_SSL/;
 
+/** `allow_connections false`, which has no SQLSTATE of its own. In the server's words, as a tool passes them on too. */
+export const isClosed = (message: string): boolean => /is not currently accepting connections/.test(message);
+/** Bytes that are no text of the encoding they are said to have: no attempt will read them. */
+export const isNoText = (message: string): boolean =>
+  /invalid byte sequence for encoding|has no equivalent in encoding/.test(message);
+export const closedHint = 'Let connections in: ALTER DATABASE … WITH ALLOW_CONNECTIONS true.';
+export const noTextHint =
+  'Rename or mend what the message names (its bytes are no text in the encoding it should have), or back the server up physically, which takes every byte as it is.';
+
 /** SQLSTATE or Node error code → our code. */
 function classify(code: string, message: string): ErrorCode | undefined {
   if (network.has(code) || /Connection terminated|timeout expired|connection was closed/i.test(message))
@@ -28,7 +37,7 @@ function classify(code: string, message: string): ErrorCode | undefined {
   if (/^28|^42501$/.test(code) || /password must be a string|SASL/i.test(message)) return 'sourceDenied';
   if (certificate.test(code) || /does not support SSL|establishing an SSL/.test(message)) return 'sourceDenied';
   // A missing database will not appear by waiting.
-  if (code === '3D000') return 'sourceDenied';
+  if (code === '3D000' || isClosed(message)) return 'sourceDenied';
   if (code === '53100') return 'destinationSpace';
   if (code === '57014') return 'cancelled';
   return undefined;
@@ -70,9 +79,10 @@ export function mapPostgresError(
     return new ResurgoError('cancelled', `Cancelled while ${what}${at}.`, { cause: error });
   const detail = typeof raw.detail === 'string' && raw.detail ? ` ${raw.detail}` : '';
   const serverHint = typeof raw.hint === 'string' && raw.hint ? raw.hint : undefined;
-  const hint = hints[code] ?? serverHint;
+  const noText = fallback === 'dumpFailed' && isNoText(message);
+  const hint = hints[code] ?? (isClosed(message) ? closedHint : noText ? noTextHint : serverHint);
   return new ResurgoError(
-    classify(code, message) ?? fallback,
+    classify(code, message) ?? (noText ? 'sourceUnsupported' : fallback),
     `Failed while ${what}${at}: ${message}.${detail}`.replace(/\.\.$/, '.'),
     {
       cause: error,

@@ -390,6 +390,18 @@ describe('a restore that dies', () => {
     return running;
   };
 
+  test('B1 what no later attempt can dump is said so, and how to help: a database that takes no connection, a name that is no text', async () => {
+    const none = watcher({});
+    await server.sql('postgres', 'create database shut');
+    await server.sql('postgres', 'alter database shut with allow_connections false');
+    await expect(dump(none, { database: 'shut' })).rejects.toMatchObject({ definition: { retryable: false }, code: 'sourceDenied', message: expect.stringContaining('not currently accepting connections'), hint: expect.stringContaining('ALLOW_CONNECTIONS true') });
+    await server.sql('postgres', `create database odd template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'`);
+    await server.sql('odd', `do $$ begin execute 'create table "gr' || convert_from(decode('fc', 'hex'), 'SQL_ASCII') || 'n"(a int)'; end $$`);
+    await expect(dump(none, { database: 'odd' })).rejects.toMatchObject({ definition: { retryable: false }, code: 'sourceUnsupported', message: expect.stringContaining('invalid byte sequence for encoding'), hint: expect.stringContaining('physically') });
+    for (const name of ['shut', 'odd']) await server.sql('postgres', `drop database ${name}`);
+    await clean();
+  });
+
   test('R3 pg_restore is killed: restoreFailed, the half-built database is gone', async () => {
     await expect(
       halfRestore(async () => {
