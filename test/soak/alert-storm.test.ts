@@ -23,7 +23,7 @@ beforeAll(async () => {
   stack = await startStack({
     targets: { shop: { type: 'postgres', engine: 'logical', connection: 'postgres://nobody@127.0.0.1:1/shop' } },
     sections: {
-      plans: { 'restart-api': { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', `sleep 2; echo x >> ${join(work.path, 'ran')}`] } }] } },
+      plans: { 'restart-api': { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', `sleep 2; echo x >> ${join(work.path, 'ran')}`], probe: ['/usr/bin/test', '-s', join(work.path, 'ran')] } }] } },
       webhooks: [{ name: 'am', format: 'alertmanager', token, rate: 10_000, rules: [{ plan: 'restart-api' }] }],
       monitors: Array.from({ length: 200 }, (_, i) => ({ name: `web-${String(i)}`, http: `http://127.0.0.1:${String(port)}/${String(i)}`, every: '15s' })),
     },
