@@ -8,6 +8,7 @@ import type { ActivityDeps } from './deps.ts';
 import { buildDrill, type BuiltDrill } from './drill/build.ts';
 import { checkDrill, type CheckedDrill } from './drill/check.ts';
 import { readDrillMark } from './drill/places.ts';
+import { assertSandboxable } from './gameday/sandbox.ts';
 import { assertDrillable, type DrillPlan, planDrill } from './drill/plan.ts';
 import { reapDrills, removeDrill, type Reaped } from './drill/remove.ts';
 import { observeSource } from './drill/source.ts';
@@ -34,7 +35,12 @@ export function drillActivities(deps: ActivityDeps) {
     },
 
     observeSource: ({ target }: { readonly target: string }): Promise<SourceMoment> => observeSource(deps, target),
-    planDrill: (input: DrillInput & { readonly id: string; readonly startedAt: string }): Promise<DrillPlan> => planDrill(deps, input),
+    async planDrill({ sandbox, ...input }: DrillInput & { readonly id: string; readonly startedAt: string; readonly sandbox?: boolean }): Promise<DrillPlan> {
+      const plan = await planDrill(deps, input);
+      // What no sandbox can be made of is said before it is fetched and built.
+      if (sandbox === true) assertSandboxable(plan);
+      return plan;
+    },
     buildDrill: (plan: DrillPlan): Promise<BuiltDrill> => buildDrill(deps, plan),
     checkDrill: (plan: DrillPlan): Promise<CheckedDrill> => checkDrill(deps, plan),
 

@@ -108,7 +108,7 @@ async function run(input: GameDayOperationInput, steps: Steps, course: Course): 
   const { host } = announced;
   const { target, backup, disaster, startedBy } = announced.input;
   const observed = onHost(host, `what ${target} has now`, { startToCloseTimeout: '3 minutes', retry: { maximumAttempts: 2 } }).observeSource({ target }).catch(() => undefined);
-  const plan = await timed(course, steps, 'choose the backup', () => onHost(host, `choose the backup of ${target}, check keys and space`, { startToCloseTimeout: '30 minutes' }).planDrill({ id, target, startedAt, startedBy: startedBy ?? 'temporal', ...(backup === undefined ? {} : { backup }) }), (made) => `${made.restore.backup} from ${made.restore.repositories.join(', ')}`);
+  const plan = await timed(course, steps, 'choose the backup', () => onHost(host, `choose the backup of ${target}, check keys and space`, { startToCloseTimeout: '30 minutes' }).planDrill({ id, target, startedAt, startedBy: startedBy ?? 'temporal', sandbox: true, ...(backup === undefined ? {} : { backup }) }), (made) => `${made.restore.backup} from ${made.restore.repositories.join(', ')}`);
   course.plan = plan;
   course.built = await timed(course, steps, 'build the sandbox', () => bulkOnHost(host, `fetch and build backup ${plan.restore.backup} of ${target} as a sandbox`, few).buildDrill(plan), (built) => `${(built.bytes / 1048576).toFixed(1)} MiB in ${String(built.files)} files`);
   const sandbox = await timed(course, steps, 'start it', () => onHost(host, 'start the server of the sandbox', { startToCloseTimeout: '30 minutes', ...few }).openSandbox({ plan, services: announced.services, run: announced.run }), (made) => `${made.database} answers by a socket of its own`);

@@ -22,7 +22,7 @@ beforeAll(async () => {
   const url = `http://127.0.0.1:${String(port)}`;
   const kind = (i: number): object => {
     if (i % 10 === 0) return { postgres: { connection: database.url() } };
-    if (i % 50 === 1) return { host: (['cpu', 'memory', 'disk'] as const)[i % 3], path: '/', above: 101 };
+    if (i % 50 === 1) return { host: i === 51 ? 'disk' : 'memory', ...(i === 51 ? { path: '/' } : {}), above: 101 };
     return { http: { url: `${url}/${String(i)}`, contains: 'ok' } };
   };
   stack = await startStack({

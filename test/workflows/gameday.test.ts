@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gatherEvidence, showEvidence, verifyAllEvidence } from '../../client/evidence.ts';
@@ -76,6 +76,19 @@ describe('D2 game days', () => {
     expect(await refused({ plan: 'nope', target: 'shop', disaster: { kind: 'data-lost' } })).toMatchObject({ code: 'planUnknown' });
     expect(await refused({ plan: 'useless', target: 'shop', disaster: { kind: 'earthquake' } })).toMatchObject({ code: 'inputInvalid' });
     expect(await verifyAllEvidence(stack.loaded)).toMatchObject({ status: 'verified', problems: [] });
+    await day.nothingLeft();
+  });
+
+  // Last: from here on every backup of shop has a tablespace.
+  test('D2 a database with tablespaces is refused when its backup is known, before it is fetched', async () => {
+    const place = join(day.server.socketDir, 'space');
+    mkdirSync(place, { mode: 0o700 });
+    if (day.server.runAs !== undefined) chownSync(place, day.server.runAs.uid, day.server.runAs.gid);
+    await day.server.sql('shop', `create tablespace space location '${place}'`);
+    await stack.run('backup', { target: 'shop' });
+    const result = await stack.run('gameday', { plan: 'useless', target: 'shop', disaster: { kind: 'data-lost' } });
+    expect(result).toMatchObject({ status: 'failed', error: { code: 'unsupported', message: expect.stringContaining('shop has tablespaces') as string } });
+    expect(result.phases.map(({ phase }) => phase)).not.toContain('build the sandbox');
     await day.nothingLeft();
   });
 });

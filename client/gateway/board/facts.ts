@@ -57,7 +57,7 @@ export async function gatherBoard({ loaded, client }: BoardSource): Promise<Boar
     statusReport(loaded),
     or('running work', running(client), []),
     or('incidents', openIncidents(client), []),
-    or('evidence', gatherEvidence(loaded, { kind: 'drill', limit: 50 }), { evidence: [], problems: [] }),
+    or('evidence', gatherEvidence(loaded, { kind: 'drill', perTarget: 1 }), { evidence: [], problems: [] }),
     Object.keys(loaded.config.plans ?? {}).length === 0 ? undefined : or('plan evaluations', evaluationsIn(client), undefined),
   ]);
   const plans = (await Promise.all(runs.filter(({ type }) => type === 'recover').map(async ({ workflowId }) => queryOr<PlanView>(client, workflowId, 'plan')))).filter((view) => view !== undefined);
