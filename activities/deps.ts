@@ -26,6 +26,8 @@ export interface ActivityDeps {
   readonly waitForClose?: (workflowId: string, signal: AbortSignal) => Promise<void>;
   /** Whether a workflow of that id runs now. Absent in rescue. */
   readonly isRunning?: (workflowId: string) => Promise<boolean>;
+  /** The run of a public workflow that was started last, of those whose ids begin with `idPrefix`. Absent in rescue. */
+  readonly newestRun?: (type: 'failover', idPrefix: string) => Promise<{ readonly workflowId: string; readonly startedAt: number; readonly running: boolean } | undefined>;
   /** Asks the parent of the run `workflowId` to cancel where its id begins with `prefix`; its id, undefined when there was none. Absent in rescue. */
   readonly cancelParent?: (workflowId: string, prefix: string) => Promise<string | undefined>;
   /** The result of a workflow, waiting for its end. @throws what it failed with. Absent in rescue. */

@@ -23,9 +23,9 @@ export function watchActivities(deps: ActivityDeps) {
       const monitors = (deps.loaded.config.monitors ?? []).filter((monitor) => (host === null ? monitor.on === undefined : monitor.on === host));
       const targets = host === null ? watchedClusters(deps.loaded.config) : [];
       if (monitors.length + targets.length === 0) return { monitors: 0 };
-      const { submitAlert, startNotification, startRun, outcomeOf, isRunning } = deps;
+      const { submitAlert, startNotification, startRun, outcomeOf, isRunning, newestRun } = deps;
       const context = currentContext();
-      if (submitAlert === undefined || startNotification === undefined || startRun === undefined || outcomeOf === undefined || isRunning === undefined || context === undefined) throw new ResurgoError('bug', 'monitors can be watched only by a worker');
+      if (submitAlert === undefined || startNotification === undefined || startRun === undefined || outcomeOf === undefined || isRunning === undefined || newestRun === undefined || context === undefined) throw new ResurgoError('bug', 'monitors can be watched only by a worker');
       const last = context.info.heartbeatDetails as WatchReport | undefined;
       const shift = AbortSignal.timeout(shiftMs);
       const rest = takePulse(context);
@@ -37,7 +37,7 @@ export function watchActivities(deps: ActivityDeps) {
       });
       const clusters = targets.flatMap((target) => {
         const config = replicationOf(deps.loaded.config, target);
-        return config === undefined ? [] : [new ClusterWatch({ cluster: clusterOf(deps, target), config, host: deps.host, submit: submitAlert, tell: startNotification, startRun, outcomeOf, isRunning, last: last?.clusters?.find((each) => each.target === target), signal })];
+        return config === undefined ? [] : [new ClusterWatch({ cluster: clusterOf(deps, target), config, host: deps.host, submit: submitAlert, tell: startNotification, startRun, outcomeOf, isRunning, newestRun, last: last?.clusters?.find((each) => each.target === target), signal })];
       });
       const report = (): WatchReport => ({ ...watcher.report(), ...(clusters.length === 0 ? {} : { clusters: clusters.map((each) => each.report()) }) });
       const timer = setInterval(() => { context.heartbeat(report()); }, clusters.length === 0 ? beatMs : clusterBeatMs);

@@ -19,7 +19,7 @@ import { startDeadman, startMonitors } from './start-monitors.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { listSchedules } from './list-schedules.ts';
 import { reapDaily } from './reaper.ts';
-import { cancelParent, isRunning, outcomeOf, waitForClose } from './wait-for-close.ts';
+import { cancelParent, isRunning, newestRun, outcomeOf, waitForClose } from './wait-for-close.ts';
 
 export interface WorkerProcessOptions {
   readonly configPath: string;
@@ -62,7 +62,7 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
   const host = options.host ?? defaultHostName(loaded.stateDir);
   const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);
   if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
-  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), cancelParent: (id, prefix) => cancelParent(client, id, prefix), listSchedules: () => listSchedules(client), readiness: () => readiness(loaded), outcomeOf: (id, stop) => outcomeOf(client, id, stop), ...alerting(client) });
+  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), newestRun: (type, prefix) => newestRun(client, type, prefix), cancelParent: (id, prefix) => cancelParent(client, id, prefix), listSchedules: () => listSchedules(client), readiness: () => readiness(loaded), outcomeOf: (id, stop) => outcomeOf(client, id, stop), ...alerting(client) });
   try {
     const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.makeActivities === undefined ? {} : { activities: options.makeActivities(deps) }), ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
     const stop = (): void => { worker.shutdown(); };

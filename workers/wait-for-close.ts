@@ -27,6 +27,21 @@ export async function isRunning(client: Client, workflowId: string): Promise<boo
   }
 }
 
+export interface FoundRun {
+  readonly workflowId: string;
+  /** ms since the epoch */
+  readonly startedAt: number;
+  readonly running: boolean;
+}
+
+/** The run of a type that was started last, of those whose ids begin so. The list of Temporal lags behind by a second or two. */
+export async function newestRun(client: Client, type: string, idPrefix: string): Promise<FoundRun | undefined> {
+  const quoted = JSON.stringify(idPrefix);
+  for await (const { workflowId, startTime, status } of client.workflow.list({ query: `WorkflowType = "${type}" AND WorkflowId STARTS_WITH ${quoted}`, pageSize: 1 }))
+    return { workflowId, startedAt: startTime.getTime(), running: status.name === 'RUNNING' };
+  return undefined;
+}
+
 /** Asks whoever started the open run of `workflowId` to cancel, where its id begins so. @returns its id */
 export async function cancelParent(client: Client, workflowId: string, prefix: string): Promise<string | undefined> {
   try {

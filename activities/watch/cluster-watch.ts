@@ -12,6 +12,7 @@ import type { ReplicationConfig } from '../../config/schema.ts';
 import { probeMember } from '../../providers/postgres/member-probe.ts';
 import { replicationFacts } from '../../providers/postgres/replication-facts.ts';
 import type { Cluster } from '../cluster/members.ts';
+import type { ActivityDeps } from '../deps.ts';
 import { askAll } from '../cluster/observe.ts';
 import { StandbyRules, type RuleEvent } from './cluster-rules.ts';
 import { ClusterRepairs } from './cluster-repairs.ts';
@@ -26,6 +27,7 @@ export interface ClusterWatchDeps {
   readonly startRun: (type: 'failover' | 'attachStandby', workflowId: string, input: object, summary: string) => Promise<void>;
   readonly outcomeOf: (workflowId: string, signal: AbortSignal) => Promise<unknown>;
   readonly isRunning: (workflowId: string) => Promise<boolean>;
+  readonly newestRun: NonNullable<ActivityDeps['newestRun']>;
   /** What the watch before this one was last heard to say. */
   readonly last: ClusterReport | undefined;
   readonly signal: AbortSignal;
@@ -105,6 +107,7 @@ export class ClusterWatch {
   private async probeLoop(): Promise<void> {
     const { cluster, signal } = this.deps;
     const { every } = cluster.settings;
+    await this.adoptFailover();
     if (this.failover !== null && this.failover.outcome === null) await this.awaitFailover(this.failover.run);
     for (;;) {
       const startedAt = performance.now();
@@ -112,6 +115,17 @@ export class ClusterWatch {
       await sleep(Math.max(0, every - (performance.now() - startedAt)), undefined, { signal });
     }
   }
+
+  /** A failover that the watch before this one began after it was last heard of: its end is to be told by somebody. */
+  private async adoptFailover(): Promise<void> {
+    if (this.failover !== null && this.failover.outcome === null) return;
+    const found = await this.deps.newestRun('failover', this.automaticRun('')).catch(() => undefined);
+    if (found === undefined || found.workflowId === this.failover?.run) return;
+    const heard = this.deps.last === undefined ? Infinity : Date.parse(this.deps.last.at);
+    if (found.running || found.startedAt > heard) this.failover = { run: found.workflowId, at: found.startedAt, outcome: null };
+  }
+
+  private readonly automaticRun = (since: string): string => `failover/${this.target}/auto-${since}`;
 
   /** One cluster that cannot be looked at, for whatever reason, does not end the watch over the others. */
   private async guarded(work: () => Promise<void>): Promise<void> {
@@ -196,7 +210,7 @@ export class ClusterWatch {
   }
 
   private async failOver(suspect: { since: number; rounds: number }, silent: string): Promise<void> {
-    const run = `failover/${this.target}/auto-${String(suspect.since)}`;
+    const run = this.automaticRun(String(suspect.since));
     const input: FailoverInput = { schemaVersion: 1, target: this.target, automatic: true, startedBy: `replication watch on ${this.deps.host}`, observed: { since: new Date(suspect.since).toISOString(), rounds: suspect.rounds, ...(this.primary === null ? {} : { primary: this.primary }) }, ...(this.synchronous === null ? {} : { synchronous: this.synchronous }) };
     this.state = 'failing over';
     this.detail = `${this.primary ?? 'the primary'} gave no answer ${String(suspect.rounds)} times (${silent})`;

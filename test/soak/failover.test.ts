@@ -6,6 +6,7 @@ import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { CrashPlan } from '../support/crash/plan.ts';
 import { postmasterOf, startFailoverLab, superviseBy, type FailoverLab } from '../support/failover-lab.ts';
 import { clusterProcesses, signalAll } from '../support/postgres-cluster.ts';
 import { stopAll } from '../support/index.ts';
@@ -84,6 +85,38 @@ describe('P3 failover by itself', () => {
       await writers.stop();
     }
   }, 7_200_000);
+
+  test('P3 O5 the worker dies in the middle of a failover the watch began: the next worker ends it, once', async () => {
+    lab = await startFailoverLab();
+    const writers = lab.writers(2);
+    const places: readonly CrashPlan[] = [{ activity: 'observeCluster', when: 'after' }, { activity: 'fenceLocal', when: 'after' }, { activity: 'promoteMember', when: 'inside', operation: 'sql' }, { activity: 'promoteMember', when: 'after' }, { activity: 'moveRecords', when: 'before' }];
+    try {
+      for (const [round, place] of places.entries()) {
+        const { primary } = await lab.ready();
+        const from = primary ?? '';
+        const old = lab.cluster.member(from);
+        writers.forget();
+        await writers.acked(from, 30);
+        lab.stack.arm(place);
+        const since = performance.now();
+        signalAll(old.dataDir, 'SIGKILL');
+        await lab.stack.workerDeath();
+        await lab.stack.startWorker();
+        const { tookMs, to } = await lab.untilWritable(from, since);
+        await writers.acked(to, 10);
+        expect(writers.overlaps(from, to), JSON.stringify(place)).toEqual([]);
+        expect(clusterProcesses(old.dataDir), JSON.stringify(place)).toEqual([]);
+        await lab.until(({ failover, primary: now }) => failover?.outcome != null && now === to);
+        const results = await lab.failovers();
+        expect(results, JSON.stringify(place)).toHaveLength(round + 1);
+        expect(results.at(-1), JSON.stringify(place)).toMatchObject({ from, to, timeline: { before: round + 1, after: round + 2 } });
+        console.log(`worker killed ${place.when} ${place.activity}: ${from} → ${to} in ${String(Math.round(tookMs))} ms`);
+        await lab.rejoin(from);
+      }
+    } finally {
+      await writers.stop();
+    }
+  }, 1_800_000);
 
   test('P3 a primary that was paused and goes on later, again and again while it is fenced', async () => {
     lab = await startFailoverLab({ failover: { timeout: '1s', hangTimeout: '6s' } });
