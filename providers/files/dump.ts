@@ -7,7 +7,7 @@ import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 import { LineWriter, readLines } from './line-file.ts';
-import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readLinesOf, type Entry, type EntryStat } from './listing.ts';
+import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readLinesOf, type ListedLine, type Entry, type EntryStat } from './listing.ts';
 import { packFiles } from './pack.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
@@ -164,6 +164,10 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   const { selection, parent, link, onProgress } = options;
   const before = parent === undefined ? undefined : readLinesOf(parent);
   let old = before?.next();
+  const listed = (path: string): ListedLine | undefined => {
+    while (old?.done === false && old.value.path !== path && comparePaths(old.value.path, path) < 0) old = before?.next();
+    return old?.done === false && old.value.path === path ? old.value : undefined;
+  };
   const draft = new LineWriter(out.draft);
   const list = new LineWriter(out.list, '\0');
   const totals = noTotals();
@@ -183,13 +187,13 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
     signal: options.signal,
   })) {
     for (const stat of batch) {
-      while (old?.done === false && comparePaths(old.value.entry.path, stat.path) < 0) old = before?.next();
-      const then = old?.done === false && old.value.entry.path === stat.path ? old.value : undefined;
-      const unchanged = then !== undefined && isUnchanged(stat, then.entry);
+      const then = listed(stat.path);
+      const same = then?.saysOnly(stat) === true;
+      const unchanged = then !== undefined && (same || isUnchanged(stat, then.entry));
       // Most lines of an incremental are the parent's as they are; a changed one gets its own link and stream.
       if (unchanged) {
         draft.add(`=${then.line}`);
-        tally(totals, then.entry);
+        tally(totals, same ? stat : then.entry);
       } else draft.add(`+${lineOf({ ...stat, link, stream: 0 })}`);
       if (!unchanged) list.add(Buffer.from(pathBytes(stat.path === '' ? '.' : stat.path)));
       if (stat.links > 1) {
@@ -245,7 +249,7 @@ function* finalLines(draft: string, results: string, mended: ReadonlyMap<string,
 type Totals = { -readonly [K in 'entries' | 'files' | 'directories' | 'links' | 'others' | 'bytes']: number };
 const noTotals = (): Totals => ({ entries: 0, files: 0, directories: 0, links: 0, others: 0, bytes: 0 });
 
-function tally(totals: Totals, entry: Entry): void {
+function tally(totals: Totals, entry: EntryStat & Partial<Pick<Entry, 'hardlink' | 'extents'>>): void {
   totals.entries++;
   if (entry.type === 'f') totals.files++;
   else if (entry.type === 'd') totals.directories++;

@@ -2,7 +2,7 @@
  * The list of everything a backup of files holds, also what is unchanged since its parents and lies in their streams. Kept in the index as
  * `engineManifest`: lines of base64, each one zstd frame of JSON lines, so that neither writer nor reader has it in memory as a whole.
  */
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { ResurgoError } from '../../domain/errors.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 
@@ -46,6 +46,8 @@ export interface Entry extends EntryStat {
 type Extra = Partial<Pick<Entry, 'target' | 'sha256' | 'extents' | 'hardlink' | 'fresh' | 'torn'>>;
 type Line = [string, EntryType, number, number, number, number, string, string, string, number, number, number, Extra?];
 
+/** Lines that repeat each other become little more by level 3, in three times the time. */
+const quick = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 /** Entries of one frame. */
 const perFrame = 4096;
 
@@ -77,7 +79,7 @@ export class ListingWriter {
 
   #flush(): void {
     if (this.#lines.length === 0) return;
-    this.#frames.push(zstdCompressSync(this.#lines.join('\n')).toString('base64'));
+    this.#frames.push(zstdCompressSync(this.#lines.join('\n'), quick).toString('base64'));
     this.#lines = [];
   }
 }
@@ -87,15 +89,44 @@ export function* readListing(text: string): Generator<Entry> {
   for (const { entry } of readLinesOf(text)) yield entry;
 }
 
+/** A line of a list, parsed only when that is needed: most entries of a tree are found again as they were. */
+export class ListedLine {
+  readonly line: string;
+  readonly path: string;
+  #entry: Entry | undefined;
+
+  constructor(line: string) {
+    this.line = line;
+    // A path without an escape stands in the line as it is.
+    const end = line.indexOf('"', 2);
+    if (line.startsWith('["') && end > 0 && !line.slice(2, end).includes('\\')) this.path = line.slice(2, end);
+    else this.path = this.entry.path;
+  }
+
+  get entry(): Entry {
+    return (this.#entry ??= entryOf(this.line));
+  }
+
+  /** Whether it says this of the file and nothing more than a checksum: then it holds, and adds up to what the file has now. */
+  saysOnly(stat: EntryStat): boolean {
+    const said = statText(stat);
+    return said !== undefined && this.line.startsWith(said) && !/"(?:fresh|torn|extents|hardlink)":/.test(this.line.slice(said.length));
+  }
+}
+
+/** The line of a file as far as `lstat` makes it; undefined where that takes escapes. */
+const statText = ({ path, type, mode, uid, gid, size, mtime, ctime, ino, links }: EntryStat): string | undefined =>
+  /["\\\u0000-\u001f\ud800-\udfff]/.test(path) ? undefined : `["${path}","${type}",${mode},${uid},${gid},${size},"${mtime}","${ctime}","${ino}",${links},`;
+
 /** As {@link readListing}, with the line as it is in the list. @throws manifestInvalid */
-export function* readLinesOf(text: string): Generator<{ readonly entry: Entry; readonly line: string }> {
+export function* readLinesOf(text: string): Generator<ListedLine> {
   for (let at = 0; at < text.length;) {
     const end = text.indexOf('\n', at);
     const frame = text.slice(at, end < 0 ? text.length : end);
     at = end < 0 ? text.length : end + 1;
-    let entries: { entry: Entry; line: string }[];
+    let entries: ListedLine[];
     try {
-      entries = zstdDecompressSync(Buffer.from(frame, 'base64'), { maxOutputLength: 256 * 1024 * 1024 }).toString('utf8').split('\n').map((line) => ({ entry: entryOf(line), line }));
+      entries = zstdDecompressSync(Buffer.from(frame, 'base64'), { maxOutputLength: 256 * 1024 * 1024 }).toString('utf8').split('\n').map((line) => new ListedLine(line));
     } catch (error) {
       throw new ResurgoError('manifestInvalid', 'the list of files in the index cannot be read', { cause: error });
     }
