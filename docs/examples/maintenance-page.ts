@@ -34,9 +34,7 @@ const action: Action<Input, { readonly before: string | null }, { readonly file:
     return { file, text };
   },
   subject: ({ file }) => file,
-  check: async ({ input }: ActionContext<Input>) => [
-    (await current(input.file)) === null ? 'no page is shown' : 'a page is shown already',
-  ],
+  check: async ({ input }: ActionContext<Input>) => [(await current(input.file)) === null ? 'no page is shown' : 'a page is shown already'],
   capture: async ({ input }) => ({ before: await current(input.file) }),
   async apply({ input }) {
     await writeFile(input.file, input.text);
