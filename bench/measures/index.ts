@@ -34,7 +34,7 @@ export const groups: readonly Group[] = [
   { names: ['status-1000'], run: statusOfMany },
   { names: ['schedules-1000'], run: schedulesOfMany },
   { names: ['small-databases'], run: smallDatabases },
-  { names: ['failover'], run: failover },
+  { names: ['failover', 'failover-beside-patroni'], run: failover },
   { names: ['wal-throughput', 'wal-recovery'], run: walThroughput },
 ];
 
