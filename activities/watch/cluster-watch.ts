@@ -175,13 +175,13 @@ export class ClusterWatch {
   private async decide(view: ClusterView): Promise<void> {
     const clash = contradiction(view);
     if (clash !== undefined) { await this.stopFor(clash.message); return; }
-    const [primary] = judge(view.members).primaries;
+    const { primaries: [primary], silent: quiet, standbys } = judge(view.members);
     if (primary !== undefined) { this.sawPrimary(primary); return; }
     const { suspect } = this;
     if (suspect === null) return;
     this.at = Date.now();
-    const silent = judge(view.members).silent.map(({ name, problem }) => `${name}: ${problem ?? 'silent'}`).join('; ');
-    const synchronous = this.synchronous ?? parseSynchronous(judge(view.members).standbys.find(({ synchronousNames }) => (synchronousNames ?? '') !== '')?.synchronousNames ?? '');
+    const silent = quiet.map(({ name, problem }) => `${name}: ${problem ?? 'silent'}`).join('; ');
+    const synchronous = this.synchronous ?? parseSynchronous(standbys.find(({ synchronousNames }) => (synchronousNames ?? '') !== '')?.synchronousNames ?? '');
     const refusal = automaticRefusal(view, { hangTimeoutMs: this.deps.cluster.settings.hangTimeout, primary: this.primary, synchronous });
     if (refusal?.code === 'primaryAlive') {
       this.state = 'suspected';
@@ -194,7 +194,7 @@ export class ClusterWatch {
     }
     const lost = this.primary ?? 'the primary';
     // Nobody at all answers: it may well be this host that is cut off, which passes or is told.
-    if (refusal !== undefined && judge(view.members).silent.length === view.members.length && Date.now() - suspect.since < tellUnreachableMs) {
+    if (refusal !== undefined && quiet.length === view.members.length && Date.now() - suspect.since < tellUnreachableMs) {
       this.state = 'suspected';
       this.detail = `no member answers: ${silent}`;
       return;

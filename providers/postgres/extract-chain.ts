@@ -1,15 +1,17 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
-import type { BackupReader } from '../../domain/ports.ts';
+import type { BackupReader, OnProgress } from '../../domain/ports.ts';
 import { crc32cHex } from '../vault/crc32c.ts';
 import { factsOf } from './backup-chain.ts';
 import { incrementOf, labelFile, planChain } from './chain-plan.ts';
 import type { ChainPlan } from './chain-plan.ts';
+import type { BackupManifest } from './backup-manifest.ts';
 import { finishDirectories, readDataTree } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { extractLink, isLeftOut, readManifest } from './extract-link.ts';
 import type { ExtractedLink, LinkPlaces } from './extract-link.ts';
+import { fetchProgress } from './fetch-progress.ts';
 import { withinDataDirectory } from './restore-places.ts';
 import type { RestorePlaces } from './restore-places.ts';
 import { treatFiles } from './tree-pool.ts';
@@ -18,7 +20,7 @@ export interface ExtractChainOptions {
   /** Compare checksums of what is written, or only sizes. */
   readonly depth: 'content' | 'sizes';
   readonly signal: AbortSignal | undefined;
-  readonly progress: (bytes: number) => void;
+  readonly onProgress: OnProgress | undefined;
 }
 
 export interface ExtractedChain {
@@ -38,17 +40,18 @@ export async function extractChain(
   places: RestorePlaces,
   options: ExtractChainOptions,
 ): Promise<ExtractedChain> {
-  const { depth, signal, progress } = options;
+  const { depth, signal } = options;
   const manifests = await Promise.all(chain.map((reader) => readManifest(reader, signal)));
   const plan = planChain(manifests);
   for (const dir of [places.staging, ...places.tablespaces.map(({ staging }) => staging)])
     if (dir !== '') await mkdir(dir, { recursive: true, mode: 0o700 });
   const newest = chain.length - 1;
   const links = new Array<ExtractedLink>(chain.length);
+  const progress = fetchProgress(bytesToFetch(chain, manifests, plan), options.onProgress);
   for (const [i, reader] of [...chain.entries()].toReversed()) {
     const needed = plan.needed[i] as ReadonlySet<string>;
     const link = await extractLink(reader, linkPlaces(reader, places, i), {
-      manifest: manifests[i] as ExtractedLink['manifest'],
+      manifest: manifests[i] as BackupManifest,
       ...(i === newest ? {} : { only: needed }),
       spools: (path) => incrementOf(path) !== undefined || (i !== newest && path === labelFile),
       flush: i === 0,
@@ -59,6 +62,14 @@ export async function extractChain(
     links[i] = link;
   }
   return { plan, links };
+}
+
+/** All of the newest, and what is needed of the others. */
+function bytesToFetch(chain: readonly BackupReader[], manifests: readonly BackupManifest[], { needed }: ChainPlan): number {
+  let bytes = chain.at(-1)?.manifest.bytes.source ?? 0;
+  for (const [i, paths] of needed.slice(0, -1).entries())
+    for (const path of paths) bytes += manifests[i]?.files.get(path)?.size ?? 0;
+  return bytes;
 }
 
 /** A tablespace that was dropped since is in older links only: nothing of it is needed. */

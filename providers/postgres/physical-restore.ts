@@ -8,6 +8,7 @@ import { syncDirectory } from './data-tree.ts';
 import type { Owner } from './data-tree.ts';
 import { extractLink, isLeftOut } from './extract-link.ts';
 import type { ExtractedLink } from './extract-link.ts';
+import { fetchProgress } from './fetch-progress.ts';
 import { settleBuild } from './in-place-physical.ts';
 import { checkMerged, mergeChain } from './merge-chain.ts';
 import { planPlaces, withinDataDirectory } from './restore-places.ts';
@@ -92,7 +93,6 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
     places.tablespaces.filter((place) => !withinDataDirectory(place)).map((place) => [place.oid, place.build]),
   );
   const common = { depth: options.verify ?? 'content', signal, mayMiss: isLeftOut } as const;
-  const progress = fetchProgress(chain, options.onProgress);
 
   let signals: readonly string[];
   let files: number;
@@ -111,7 +111,7 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
           linked: !withinDataDirectory(place),
         })),
       },
-      { flush: true, signal, onProgress: progress },
+      { flush: true, signal, onProgress: fetchProgress(last.manifest.bytes.source, options.onProgress) },
     );
     ({ signals, files, bytes } = link);
     options.onProgress?.({ phase: 'check and sync', totalBytes: bytes });
@@ -123,7 +123,7 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
       sync: true,
     });
   } else {
-    const extracted = await extractChain(chain, places, { depth: common.depth, signal, progress });
+    const extracted = await extractChain(chain, places, { depth: common.depth, signal, onProgress: options.onProgress });
     const newest = extracted.links.at(-1) as ExtractedLink;
     ({ signals } = newest);
     options.onProgress?.({ phase: 'combine', note: `${chain.length} backups` });
@@ -155,15 +155,6 @@ export async function buildPhysical(options: BuildOptions): Promise<BuiltCluster
       'The visibility maps of a combined cluster start empty; run VACUUM (ANALYZE) soon, so that index-only scans are fast again.',
     );
   return { dataDir: places.work, files, bytes, checks, warnings };
-}
-
-function fetchProgress(chain: readonly BackupReader[], onProgress: OnProgress | undefined): (bytes: number) => void {
-  const totalBytes = chain.reduce((sum, reader) => sum + reader.manifest.bytes.source, 0);
-  let doneBytes = 0;
-  return (bytes) => {
-    doneBytes += bytes;
-    onProgress?.({ phase: 'fetch', doneBytes, totalBytes });
-  };
 }
 
 /** Plan, build and settle in one: for callers that have nothing to do in between. @throws like planPlaces, buildPhysical and settleBuild */

@@ -72,7 +72,7 @@ function treeOf(dir: string, at = ''): Map<string, Buffer> {
 async function merge(dirs: readonly string[], distort?: (stream: { path: string; bytes: Buffer }) => Buffer): Promise<{ dir: string; merged: number }> {
   const readers = await Promise.all(dirs.map((dir) => sealDirectory(dir, distort)));
   const places = await planPlaces({ destination: join(tempDir('merge').path, 'data'), id: 'm1', mode: 'new', tablespaces: [] });
-  const extracted = await extractChain(readers, places, { depth: 'content', signal: undefined, progress: () => undefined });
+  const extracted = await extractChain(readers, places, { depth: 'content', signal: undefined, onProgress: undefined });
   const merged = await mergeChain({ ...extracted, blockSize, blocksPerSegment });
   return { dir: places.work, merged };
 }
