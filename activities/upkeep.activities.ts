@@ -120,7 +120,7 @@ async function describe(store: ObjectStore, ref: ListedBackup & { readonly aside
   const base = { id: ref.id, name: ref.name, systemId: ref.systemId, kind: ref.kind, startedAt: ref.startedAt, held: ref.state.includes('hold') };
   const none = { chain: null, bytes: null, verifiedAt: null } as const;
   if (ref.aside !== undefined) return { ...base, ...none, state: ref.aside };
-  const isVerified = ref.state.includes('verified') || ref.state.includes('proven');
+  const isVerified = ref.arriving !== true && (ref.state.includes('verified') || ref.state.includes('proven'));
   try {
     const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });
     const state = ref.state.includes('damaged') ? 'damaged' : isVerified ? 'verified' : 'unverified';

@@ -21,6 +21,8 @@ export interface ListedBackup extends BackupRef {
   readonly published: boolean;
   /** Names of its state files, sorted: `verified`, `proven`, `hold` … */
   readonly state: readonly string[];
+  /** A copy that arrived and still has the mark of its arrival: whoever brought it died, or a store wrote that late. Reading it back takes the mark away. */
+  readonly arriving?: true;
 }
 
 /** Targets that have something in the repository; names that are none, and archives, are passed over. */
@@ -37,7 +39,7 @@ const asideOf = (ref: ListedBackup): AsideFact | undefined => asideFacts.find((f
 /** Backups of a target, or of all; newest first by their names. What is put aside is not among them: nobody may build on it, restore it or sweep it. */
 export async function listBackups(store: ObjectStore, target?: string, signal?: AbortSignal): Promise<ListedBackup[]> {
   const all = await listAll(store, target, signal);
-  return all.filter((ref) => asideOf(ref) === undefined).map((ref) => (ref.state.includes('copying') ? { ...ref, state: ref.state.filter((fact) => fact !== 'copying') } : ref));
+  return all.filter((ref) => asideOf(ref) === undefined).map((ref) => (ref.state.includes('copying') ? { ...ref, state: ref.state.filter((fact) => fact !== 'copying'), arriving: true as const } : ref));
 }
 
 /** What is put aside, newest first: `deleted` within its grace, or `copying`. */
