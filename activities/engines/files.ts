@@ -54,6 +54,9 @@ async function dumpFileTree(context: DumpContext, tree: { paths: readonly string
   const parent = plan.parent === null ? undefined : await parentIndex(context, plan.parent);
   const staging = stagingPath(deps, plan.target, plan.backup);
   try {
+    // A program more to start, while there is much else to wait for.
+    const version = tarVersion();
+    version.catch(() => undefined);
     const dump = await dumpFiles({
       selection: { paths: tree.paths, exclude: tree.exclude, include: tree.include, never: ownDirectories(deps, context.settings) },
       oneFileSystem: tree.oneFileSystem,
@@ -65,7 +68,7 @@ async function dumpFileTree(context: DumpContext, tree: { paths: readonly string
     return {
       facts: dump.facts,
       counts: { files: dump.facts.files, ...problems(dump.facts.unread + dump.facts.changing) },
-      serverVersion: await tarVersion(),
+      serverVersion: await version,
       engineManifest: dump.listing,
       checks: dump.checks,
       warnings: dump.warnings,
