@@ -1,14 +1,13 @@
 /** The sandbox's own server: a daemon of the data's owner, isolated as in a drill, started and stopped by a program that hooks and plans can call too. */
-import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ResurgoError } from '../../domain/errors.ts';
 import type { Sandbox } from '../../domain/gameday.ts';
 import { runTool } from '../../providers/host/child.ts';
 import { writeFileAtomic } from '../../providers/host/files.ts';
 import { resolveTool } from '../../providers/host/tool-command.ts';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { readControlData } from '../../providers/postgres/control-data.ts';
-import { isolation } from '../../providers/postgres/local-server.ts';
+import { clusterOwner, isolate } from '../../providers/postgres/isolation.ts';
 import { withClient } from '../../providers/postgres/postgres-client.ts';
 import { findPgTool } from '../../providers/postgres/tools.ts';
 import { sandboxPort, sandboxUrl } from './deps.ts';
@@ -19,25 +18,19 @@ const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 export async function writeControl({ dataDir, home, control, major, toolDirs }: Pick<Sandbox, 'dataDir' | 'home' | 'control'> & { readonly major: number; readonly toolDirs: readonly string[] }): Promise<void> {
   const find = { dirs: toolDirs };
   const pgCtl = await findPgTool('pg_ctl', major, find);
-  const { uid, gid } = await stat(dataDir);
-  const asRoot = process.getuid?.() === 0;
-  if (asRoot && uid === 0) throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
+  const owner = await clusterOwner(dataDir);
   await mkdir(home, { recursive: true, mode: 0o700 });
-  const [hba, ident, config, log] = ['pg_hba.conf', 'pg_ident.conf', 'postgresql.conf', 'server.log'].map((name) => join(home, name)) as [string, string, string, string];
-  await writeFile(hba, 'local all all trust\n', { mode: 0o600 });
-  for (const file of [ident, config]) await writeFile(file, '', { mode: 0o600 });
+  const log = join(home, 'server.log');
   await writeFile(log, '', { mode: 0o600, flag: 'a' });
-  await chmod(home, 0o700);
-  if (asRoot) for (const path of [hba, ident, config, log, home]) await chown(path, uid, gid);
+  if (owner !== undefined) await chown(log, owner.uid, owner.gid);
   const settings: Record<string, string> = {
-    ...isolation(await readControlData(dataDir, major, find)),
-    ...(major >= 17 ? { event_triggers: 'off' } : {}),
+    ...(await isolate({ home, control: await readControlData(dataDir, major, find), major, owner })),
     // The plan may end sessions and watch them as in earnest.
     cluster_name: 'resurgo-gameday',
-    unix_socket_directories: home, unix_socket_permissions: '0700', config_file: config, hba_file: hba, ident_file: ident, port: String(sandboxPort),
+    port: String(sandboxPort),
   };
   const options = Object.entries(settings).map(([name, value]) => `-c ${quoted(`${name}=${value}`)}`).join(' ');
-  const become = asRoot ? [resolveTool('setpriv'), '--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--'].map(quoted).join(' ') : '';
+  const become = owner !== undefined ? [resolveTool('setpriv'), '--reuid', String(owner.uid), '--regid', String(owner.gid), '--clear-groups', '--'].map(quoted).join(' ') : '';
   const run = `${become} ${quoted(pgCtl.path)} -D ${quoted(dataDir)}`;
   await writeFileAtomic(control, `#!/bin/sh
 # Starts and stops the server of a game day; its sandbox is removed with it.

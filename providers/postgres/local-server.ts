@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
@@ -8,7 +8,7 @@ import { assertNotRunning, clusterProcesses } from './cluster-processes.ts';
 import { resolveConnection } from './connection.ts';
 import type { PostgresConnection } from './connection.ts';
 import { readControlData } from './control-data.ts';
-import type { ControlData } from './control-data.ts';
+import { clusterOwner, isolate } from './isolation.ts';
 import { withClient } from './postgres-client.ts';
 import { findPgTool } from './tools.ts';
 
@@ -36,48 +36,6 @@ export interface LocalServer {
   readonly lastCommit: string | undefined;
   /** Fast shutdown, so that the data directory is consistent at rest; then the socket directory goes. Safe to call twice. */
   stop(): Promise<void>;
-}
-
-/**
- * What keeps a restored cluster from reaching out: it archives nothing, follows nobody, subscribes to nothing, runs no library's
- * background workers, and nobody but us reaches it.
- */
-export function isolation(control: ControlData): Record<string, string> {
-  const atLeast = (value: number, minimum: number): string => String(Math.max(value, minimum));
-  return {
-    listen_addresses: '',
-    archive_mode: 'off',
-    archive_command: '',
-    archive_library: '',
-    restore_command: '',
-    // Ready means recovered.
-    hot_standby: 'off',
-    primary_conninfo: '',
-    primary_slot_name: '',
-    synchronous_standby_names: '',
-    max_logical_replication_workers: '0',
-    shared_preload_libraries: '',
-    session_preload_libraries: '',
-    local_preload_libraries: '',
-    autovacuum: 'off',
-    ssl: 'off',
-    logging_collector: 'off',
-    log_destination: 'stderr',
-    log_min_messages: 'log',
-    cluster_name: 'resurgo-check',
-    external_pid_file: '',
-    log_timezone: 'UTC',
-    // In the data directory, so that nothing of a killed server stays in /dev/shm.
-    dynamic_shared_memory_type: 'mmap',
-    shared_buffers: '128MB',
-    huge_pages: 'off',
-    // Recovery refuses less than the source had.
-    max_connections: atLeast(control.maxConnections, 20),
-    max_worker_processes: atLeast(control.maxWorkerProcesses, 8),
-    max_wal_senders: String(control.maxWalSenders),
-    max_prepared_transactions: String(control.maxPreparedTransactions),
-    max_locks_per_transaction: atLeast(control.maxLocksPerTransaction, 64),
-  };
 }
 
 export async function superuserName(
@@ -117,30 +75,11 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   const find = { dirs: options.toolDirs ?? [] };
   const postgres = await findPgTool('postgres', major, find);
   const control = await readControlData(dataDir, major, find);
-  const { uid, gid } = await stat(dataDir);
-  const asRoot = process.getuid?.() === 0;
-  if (asRoot && uid === 0)
-    throw new ResurgoError('restoreFailed', `${dataDir} belongs to root, as which PostgreSQL does not run.`);
+  const owner = await clusterOwner(dataDir);
   // A socket's path has 107 bytes at most, so it cannot lie in the data directory.
   const home = options.home === undefined ? await mkdtemp(join(tmpdir(), 'resurgo-pg-')) : await freshDirectory(options.home);
-  const hba = join(home, 'pg_hba.conf');
-  const ident = join(home, 'pg_ident.conf');
-  const config = join(home, 'postgresql.conf');
-  await writeFile(hba, ['local all all trust', ...(options.hba ?? []), ''].join('\n'), { mode: 0o600 });
-  await writeFile(ident, '', { mode: 0o600 });
-  // The source's own file may not be in the data directory (Debian), and may include what is not here: only what it needs is said.
-  await writeFile(config, '', { mode: 0o600 });
-  await chmod(home, 0o700);
-  if (asRoot) for (const path of [hba, ident, config, home]) await chown(path, uid, gid);
   const settings: Record<string, string> = {
-    ...isolation(control),
-    // A login trigger of the source would run in every session of ours.
-    ...(major >= 17 ? { event_triggers: 'off' } : {}),
-    unix_socket_directories: home,
-    unix_socket_permissions: '0700',
-    config_file: config,
-    hba_file: hba,
-    ident_file: ident,
+    ...(await isolate({ home, control, major, owner, ...(options.hba === undefined ? {} : { hba: options.hba }) })),
     port: '5432',
     ...options.settings,
   };
@@ -155,7 +94,7 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
       args: ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
       cwd: '/',
       graceMs: 60_000,
-      ...(asRoot ? { uid, gid } : {}),
+      ...owner,
       onStderrLine: (line) => {
         const time = /last completed transaction was at log time (\S+ \S+)/.exec(line)?.[1];
         if (time !== undefined) lastCommit = new Date(time.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString();

@@ -134,19 +134,20 @@ async function startTemporal(options: UpOptions, binary: string, last: UpState |
         ...hooks,
       })),
     );
+    let failure: Error | undefined;
     try {
       temporal.start();
       await serving(state.address, signal, temporal);
       if (signal.aborted || (await temporal.listensOn(port)) !== false) return { temporal, state };
-      if (tries === portTries) throw new ResurgoError('temporalUnreachable', `other programs took the ports ${String(tries)} times before the Temporal server had them`);
     } catch (error) {
-      await temporal.stop(10_000);
-      if (tries === portTries || !temporal.lostItsPort) {
-        await removeUpState(stateDir);
-        throw error;
-      }
+      failure = error as Error;
     }
+    // Its last words may come as it ends: only then is it known whether somebody else had its port.
     await temporal.stop(10_000);
+    const takenByOthers = failure === undefined || temporal.lostItsPort;
+    if (takenByOthers && tries < portTries) continue;
+    await removeUpState(stateDir);
+    throw failure ?? new ResurgoError('temporalUnreachable', `other programs took the ports ${String(tries)} times before the Temporal server had them`);
   }
 }
 
