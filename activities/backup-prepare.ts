@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupKind, BackupRef } from '../domain/backup.ts';
 import type { PreparedBackup } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
@@ -64,17 +65,18 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, withSwaps(source, await swapsIn(reachable, input.target, source.systemId)), input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
   const primary = disk?.name ?? 'spool';
+  const startedAt = await ownSecond(disk ?? first, input.target, input.startedAt);
   return {
     backup: input.id,
     target: input.target,
     systemId: source.systemId,
-    name: backupName({ startedAt: input.startedAt, kind, id: input.id }),
+    name: backupName({ startedAt, kind, id: input.id }),
     kind,
     ...(kind === input.kind ? {} : { asked: input.kind }),
     engine: settings.engine,
     parent: parent?.id ?? null,
     chain: parent?.chain ?? [],
-    startedAt: input.startedAt,
+    startedAt,
     startedBy: input.startedBy,
     repositories: primary === 'spool' ? repositories : [primary, ...repositories.filter((name) => name !== primary)],
     primary,
@@ -83,6 +85,22 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
     warnings,
     verify: settings.verify,
   };
+}
+
+/**
+ * Names tell which backup is the newest, to the second: one that would share its second with the one before waits for the next, or `latest` and
+ * the next incremental might take the older of the two.
+ */
+export async function ownSecond(store: ObjectStore, target: string, startedAt: string): Promise<string> {
+  const second = (time: string): number => Math.floor(Date.parse(time) / 1000);
+  const [newest] = await listBackups(store, target);
+  if (newest === undefined) return startedAt;
+  const ahead = second(newest.startedAt) - second(startedAt);
+  // One of tomorrow, by a clock that was wrong, is not waited for.
+  if (ahead < 0 || ahead > 2) return startedAt;
+  const next = (second(newest.startedAt) + 1) * 1000;
+  await sleep(Math.max(0, next - Date.now()));
+  return new Date(Math.max(next, Date.now())).toISOString();
 }
 
 /** What any of the repositories knows of. */
