@@ -134,6 +134,8 @@ describe('I1 PostgreSQL', () => {
     await until(() => connect(standby.url(), true), (seen) => seen.value === 0);
     const blind = await primary.addRole('blind', { password: 'blind' });
     expect(await connect(blind, true)).toMatchObject({ state: 'unknown', detail: expect.stringContaining('pg_monitor') });
+    // A standby that has replayed no transaction yet does not know how old what it has is.
+    await until(() => standby.sql<{ told: boolean }>('postgres', 'select pg_last_xact_replay_timestamp() is not null as told'), ([row]) => row?.told === true);
     await standby.sql('postgres', 'select pg_wal_replay_pause()');
     await primary.sql('postgres', 'create table t as select generate_series(1, 1000) as n');
     const behind = await until(() => connect(standby.url(), true), (seen) => (seen.value ?? 0) > 1);

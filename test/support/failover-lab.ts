@@ -1,6 +1,6 @@
 /** A cluster whose watch fails over by itself, clients that look on from outside, and disasters. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Resolver } from 'node:dns/promises';
 import pg from 'pg';
@@ -225,10 +225,10 @@ export async function startFailoverLab(options: LabOptions = {}): Promise<Failov
   return lab;
 }
 
-/** @throws when none runs: a signal to -1 would go to everybody */
+/** By its own file: another process of the cluster that dies is a crash from which it comes back by itself. @throws when none runs: a signal to -1 would go to everybody */
 export function postmasterOf(dataDir: string): number {
-  const [pid] = clusterProcesses(dataDir);
-  if (pid === undefined) throw new Error(`no server runs on ${dataDir}`);
+  const pid = Number(readFileSync(join(dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]);
+  if (!clusterProcesses(dataDir).includes(pid)) throw new Error(`no server runs on ${dataDir}`);
   return pid;
 }
 
