@@ -165,8 +165,14 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   const before = parent === undefined ? undefined : readLinesOf(parent);
   let old = before?.next();
   const listed = (path: string): ListedLine | undefined => {
-    while (old?.done === false && old.value.path !== path && comparePaths(old.value.path, path) < 0) old = before?.next();
-    return old?.done === false && old.value.path === path ? old.value : undefined;
+    while (old?.done === false) {
+      const here = old.value;
+      const same = here.path === path;
+      if (!same && comparePaths(here.path, path) > 0) return undefined;
+      old = before?.next();
+      if (same) return here;
+    }
+    return undefined;
   };
   const draft = new LineWriter(out.draft);
   const list = new LineWriter(out.list, '\0');

@@ -110,9 +110,12 @@ export class ListedLine {
   /** Whether it says this of the file and nothing more than a checksum: then it holds, and adds up to what the file has now. */
   saysOnly(stat: EntryStat): boolean {
     const said = statText(stat);
-    return said !== undefined && this.line.startsWith(said) && !/"(?:fresh|torn|extents|hardlink)":/.test(this.line.slice(said.length));
+    return said !== undefined && this.line.startsWith(said) && (this.line.endsWith(',{}]') || this.line.startsWith(',{"sha256":"', this.line.length - onlyChecksum));
   }
 }
+
+/** Length of `,{"sha256":"<64 hexadecimal digits>"}]`: an object that begins just there and is the last of the line says nothing else. */
+const onlyChecksum = 12 + 64 + 3;
 
 /** The line of a file as far as `lstat` makes it; undefined where that takes escapes. */
 const statText = ({ path, type, mode, uid, gid, size, mtime, ctime, ino, links }: EntryStat): string | undefined =>

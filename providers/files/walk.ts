@@ -77,14 +77,22 @@ function look(path: string, { leaveOut, onProblem, onSocket }: WalkOptions): See
 /** Last first, so that the next one is popped. */
 function namesIn(path: string, { onProblem }: WalkOptions): string[] {
   try {
-    const names = readdirSync(absolute(path), { encoding: 'buffer' });
-    names.sort((a, b) => Buffer.compare(a, b));
-    return names.reverse().map((name) => (path === '' ? textOfBytes(name) : `${path}/${textOfBytes(name)}`));
+    const above = path === '' ? '' : `${path}/`;
+    return sortedNames(absolute(path)).reverse().map((name) => above + name);
   } catch (error) {
     onProblem(path, error as NodeJS.ErrnoException);
     return [];
   }
 }
+
+/** By their bytes. Names of nothing but ASCII, which are nearly all, are the same and in the same order as text; others are read again as bytes. */
+function sortedNames(directory: string | Buffer): string[] {
+  const names = readdirSync(directory);
+  if (names.every((name) => ascii.test(name))) return names.sort();
+  return readdirSync(directory, { encoding: 'buffer' }).sort((a, b) => Buffer.compare(a, b)).map(textOfBytes);
+}
+
+const ascii = /^[\0-\x7f]*$/;
 
 /** What `node:fs` takes for a path of a listing. */
 export const absolute = (path: string): string | Buffer => pathBytes(`/${path}`);
