@@ -5,6 +5,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { fromWorkflowError } from '../client/workflow-error.ts';
 import { startRun } from '../client/operations.ts';
 import { readUpState } from '../client/up-state.ts';
+import type { DrillInput, DrillResult } from '../domain/drill.ts';
 import type { BackupInput, BackupResult, RestoreInput, RestoreResult } from '../domain/operations.ts';
 import {
   checkout,
@@ -134,6 +135,16 @@ export class ResurgoHost implements Resource {
     const value = (performance.now() - begun) / 1000;
     if (!result.status.startsWith('restored')) throw new Error(`restore of ${input.target}: ${JSON.stringify(result)}`);
     return { value, result };
+  }
+
+  /** From the start of the workflow to its result. @throws when it has not passed, or something was left behind */
+  async drill(input: DrillInput): Promise<Sample> {
+    const begun = performance.now();
+    const run = await startRun(this.client, 'drill', input);
+    const result = (await resultOf(run.handle)) as DrillResult;
+    const value = (performance.now() - begun) / 1000;
+    if (result.status !== 'passed' || !result.cleanedUp) throw new Error(`drill of ${input.target}: ${JSON.stringify(result)}`);
+    return { value };
   }
 
   /** Ends it; the state stays, and `start` takes it up again. */

@@ -1,5 +1,6 @@
 import type { Lab } from '../lab.ts';
 import type { Measure } from '../types.ts';
+import { drill } from './drill.ts';
 import { failover } from './failover.ts';
 import { filesIncremental } from './files.ts';
 import { chainRestore, physicalIncremental } from './incremental.ts';
@@ -35,6 +36,7 @@ export const groups: readonly Group[] = [
   { names: ['schedules-1000'], run: schedulesOfMany },
   { names: ['small-databases'], run: smallDatabases },
   { names: ['failover', 'failover-beside-patroni'], run: failover },
+  { names: ['drill'], run: drill },
   { names: ['wal-throughput', 'wal-recovery'], run: walThroughput },
 ];
 
