@@ -138,5 +138,5 @@ async function settle(stage: Stage, up: AllInOne, orders: Orders, application: S
   const there = new Set(rows.map(({ note }) => Number(note)));
   const lost = numbers.filter((number) => !there.has(number)).length;
   screen.good(`${String(numbers.length)} writes were acknowledged to the application, ${String(lost)} of them are lost; none for ${formatDuration(Math.round(gapMs))}`);
-  screen.say('Most of that time is the dead worker, which is noticed after 15 s of silence. The standby is asynchronous; with a synchronous one no acknowledged write can be lost.');
+  screen.say('Most of that time is the dead worker, which is noticed by its silence of some seconds. The standby is asynchronous; with a synchronous one no acknowledged write can be lost.');
 }
