@@ -2,6 +2,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Alert } from '../domain/alert.ts';
 import type { Notification } from '../domain/notification.ts';
 import type { OnProgress } from '../domain/ports.ts';
+import type { ClosedRun, Span } from '../domain/trace.ts';
 import type { Keys } from './key-ring.ts';
 import type { StorePool } from './stores.ts';
 
@@ -40,6 +41,12 @@ export interface ActivityDeps {
   readonly startRun?: (type: 'failover' | 'attachStandby', workflowId: string, input: object, summary: string) => Promise<void>;
   /** Tells people something apart from any incident, once per `dedupeKey`. Absent in rescue. */
   readonly startNotification?: (notification: Notification) => Promise<void>;
+  /** Runs that have ended, as Temporal has them. Absent in rescue. */
+  readonly runs?: {
+    /** Those that closed at `since` (ms) or later, oldest first. */
+    readonly closed: (since: number) => Promise<readonly ClosedRun[]>;
+    readonly trace: (run: ClosedRun) => Promise<readonly Span[]>;
+  };
   /** What `resurgo status` says. Absent in rescue. */
   readonly readiness?: () => Promise<Readiness>;
   /** Gets progress where there is no Temporal to heartbeat to. */

@@ -14,6 +14,7 @@ import { pruneActivities } from './prune.activities.ts';
 import { upkeepActivities } from './upkeep.activities.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { runLogActivities } from './run-log.activities.ts';
+import { tracesActivities } from './traces.activities.ts';
 import { verifyActivities } from './verify.activities.ts';
 import { walActivities } from './wal.activities.ts';
 import { watchActivities } from './watch.activities.ts';
@@ -40,6 +41,7 @@ export function createActivities(deps: ActivityDeps) {
     ...upkeepActivities(deps),
     ...restoreActivities(deps),
     ...runLogActivities(deps),
+    ...tracesActivities(deps),
     ...verifyActivities(deps),
     ...walActivities(deps),
     ...watchActivities(deps),

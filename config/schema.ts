@@ -9,6 +9,7 @@ import { monitorsSection } from './schema-monitors.ts';
 import { escalationSection, incidentsSection, notifySection } from './schema-notify.ts';
 import { gatewaySection, webhooksSection } from './schema-webhooks.ts';
 import { deadmanSection } from './schema-deadman.ts';
+import { telemetrySection } from './schema-telemetry.ts';
 import { drill } from './schema-drill.ts';
 import { replication } from './schema-replication.ts';
 import { gameDay } from './schema-gameday.ts';
@@ -168,6 +169,7 @@ export const configSchema = mapping({
   escalation: escalationSection.optional(),
   notify: notifySection.optional(),
   deadman: deadmanSection.optional(),
+  telemetry: telemetrySection.optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;

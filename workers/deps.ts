@@ -5,6 +5,6 @@ import { Stores } from '../activities/stores.ts';
 import { version } from '../client/version.ts';
 
 /** Everything activities need, made once. */
-export function createDeps(loaded: LoadedConfig, parts: Pick<ActivityDeps, 'host' | 'searchAttributes'> & Partial<Pick<ActivityDeps, 'waitForClose' | 'isRunning' | 'newestRun' | 'cancelParent' | 'listSchedules' | 'readiness' | 'outcomeOf' | 'submitAlert' | 'startNotification' | 'startRun' | 'onProgress'>>): ActivityDeps {
+export function createDeps(loaded: LoadedConfig, parts: Pick<ActivityDeps, 'host' | 'searchAttributes'> & Partial<Pick<ActivityDeps, 'waitForClose' | 'isRunning' | 'newestRun' | 'cancelParent' | 'listSchedules' | 'readiness' | 'outcomeOf' | 'submitAlert' | 'startNotification' | 'startRun' | 'runs' | 'onProgress'>>): ActivityDeps {
   return { loaded, version, stores: new Stores(loaded), keys: new KeyRing(loaded), ...parts };
 }

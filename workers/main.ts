@@ -14,8 +14,9 @@ import { createDeps } from './deps.ts';
 import { workflowBundle } from './bundle.ts';
 import { createResurgoWorker } from './create-worker.ts';
 import { alerting } from './alerting.ts';
+import { closedRuns, traceOfRun } from './closed-runs.ts';
 import { readiness } from './readiness.ts';
-import { startDeadman, startMonitors } from './start-monitors.ts';
+import { startDeadman, startMonitors, startTraces } from './start-monitors.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { listSchedules } from './list-schedules.ts';
 import { reapDaily } from './reaper.ts';
@@ -62,7 +63,7 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
   const host = options.host ?? defaultHostName(loaded.stateDir);
   const searchAttributes = await ensureSearchAttributes(clientConnection, target.namespace);
   if (!searchAttributes) logger.warn(`namespace ${target.namespace} has no search attributes of ours and takes none here; runs go without them`);
-  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), newestRun: (type, prefix) => newestRun(client, type, prefix), cancelParent: (id, prefix) => cancelParent(client, id, prefix), listSchedules: () => listSchedules(client), readiness: () => readiness(loaded), outcomeOf: (id, stop) => outcomeOf(client, id, stop), ...alerting(client) });
+  const deps = createDeps(loaded, { host, searchAttributes, waitForClose: (id, stop) => waitForClose(client, id, stop), isRunning: (id) => isRunning(client, id), newestRun: (type, prefix) => newestRun(client, type, prefix), cancelParent: (id, prefix) => cancelParent(client, id, prefix), listSchedules: () => listSchedules(client), runs: { closed: (since) => closedRuns(client, since, 'traces'), trace: (run) => traceOfRun(client, target.namespace, run) }, readiness: () => readiness(loaded), outcomeOf: (id, stop) => outcomeOf(client, id, stop), ...alerting(client) });
   try {
     const worker = await createResurgoWorker({ connection, namespace: target.namespace, bundle, deps, ...(options.makeActivities === undefined ? {} : { activities: options.makeActivities(deps) }), ...(options.heavySlots === undefined ? {} : { heavySlots: options.heavySlots }) });
     const stop = (): void => { worker.shutdown(); };
@@ -78,6 +79,9 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
     });
     await startDeadman(client, loaded.config).catch((error: unknown) => {
       logger.warn(`the dead-man pings were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
+    });
+    await startTraces(client, loaded.config).catch((error: unknown) => {
+      logger.warn(`the traces were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
     });
     options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
     await running.finally(() => { clearInterval(reaping); });

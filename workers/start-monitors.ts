@@ -16,6 +16,12 @@ export async function startDeadman(client: Client, config: Pick<Config, 'deadman
   await startForGood(client, 'deadman', 'deadman', [], 'ping the dead-man switches');
 }
 
+/** One workflow that sends the traces of the whole installation. */
+export async function startTraces(client: Client, config: Pick<Config, 'telemetry'>): Promise<void> {
+  if (config.telemetry?.traces === undefined) return;
+  await startForGood(client, 'traces', 'traces', [null], 'send the traces of runs that have ended');
+}
+
 /** One workflow for what any worker may observe, one for each host that monitors name. */
 export async function startMonitors(client: Client, config: Config): Promise<void> {
   const hosts = new Set((config.monitors ?? []).map((monitor) => monitor.on ?? null));

@@ -18,6 +18,7 @@ export { failover, failoverRun } from './failover.workflow.ts';
 export { prune } from './prune.workflow.ts';
 export { pruneOperation } from './prune-operation.workflow.ts';
 export { upkeep, upkeepOperation } from './upkeep.workflow.ts';
+export { traces } from './traces.workflow.ts';
 export { verify } from './verify.workflow.ts';
 export { planRun, recover } from './recover.workflow.ts';
 export { walArchive } from './wal-archive.workflow.ts';

@@ -34,7 +34,7 @@ export function checkConfig({ loaded, env }: CheckScope): Finding[] {
 }
 
 /** Sections whose secrets no other check reads; a missing one would be found out when an alert comes. */
-const usedLater = ['webhooks', 'notify', 'approvers', 'monitors', 'dns', 'deadman'] as const;
+const usedLater = ['webhooks', 'notify', 'approvers', 'monitors', 'dns', 'deadman', 'telemetry'] as const;
 
 /** Every `{ env: NAME }` and `{ file: PATH }` below a value, with its place. */
 function references(value: unknown, path: readonly (string | number)[]): [string, SecretRef][] {

@@ -2,8 +2,8 @@
 import { ResurgoError } from '../../domain/errors.ts';
 
 export interface PostRequest {
-  /** Name of the channel, for errors. */
-  readonly channel: string;
+  /** What it is for, for errors: `channel slack`. */
+  readonly what: string;
   readonly url: string;
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ export function retryAfterMs(value: string | null, now: number): number | undefi
 
 /** @throws channelUnreachable, channelThrottled, channelRefused */
 export async function post(request: PostRequest): Promise<{ readonly status: number; readonly text: string }> {
-  const { channel, url, body, headers, timeoutMs, signal } = request;
+  const { what, url, body, headers, timeoutMs, signal } = request;
   const host = hostOf(url);
   let response: Response;
   let text: string;
@@ -39,12 +39,12 @@ export async function post(request: PostRequest): Promise<{ readonly status: num
   } catch (error) {
     signal?.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : error instanceof Error ? error.message : String(error);
-    throw new ResurgoError('channelUnreachable', `channel ${channel}: ${host} did not take the message: ${cause}`);
+    throw new ResurgoError('channelUnreachable', `${what}: ${host} did not take the message: ${cause}`);
   }
   if (response.ok) return { status: response.status, text };
-  const said = `channel ${channel}: ${host} answered ${String(response.status)}${text.trim() === '' ? '' : ` (${text.trim().replaceAll(/\s+/g, ' ')})`}`;
+  const said = `${what}: ${host} answered ${String(response.status)}${text.trim() === '' ? '' : ` (${text.trim().replaceAll(/\s+/g, ' ')})`}`;
   if (response.status === 429 || (response.status === 503 && response.headers.has('retry-after'))) {
     throw new ResurgoError('channelThrottled', said, { details: { retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()) ?? 30_000 } });
   }
-  throw new ResurgoError(response.status >= 500 || response.status === 408 ? 'channelUnreachable' : 'channelRefused', said);
+  throw new ResurgoError(response.status >= 500 || response.status === 408 ? 'channelUnreachable' : 'channelRefused', said, { details: { status: response.status } });
 }

@@ -12,7 +12,7 @@ export async function send(channel: Channel, notification: Notification, signal?
   await paced(channel, signal);
   switch (channel.kind) {
     case 'slack': {
-      const { status } = await post({ channel: channel.name, url: channel.url, body: slackBody(notification), timeoutMs: channel.timeoutMs, signal });
+      const { status } = await post({ what: `channel ${channel.name}`, url: channel.url, body: slackBody(notification), timeoutMs: channel.timeoutMs, signal });
       return `Slack answered ${String(status)}`;
     }
     case 'smtp':

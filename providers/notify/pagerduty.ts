@@ -25,6 +25,6 @@ export function pagerDutyEvent(notification: Notification, routingKey: string): 
 }
 
 export async function sendPagerDuty(channel: PagerDutyChannel, notification: Notification, signal?: AbortSignal): Promise<string> {
-  const { status } = await post({ channel: channel.name, url: channel.endpoint, body: JSON.stringify(pagerDutyEvent(notification, channel.routingKey)), timeoutMs: channel.timeoutMs, signal });
+  const { status } = await post({ what: `channel ${channel.name}`, url: channel.endpoint, body: JSON.stringify(pagerDutyEvent(notification, channel.routingKey)), timeoutMs: channel.timeoutMs, signal });
   return `PagerDuty answered ${String(status)}`;
 }

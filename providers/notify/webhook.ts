@@ -12,7 +12,7 @@ export async function sendWebhook(channel: WebhookChannel, notification: Notific
   const { to: _, only: __, html: ___, ...content } = notification;
   const body = JSON.stringify({ schemaVersion: 1, source: 'resurgo', ...content });
   const { status } = await post({
-    channel: channel.name,
+    what: `channel ${channel.name}`,
     url: channel.url,
     body,
     timeoutMs: channel.timeoutMs,
