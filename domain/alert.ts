@@ -15,6 +15,8 @@ export interface AlertCondition {
 export interface RawAlert {
   /** The same for every delivery of the same fact: the sender's own id where it has one. */
   readonly key: string;
+  /** The key is made of the content, for the sender gives neither an id nor a time: the same fact has it again when it happens again. */
+  readonly ofContent?: true;
   /** The same for firing and resolved of one alert. */
   readonly identity: string;
   readonly status: 'firing' | 'resolved';

@@ -22,10 +22,14 @@ export interface Attempt {
   readonly endedAt: string | null;
   readonly status: string;
   readonly detail: string;
+  /** Another run of the plan was at it. */
+  readonly busy?: true;
 }
 
 /** Where the automatic recovery is. It goes on from here after a crash, and after continue-as-new. */
 export type Stage = 'decide' | 'approval' | 'start' | 'running' | 'confirm' | 'people' | 'idle';
+
+export type ApprovalWord = 'never' | 'always' | 'default';
 
 export interface IncidentRecord {
   readonly id: string;
@@ -54,12 +58,18 @@ export interface IncidentRecord {
   plans: Partial<Record<DamageScenario, string[]>> | null;
   scenario: DamageScenario | null;
   approvalRule: 'never' | 'always' | null;
+  /** By plan: what the rules that name it say of approval; `default` where they say nothing. The strictest holds. Absent in records of older versions. */
+  approvalRules?: Record<string, ApprovalWord[]>;
+  /** A person wanted these plans run: it counts as an approval where approvals are not proved, and that automatic runs are stopped does not count. */
+  retried?: { readonly by: string; readonly plans: readonly string[] } | null;
   attempts: Attempt[];
   running: { plan: string; run: string; startedAt: string } | null;
   /** Who does what about it where no plan is to; absent: plans and rules decide. */
   handled?: { readonly by: 'watch' | 'people'; readonly text: string };
   approval: { plan: string; since: string; until: string; needed: number; by: string[]; hash: string | null } | null;
   confirmUntil: string | null;
+  /** How often a plan was put off because another run of it was at work. */
+  busyRounds?: number;
   /** Who aborted the automatic recovery. */
   stoppedBy: string | null;
   acknowledged: { by: string; at: string } | null;
@@ -136,11 +146,22 @@ export const memoryOf = (state: IncidentState): Memory => ({
 /** Keys as they stand in `seen`. */
 const endOf = (alert: Alert): string | undefined => (alert.startsAt === null ? undefined : `end ${alert.identity} ${alert.startsAt}`);
 
-/** Remembers it. False when it was delivered before, or is the late news of something that is over already. */
+/**
+ * Remembers it. False when it was delivered before, or is the late news of something that is over already. What a sender sends without an id or a time of its own
+ * is the same text each time it happens: once it has ended, the same text is news.
+ */
 export function remember(memory: Memory, alert: Alert, now: number): boolean {
-  const known = Object.hasOwn(memory.seen, alert.key);
+  const end = alert.ofContent === true ? `end ${alert.identity}` : endOf(alert);
+  const last = Object.hasOwn(memory.seen, alert.key) ? memory.seen[alert.key] : undefined;
+  const ended = alert.ofContent === true && end !== undefined && Object.hasOwn(memory.seen, end) ? (memory.seen[end] ?? 0) : 0;
   memory.seen[alert.key] = now;
-  const end = endOf(alert);
+  if (alert.ofContent === true) {
+    const { status } = alert;
+    // An end is told again at no cost.
+    if (status === 'resolved') memory.seen[end ?? ''] = now;
+    return status === 'resolved' || last === undefined || ended >= last;
+  }
+  const known = last !== undefined;
   if (alert.status === 'resolved') {
     if (end !== undefined) memory.seen[end] = now;
     return !known;
@@ -184,6 +205,7 @@ export function openIncident(fingerprint: string, alert: Alert, now: string): In
     running: null,
     approval: null,
     confirmUntil: null,
+    busyRounds: 0,
     stoppedBy: null,
     acknowledged: null,
     escalated: 0,
@@ -205,6 +227,8 @@ export function joinIncident(record: IncidentRecord, alert: Alert, now: string):
   record.severity = worst(record.severity, alert.severity);
   addTo(record, alert);
   record.target ??= alert.target ?? null;
+  if (alert.plans !== undefined && record.plans === null) record.plans = Object.fromEntries(Object.entries(alert.plans).map(([scenario, names]) => [scenario, [...names]]));
+  record.scenario ??= alert.scenario ?? null;
   if (alert.handled !== undefined) record.handled = alert.handled;
   addTimeline(record, now, 'joined', `${alert.source}: ${alert.name}${record.severity === before ? '' : `; severity is now ${record.severity}`}`);
 }
@@ -224,7 +248,21 @@ function addTo(record: IncidentRecord, alert: Alert): void {
   for (const [metric, value] of Object.entries(alert.metrics ?? {})) if (Object.keys(record.metrics).length < maxConditions) record.metrics[metric] = value;
   const parts = [alert.service, alert.target, ...['instance', 'pod', 'host', 'component', 'container', 'cluster'].map((label) => (Object.hasOwn(alert.labels, label) ? alert.labels[label] : undefined))];
   for (const part of parts) if (part !== undefined && !record.affectedComponents.includes(part) && record.affectedComponents.length < maxConditions) record.affectedComponents.push(part);
+  for (const plan of [...(alert.plan ?? []), ...Object.values(alert.plans ?? {}).flat()]) addRule(record, plan, alert.approval ?? 'default');
   for (const plan of alert.plan ?? []) if (!record.candidates.includes(plan) && !record.attempts.some((attempt) => attempt.plan === plan)) record.candidates.push(plan);
+}
+
+function addRule(record: IncidentRecord, plan: string, word: ApprovalWord): void {
+  const rules = (record.approvalRules ??= {});
+  const said = Object.hasOwn(rules, plan) ? (rules[plan] ?? []) : [];
+  if (!said.includes(word)) rules[plan] = [...said, word];
+}
+
+/** Whether people have to approve a plan: `standard` is what the configuration says where a rule does not. */
+export function needsApproval(record: IncidentRecord, plan: string, standard: 'never' | 'always' | 'critical'): boolean {
+  const said = record.approvalRules !== undefined && Object.hasOwn(record.approvalRules, plan) ? (record.approvalRules[plan] ?? []) : [];
+  const words = said.length > 0 ? said : [record.approvalRule ?? 'default'];
+  return words.some((word) => (word === 'default' ? standard === 'always' || (standard === 'critical' && record.severity === 'critical') : word === 'always'));
 }
 
 /** @returns whether an alert of this incident ended by it */
@@ -251,7 +289,7 @@ export const summaryOf = (record: IncidentRecord): IncidentSummary => ({
 });
 
 /** What `resurgo incident show --json` prints. */
-export interface IncidentView extends Omit<IncidentRecord, 'alerts' | 'messages' | 'escalated' | 'ticketed' | 'plans' | 'candidates' | 'approvalRule'> {
+export interface IncidentView extends Omit<IncidentRecord, 'alerts' | 'messages' | 'escalated' | 'ticketed' | 'plans' | 'candidates' | 'approvalRule' | 'approvalRules' | 'retried' | 'busyRounds'> {
   readonly schemaVersion: 1;
   readonly workflowId: string;
   readonly alerts: readonly { readonly name: string; readonly status: string; readonly source: string; readonly startsAt: string | null; readonly link: string | null }[];
@@ -261,7 +299,7 @@ export interface IncidentView extends Omit<IncidentRecord, 'alerts' | 'messages'
 }
 
 export function viewOf(record: IncidentRecord, memory: Memory, workflowId: string): IncidentView {
-  const { alerts, messages: _m, escalated: _e, ticketed: _t, plans: _p, candidates, approvalRule: _a, ...rest } = record;
+  const { alerts, messages: _m, escalated: _e, ticketed: _t, plans: _p, candidates, approvalRule: _a, approvalRules: _r, retried: _p2, busyRounds: _b, ...rest } = record;
   return {
     schemaVersion: 1,
     workflowId,

@@ -1,7 +1,7 @@
 /** One run of the incident workflow: its state, the alerts and people that change it, and the flows that go on beside each other. */
-import { condition, ParentClosePolicy, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
+import { condition, ParentClosePolicy, patched, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
 import type { Alert, DamageScenario } from '../domain/alert.ts';
-import { addTimeline, firing, forget, joinIncident, memoryOf, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, budgetPhases, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
+import { addTimeline, firing, forget, joinIncident, memoryOf, needsApproval, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, budgetPhases, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
 import type { IncidentSettings } from '../domain/incident-settings.ts';
 import { atLeast } from '../domain/severity.ts';
 import { idFromUuid } from '../domain/ids.ts';
@@ -25,6 +25,10 @@ interface PlanEnd {
   readonly budgets: readonly { readonly name: string; readonly budgetMs: number; readonly durationMs: number }[];
 }
 
+/** A plan that another run of it holds is tried again after this, and so often. */
+const busyWaitMs = 20_000;
+const mostBusyRounds = 200;
+
 export class IncidentRun {
   readonly memory: Memory;
   record: IncidentRecord | undefined;
@@ -32,6 +36,8 @@ export class IncidentRun {
   private last: IncidentRecord | undefined;
   private readonly messenger: Messenger;
   private settings: IncidentSettings | undefined;
+  /** Target the settings are for. */
+  private preparedFor: string | null = null;
   private child: Promise<PlanEnd> | undefined;
   private leaving = false;
 
@@ -63,23 +69,35 @@ export class IncidentRun {
     this.show();
   }
 
-  /** Alerts of one delivery. Known ones are counted and change nothing. */
+  /** Rules of a later version: runs that older ones began go on by theirs. */
+  private get later(): boolean {
+    return patched('incident-rules-by-plan');
+  }
+
+  /** Alerts of one delivery. Known ones are counted and change nothing. Whether it is over is seen when all are taken: one may end while another begins. */
   take(alerts: readonly Alert[]): void {
+    const { later } = this;
+    let ended = false;
     for (const alert of alerts) {
       const fresh = remember(this.memory, alert, Date.now());
-      if (alert.status === 'resolved') this.takeResolved(alert);
-      else if (!fresh) { if (this.record !== undefined) this.record.repeats++; }
-      else if (this.record !== undefined) this.join(this.record, alert);
-      else if (Date.now() < this.memory.cooldownUntil) {
+      // What is resolved already takes no more alerts: they open the next incident.
+      const record = later && this.record?.resolvedAt !== null ? undefined : this.record;
+      if (alert.status === 'resolved') {
+        ended = this.takeResolved(alert) || ended;
+        if (ended && !later) this.settle('the alert ended');
+      } else if (!fresh) { if (record !== undefined) record.repeats++; }
+      else if (record !== undefined) this.join(record, alert);
+      else if (this.record !== undefined || Date.now() < this.memory.cooldownUntil) {
         this.memory.pending = [...this.memory.pending.filter((each) => each.identity !== alert.identity), alert].slice(-100);
       } else this.open(alert);
     }
+    if (ended && later) this.settle('the alert ended');
     this.show();
   }
 
-  private takeResolved(alert: Alert): void {
+  private takeResolved(alert: Alert): boolean {
     this.memory.pending = this.memory.pending.filter((each) => each.identity !== alert.identity);
-    if (this.record !== undefined && resolveAlert(this.record, alert, this.now)) this.settle('the alert ended');
+    return this.record !== undefined && resolveAlert(this.record, alert, this.now);
   }
 
   private open(alert: Alert): void {
@@ -93,7 +111,8 @@ export class IncidentRun {
     if (record.severity !== severity) this.messenger.say({ event: 'detected', text: `severity is now ${record.severity}: ${alert.name}` });
     else this.messenger.say({ event: 'joined', text: `joined by ${alert.name}` });
     // A plan that only this alert's rule names is tried too, when those before it have not helped.
-    if (record.stage === 'people' && record.candidates.length > 0 && record.attempts.length === 0) record.stage = 'decide';
+    const untried = record.candidates.length > 0 || (record.plans !== null && record.attempts.length === 0);
+    if (record.stage === 'people' && (this.later ? record.stoppedBy === null && untried : record.candidates.length > 0 && record.attempts.length === 0)) record.stage = 'decide';
     if (alert.handled?.by === 'people' && record.stage === 'idle') record.stage = 'decide';
   }
 
@@ -123,9 +142,10 @@ export class IncidentRun {
     this.show();
     const settings = await local.prepareIncident({ type: record.type, service: record.service, target: record.target });
     this.settings = settings;
+    this.preparedFor = record.target;
     if (settings.searchAttributes) upsertSearchAttributes([{ key: searchAttributes.operation, value: 'incident' }, { key: searchAttributes.target, value: (record.target ?? record.service).slice(0, 200) }, { key: searchAttributes.outcome, value: 'open' }]);
     const over = (): boolean => this.leaving || record.resolvedAt !== null;
-    const flows = [this.recover(record, settings), this.escalate(record, settings, over)];
+    const flows = [this.recover(record), this.escalate(record, settings, over)];
     // Beside a plan that a rule names the damage is assessed for the report: the plan does not wait for it.
     if (record.target !== null && settings.isTarget && record.damage === null && record.plans === null && record.budgets.length === 0) flows.push(this.assess(record, settings));
     const talking = settings.channels === 0 ? Promise.resolve() : this.messenger.run(record, settings.gatherMs, () => this.leaving);
@@ -184,8 +204,9 @@ export class IncidentRun {
   }
 
   /** From deciding to the end, whatever stage it was in. */
-  private async recover(record: IncidentRecord, settings: IncidentSettings): Promise<void> {
+  private async recover(record: IncidentRecord): Promise<void> {
     while (!this.leaving && record.resolvedAt === null) {
+      const settings = await this.settingsFor(record);
       switch (record.stage) {
         case 'decide':
           await this.decide(record, settings);
@@ -208,10 +229,21 @@ export class IncidentRun {
     }
   }
 
+  /** An alert that joined may have told which target it is about. */
+  private async settingsFor(record: IncidentRecord): Promise<IncidentSettings> {
+    if (this.settings === undefined || (record.target !== this.preparedFor && this.later)) {
+      const { target } = record;
+      this.settings = await local.prepareIncident({ type: record.type, service: record.service, target });
+      this.preparedFor = target;
+    }
+    return this.settings;
+  }
+
   private async decide(record: IncidentRecord, settings: IncidentSettings): Promise<void> {
     record.status = 'investigating';
     this.show();
-    if (this.memory.disarmed) {
+    const wanted = record.retried != null;
+    if (this.memory.disarmed && !wanted) {
       this.toPeople(record, `automatic recovery of ${record.service} is stopped after ${String(this.memory.failures.length)} failed recoveries; \`resurgo incident rearm ${record.id}\` starts it again`);
       return;
     }
@@ -240,15 +272,16 @@ export class IncidentRun {
       else this.toPeople(record, unknown.length > 0 ? `no plan could be run: the configuration has no plan ${unknown.join(', ')}` : `nothing is run: ${settings.fallback.why}`);
       return;
     }
-    const rule = record.approvalRule ?? (settings.approval === 'critical' ? (record.severity === 'critical' ? 'always' : 'never') : settings.approval);
-    if (rule === 'never') record.stage = 'start';
+    const ofRecord = record.approvalRule ?? (settings.approval === 'critical' ? (record.severity === 'critical' ? 'always' : 'never') : settings.approval);
+    const by = record.retried?.plans.includes(next) === true && !settings.provedApprovals ? [record.retried.by] : [];
+    if (this.later ? !needsApproval(record, next, settings.approval) : ofRecord === 'never') record.stage = 'start';
     else {
       const hash = await this.previewHash(record, next);
       if (this.leaving || record.resolvedAt !== null) return;
-      record.approval = { plan: next, since: this.now, until: new Date(Date.now() + settings.approvalMs).toISOString(), needed: settings.approvers, by: [], hash };
+      record.approval = { plan: next, since: this.now, until: new Date(Date.now() + settings.approvalMs).toISOString(), needed: settings.approvers, by, hash };
       record.stage = 'approval';
       addTimeline(record, this.now, 'approval', `plan ${next} waits for ${String(settings.approvers)} approval(s)`);
-      this.messenger.say({ event: 'approval', text: `approval wanted: plan ${next} waits for ${settings.approvers === 1 ? 'a person' : `${String(settings.approvers)} persons`}: resurgo incident approve ${record.id}${hash === null ? '' : ` --hash ${hash.slice(0, 12)}`}` });
+      if (by.length < settings.approvers) this.messenger.say({ event: 'approval', text: `approval wanted: plan ${next} waits for ${settings.approvers === 1 ? 'a person' : `${String(settings.approvers)} persons`}: resurgo incident approve ${record.id}${hash === null ? '' : ` --hash ${hash.slice(0, 12)}`}` });
     }
   }
 
@@ -352,7 +385,7 @@ export class IncidentRun {
     const { running } = record;
     if (running === null) return;
     record.running = null;
-    const attempt: Attempt = { plan: running.plan, run: running.run, startedAt: running.startedAt, endedAt: this.now, status: end.status, detail: end.detail.slice(0, 500) };
+    const attempt: Attempt = { plan: running.plan, run: running.run, startedAt: running.startedAt, endedAt: this.now, status: end.status, detail: end.detail.slice(0, 500), ...(end.busy === true ? { busy: true } : {}) };
     record.attempts.push(attempt);
     const tookS = ((Date.parse(this.now) - Date.parse(running.startedAt)) / 1000).toFixed(1);
     addTimeline(record, this.now, end.ok ? 'completed' : 'failed', `plan ${running.plan}: ${end.status} after ${tookS} s${end.detail === '' ? '' : `: ${end.detail}`}`);
@@ -375,7 +408,7 @@ export class IncidentRun {
     else if (still.length === 0) this.resolve(`plan ${running.plan} completed`);
     else {
       record.stage = 'confirm';
-      record.confirmUntil = new Date(Date.now() + settings.confirmMs).toISOString();
+      record.confirmUntil = new Date(Date.now() + (this.later && end.busy === true ? Math.min(settings.confirmMs, busyWaitMs) : settings.confirmMs)).toISOString();
     }
     this.show();
   }
@@ -388,6 +421,13 @@ export class IncidentRun {
     if (this.leaving || record.resolvedAt !== null || record.stage !== 'confirm' || Date.now() < until) return;
     record.confirmUntil = null;
     const last = record.attempts.pop();
+    if (this.later && last?.busy === true && (record.busyRounds ?? 0) < mostBusyRounds) {
+      // What another run of the plan did has not helped here: it is this incident's turn, as soon as that run is over.
+      record.busyRounds = (record.busyRounds ?? 0) + 1;
+      record.candidates.unshift(last.plan);
+      record.stage = 'decide';
+      return;
+    }
     if (last !== undefined) record.attempts.push({ ...last, status: 'completed, but the alert goes on' });
     this.messenger.say({ event: 'failed', text: `plan ${last?.plan ?? ''} completed, but ${[...new Set(trackedFiring(record))].slice(0, 5).join(', ')} still fires` });
     addTimeline(record, this.now, 'failed', 'the alert goes on after the plan');
@@ -415,6 +455,7 @@ export class IncidentRun {
   /** From here on people do it; the incident stays open, and escalates until one of them says so. */
   private toPeople(record: IncidentRecord, why: string): void {
     record.stage = 'people';
+    record.retried = null;
     record.status = 'investigating';
     addTimeline(record, this.now, 'handover', why);
     this.messenger.say({ event: 'handover', text: `handed over to people: ${why}` });
@@ -482,11 +523,12 @@ export class IncidentRun {
     const again = plan === undefined ? [...new Set([...record.candidates, ...record.attempts.map((attempt) => attempt.plan)])] : [plan];
     record.candidates = again;
     record.approval = null;
-    record.approvalRule = 'never';
     record.stoppedBy = null;
+    if (this.later) record.retried = { by, plans: again };
+    else record.approvalRule = 'never';
     addTimeline(record, this.now, 'retry', `by ${by}: ${again.join(', ') || 'as the rules say'}`);
     // A person wants it: that automatic runs are stopped does not count.
-    record.stage = again.length === 0 ? 'decide' : 'start';
+    record.stage = again.length === 0 || this.later ? 'decide' : 'start';
     this.show();
   }
 

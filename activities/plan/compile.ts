@@ -125,7 +125,7 @@ class Compiler {
     let { roots } = scope;
     if (plan.approval !== undefined) {
       const id = full(planApprovalStep);
-      specs.push({ id, needs: roots, scope: scope.scope, ...this.emptyUse('approve'), critical: true, pointOfNoReturn: false, approval: this.approval(plan.approval, [...at, 'approval']) });
+      specs.push({ id, needs: roots, scope: scope.scope, ...this.emptyUse('approve'), with: { from: [...plan.approval.from] }, critical: true, pointOfNoReturn: false, approval: this.approval(plan.approval, [...at, 'approval']) });
       roots = [id];
     }
     const unfolded = new Map<string, StepSpec[]>();

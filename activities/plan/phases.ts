@@ -11,6 +11,7 @@ import type { ActivityDeps } from '../deps.ts';
 import { withoutSecrets } from './check-with.ts';
 import { evaluate, fillTemplates, type ExpressionContext } from './expressions.ts';
 import { assertFence } from './fence.ts';
+import { maskOf, masking, type Mask } from './mask.ts';
 import { mapReferences, withSecrets } from './references.ts';
 import { planHashOf } from './snapshot.ts';
 
@@ -67,7 +68,7 @@ export async function resolveStep(deps: ActivityDeps, input: ResolveInput): Prom
     return { resolved: { input: filled, subject: plan, params, hash, abilities: { effect: 'none', probe: false, verify: false, compensate: false, prepare: false } } };
   }
   const action = (await actionsOf(deps)).get(input.use.uses, input.use.version);
-  const parsed = parseForShow(deps, action, filled, input.step);
+  const parsed = await masking(maskOf(deps.loaded, filled), async () => parseForShow(deps, action, filled, input.step));
   const abilities = {
     effect: action.effect,
     probe: action.probe !== undefined,
@@ -113,7 +114,20 @@ function parseForShow(deps: ActivityDeps, action: Action, filled: Json, step: st
 const named = (error: unknown, step: string): unknown =>
   error instanceof ResurgoError && error.code === 'inputInvalid' ? new ResurgoError('inputInvalid', `step ${step}, with: ${error.message}`, { cause: error, details: error.details }) : error;
 
-async function prepareCall(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<{ action: Action; context: ActionContext<unknown>; captured: unknown; output: unknown }> {
+interface Call {
+  readonly action: Action;
+  readonly context: ActionContext<unknown>;
+  readonly captured: unknown;
+  readonly output: unknown;
+}
+
+/** Has an action do something. Texts that come of it, errors among them, are without the secrets it was given. */
+async function withCall<T>(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost, work: (call: Call, mask: Mask) => Promise<T>): Promise<T> {
+  const mask = maskOf(deps.loaded, phase.input);
+  return masking(mask, async () => work(await prepareCall(deps, phase, host, mask), mask));
+}
+
+async function prepareCall(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost, mask: Mask): Promise<Call> {
   const action = (await actionsOf(deps)).get(phase.uses, phase.version);
   const context: ActionContext<unknown> = {
     runId: phase.run.id,
@@ -125,7 +139,7 @@ async function prepareCall(deps: ActivityDeps, phase: PhaseInput, host: PhaseHos
     mode: phase.run.mode,
     dryRun: false,
     signal: host.signal,
-    report: host.report,
+    report: (progress) => { host.report(mask(progress)); },
   };
   return { action, context, captured: phase.captured, output: phase.output };
 }
@@ -138,14 +152,15 @@ function assertSamePlan(deps: ActivityDeps, { run }: PhaseInput): void {
 
 const plain = (value: unknown): Json => (value === undefined ? null : (JSON.parse(JSON.stringify(value)) as Json));
 
-/** `check`, then `capture`. Effect: none. */
+/** `check`, then `capture`. Effect: none. What was captured is to be brought back as it was. */
 export async function prepareStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost, options: { readonly dryRun?: boolean } = {}): Promise<{ captured: Json; remarks: readonly string[] }> {
   if (options.dryRun !== true) assertSamePlan(deps, phase);
-  const { action, context } = await prepareCall(deps, phase, host);
-  const call = { ...context, dryRun: options.dryRun === true };
-  const remarks = (await action.check?.(call)) ?? [];
-  const captured = options.dryRun === true ? null : plain(await action.capture?.(call));
-  return { captured, remarks };
+  return withCall(deps, phase, host, async ({ action, context }, mask) => {
+    const call = { ...context, dryRun: options.dryRun === true };
+    const remarks = mask((await action.check?.(call)) ?? []);
+    const captured = options.dryRun === true ? null : plain(await action.capture?.(call));
+    return { captured, remarks };
+  });
 }
 
 const maxOutput = 32 * 1024;
@@ -154,45 +169,45 @@ const maxOutput = 32 * 1024;
 export async function applyStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<{ summary: string; output: Json }> {
   assertSamePlan(deps, phase);
   await assertFence(deps.loaded.stateDir, phase.run);
-  const { action, context, captured } = await prepareCall(deps, phase, host);
-  const { summary, output } = await action.apply(context, captured);
-  const made = plain(output);
-  const size = JSON.stringify(made).length;
-  if (size > maxOutput) return { summary, output: { tooLarge: true, bytes: size } };
-  return { summary, output: made };
+  return withCall(deps, phase, host, async ({ action, context, captured }, mask) => {
+    const { summary, output } = mask(await action.apply(context, captured));
+    const made = plain(output);
+    const size = JSON.stringify(made).length;
+    if (size > maxOutput) return { summary, output: { tooLarge: true, bytes: size } };
+    return { summary, output: made };
+  });
 }
 
 export async function verifyStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<string> {
-  const { action, context, captured, output } = await prepareCall(deps, phase, host);
-  return (await action.verify?.(context, captured, output)) ?? 'verified';
+  return withCall(deps, phase, host, async ({ action, context, captured, output }, mask) => mask((await action.verify?.(context, captured, output)) ?? 'verified'));
 }
 
 /** A step's own `verify:`: another action without effect. */
 export async function confirmStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<string> {
-  const { action, context } = await prepareCall(deps, phase, host);
-  await action.check?.(context);
-  const { summary } = await action.apply(context, undefined);
-  return summary;
+  return withCall(deps, phase, host, async ({ action, context }, mask) => {
+    await action.check?.(context);
+    const { summary } = await action.apply(context, undefined);
+    return mask(summary);
+  });
 }
 
 export async function probeStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<'applied' | 'notApplied' | 'unknown'> {
-  const { action, context, captured } = await prepareCall(deps, phase, host);
-  return (await action.probe?.(context, captured)) ?? 'unknown';
+  return withCall(deps, phase, host, async ({ action, context, captured }) => (await action.probe?.(context, captured)) ?? 'unknown');
 }
 
 /** @throws undoConflict when something else has been set since; fenced */
 export async function compensateStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<string> {
   await assertFence(deps.loaded.stateDir, phase.run);
-  const { action, context, captured, output } = await prepareCall(deps, phase, host);
-  return (await action.compensate?.(context, captured, output)) ?? 'nothing had to be undone';
+  return withCall(deps, phase, host, async ({ action, context, captured, output }, mask) => mask((await action.compensate?.(context, captured, output)) ?? 'nothing had to be undone'));
 }
 
 /** The action a step names under `compensate:`. */
 export async function undoStep(deps: ActivityDeps, phase: PhaseInput, host: PhaseHost): Promise<string> {
   await assertFence(deps.loaded.stateDir, phase.run);
-  const { action, context } = await prepareCall(deps, phase, host);
-  await action.check?.(context);
-  const captured = await action.capture?.(context);
-  const { summary, output } = await action.apply(context, captured);
-  return action.verify === undefined ? summary : action.verify(context, captured, output);
+  return withCall(deps, phase, host, async ({ action, context }, mask) => {
+    await action.check?.(context);
+    const captured = await action.capture?.(context);
+    const { summary, output } = await action.apply(context, captured);
+    return mask(action.verify === undefined ? summary : await action.verify(context, captured, output));
+  });
 }

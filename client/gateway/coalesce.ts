@@ -18,8 +18,7 @@ export function coalesced(submit: Submit): Submit {
   const drain = async (workflowId: string, queue: Waiting[]): Promise<void> => {
     while (queue.length > 0) {
       const batch = takeBatch(queue);
-      // An alert repeated by its sender has the same key.
-      const alerts = [...new Map(batch.flatMap((each) => each.alerts).map((alert) => [alert.key, alert])).values()];
+      const alerts = withoutRepeats(batch.flatMap((each) => each.alerts));
       try {
         await submit({ workflowId, alerts });
         for (const { accepted } of batch) accepted();
@@ -39,6 +38,16 @@ export function coalesced(submit: Submit): Submit {
       queues.set(workflowId, own);
       void drain(workflowId, own);
     });
+}
+
+/** An alert repeated by its sender has the same key; one that came again after its end is no repeat. */
+function withoutRepeats(alerts: readonly Alert[]): Alert[] {
+  const last = new Map<string, string>();
+  return alerts.filter(({ identity, key }) => {
+    const repeated = last.get(identity) === key;
+    last.set(identity, key);
+    return !repeated;
+  });
 }
 
 /** As many deliveries from the front as one signal may carry; at least one. */

@@ -65,7 +65,8 @@ export class Hook {
     const alerts = decided.filter((each): each is Alert => each !== undefined);
     const fresh = alerts.filter((alert) => !this.recent.has(alert.key));
     await Promise.all(groupAlerts(fresh).map((group) => deps.submit(group)));
-    for (const alert of fresh) this.recent.add(alert.key);
+    // What has no id of its own may happen again at once: whether it is known depends on what ended meanwhile, which the incident knows.
+    for (const alert of fresh) if (alert.ofContent !== true) this.recent.add(alert.key);
     return { status: 202, accepted: fresh.length, known: alerts.length - fresh.length, ignored: raw.length - alerts.length, ...(ignored === undefined ? {} : { reason: ignored }) };
   }
 

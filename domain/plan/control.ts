@@ -1,8 +1,11 @@
 /** Why a person's command is refused: validators of updates ask here, synchronously, before anything is recorded. */
-import type { PlanSnapshot } from './model.ts';
+import type { PlanSnapshot, StepSpec } from './model.ts';
 import type { PlanEvent, PlanState } from './state.ts';
 
 export type ControlEvent = Extract<PlanEvent, { type: 'approved' | 'rejected' | 'pause' | 'resume' | 'abort' | 'skip' | 'retry' | 'answer' | 'mode' }>;
+
+/** A step that is nothing but an approval: to skip it would be to approve it. */
+export const isGate = ({ uses }: Pick<StepSpec, 'uses'>): boolean => uses === 'approve';
 
 /** In words, or undefined when it can be done. */
 export function refuse(snapshot: PlanSnapshot, state: PlanState, event: ControlEvent): string | undefined {
@@ -26,6 +29,7 @@ export function refuse(snapshot: PlanSnapshot, state: PlanState, event: ControlE
   if (step === undefined || spec === undefined) return `there is no step "${event.step}"; there are ${snapshot.steps.map(({ id }) => id).join(', ')}`;
   switch (event.type) {
     case 'skip': {
+      if (isGate(spec)) return `step ${event.step} is an approval: it is approved or refused, by ${spec.approval?.from.join(', ') ?? 'nobody'}; what waits for it is not begun without`;
       if (step.status === 'pending' || (step.status === 'failed' && spec.critical)) return undefined;
       const waits = step.phase === 'approval' || step.phase === 'ask' || step.phase === 'resolve' || step.phase === 'prepare' || (step.phase === 'apply' && step.resolved?.timerMs !== undefined);
       if (step.status === 'in progress' && waits) return undefined;

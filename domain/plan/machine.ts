@@ -269,7 +269,8 @@ class Machine {
     const spec = this.spec(id);
     step.error = error;
     const forward = this.state.stage === 'forward';
-    if (forward && step.variant === 'main' && spec.fallback !== undefined && !(spec.pointOfNoReturn && step.applied !== 'no')) {
+    // What people refused, or nobody approved in time, is not done another way.
+    if (forward && step.phase !== 'approval' && step.variant === 'main' && spec.fallback !== undefined && !(spec.pointOfNoReturn && step.applied !== 'no')) {
       step.remarks.push(`${error.message}; the fallback ${spec.fallback.uses} is used`);
       step.variant = 'fallback';
       step.round++;

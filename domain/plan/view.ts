@@ -1,4 +1,5 @@
 /** How a running plan is shown. */
+import { isGate } from './control.ts';
 import type { PlanSnapshot } from './model.ts';
 import { resultOf, type PlanResult, type RunFacts } from './result.ts';
 import type { PlanState, StepState } from './state.ts';
@@ -32,7 +33,7 @@ export function viewOf(snapshot: PlanSnapshot, state: PlanState, run: RunFacts, 
     }),
     held: held === null ? null : {
       step: held.step, why: held.why, until: new Date(held.until).toISOString(), message: state.steps[held.step]?.error?.message ?? '',
-      choices: held.why === 'unknown' ? ['answer applied', 'answer notApplied', 'skip', 'abort'] : ['retry', 'skip', 'abort'],
+      choices: (held.why === 'unknown' ? ['answer applied', 'answer notApplied', 'skip', 'abort'] : ['retry', 'skip', 'abort']).filter((choice) => choice !== 'skip' || !snapshot.steps.some((spec) => spec.id === held.step && isGate(spec))),
     },
   };
 }

@@ -34,15 +34,22 @@ beforeAll(async () => {
         'also-broken': { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', `echo x >> ${log('tried')}; exit 1`] } }] },
         careful: { steps: [append('careful')] },
         data: { steps: [append('data')] },
+        wipe: { steps: [append('wipe')] },
+        safe: { steps: [append('safe')] },
+        slow: { steps: [append('slow'), { id: 'sleep', uses: 'wait', with: { for: '5s' }, needs: ['run'] }] },
+        about: { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', `echo ${'${{ incident.service }}'} ${'${{ target }}'} >> ${log('about')}`] } }] },
         'start-web': { steps: [{ id: 'start', uses: 'exec', with: { command: ['/bin/sh', '-c', `touch ${log('web-wanted')}`] } }] },
       },
       approvers: { ann: { token: 'anns-own-token-of-24-chars' }, bob: { token: 'bobs-own-token-of-24-chars' } },
       webhooks: [{
         name: 'am', format: 'alertmanager', token, rules: [
           { match: { service: 'api' }, plan: 'restart-api', target: 'api' }, { match: { service: 'hopeless' }, plan: ['broken', 'also-broken'] }, { match: { service: 'bank' }, plan: 'careful', approval: 'always' },
+          { match: { alertname: 'Wipe' }, plan: 'wipe', approval: 'always' }, { match: { alertname: 'Safe' }, plan: 'safe' }, { match: { alertname: 'NoPlan' } },
+          { match: { alertname: 'SlowA' }, plan: 'slow' }, { match: { alertname: 'ByDamage' }, plans: { full: 'wipe', data: 'data', partial: 'safe' }, scenario: 'partial' },
+          { match: { alertname: 'About' }, plan: 'about', target: 'shop' }, { match: { alertname: 'Black' }, target: 'shop' },
           { match: { service: 'lost' }, target: 'shop', plans: { full: 'restart-api', data: 'data', partial: 'careful' }, scenario: 'data' },
         ],
-      }],
+      }, { name: 'any', format: 'generic', token, map: { name: 'name', status: 'status', service: 'service' }, rules: [{ match: { service: 'plain' }, plan: 'safe' }] }],
       monitors: [{ name: 'web', http: { url: `http://127.0.0.1:${String(webPort)}/`, status: 200 }, every: '300ms', failures: 2, plan: 'start-web' }],
       incidents: { cooldown: '1s', maxFailures: 2, confirm: '60s' },
     },
@@ -119,6 +126,90 @@ describe('T3 I2 I4 incidents run plans', () => {
     await until(() => show('bank'), (view) => view.attempts[0]?.status === 'completed');
     expect(lines('careful')).toBe(1);
     await until(() => show('lost'), (view) => view.attempts[0]?.plan === 'data');
+  });
+
+  describe('alerts that join, and people in between', () => {
+    const am = (...alerts: Parameters<typeof alertmanagerBody>): Promise<Response> => send(alertmanagerBody(...alerts));
+    const waiting = (service: string): Promise<IncidentView> => until(() => show(service), (view) => view.stage === 'people');
+
+    test('a plan that an alert brings into an open incident waits for its own rule’s approval; a retry does not stand for it', async () => {
+      await am({ name: 'NoPlan', labels: { service: 'j1' } });
+      await waiting('j1');
+      await am({ name: 'Wipe', labels: { service: 'j1' } });
+      const asked = await until(() => show('j1'), (view) => view.approval !== null);
+      expect(asked.approval?.plan).toBe('wipe');
+      expect((await cli('incident', 'retry', asked.id, '--plan', 'wipe')).exitCode).toBe(0);
+      const again = await until(() => show('j1'), (view) => view.approval !== null && view.timeline.some(({ event }) => event === 'retry'));
+      expect(again.approval).toMatchObject({ plan: 'wipe', by: [] });
+      expect(lines('wipe')).toBe(0);
+    });
+
+    test('after an abort nothing begins by itself', async () => {
+      await am({ name: 'NoPlan', labels: { service: 'j2' } });
+      const first = await waiting('j2');
+      expect((await cli('incident', 'abort', first.id)).exitCode).toBe(0);
+      await am({ name: 'Safe', labels: { service: 'j2' } });
+      const joined = await until(() => show('j2'), (view) => view.timeline.some(({ event }) => event === 'joined'));
+      expect(joined).toMatchObject({ stage: 'people', attempts: [] });
+      expect((await cli('incident', 'retry', first.id)).exitCode).toBe(0);
+      await until(() => show('j2'), (view) => view.attempts[0]?.plan === 'safe');
+    });
+
+    test('one ends and another begins in one delivery: the incident goes on with it', async () => {
+      await am({ name: 'NoPlan', labels: { service: 'j3' } });
+      const first = await waiting('j3');
+      await am({ name: 'NoPlan', labels: { service: 'j3' }, status: 'resolved' }, { name: 'Safe', labels: { service: 'j3' } });
+      const on = await until(() => show('j3'), (view) => view.attempts.length === 1);
+      expect(on).toMatchObject({ id: first.id, attempts: [{ plan: 'safe' }] });
+      expect(on.status).not.toBe('resolved');
+    });
+
+    test('an alert that comes while a resolved incident is being put away opens the next one', async () => {
+      // Its damage is assessed meanwhile: the database does not answer.
+      await am({ name: 'Black', labels: { service: 'shop' } });
+      const first = await until(() => show('shop'), Boolean);
+      await am({ name: 'Black', labels: { service: 'shop' }, status: 'resolved' });
+      await am({ name: 'Safe', labels: { service: 'shop' } });
+      const next = await until(() => show('shop'), (view) => view.attempts.some(({ plan }) => plan === 'safe'));
+      expect(next.alerts.filter(({ status }) => status === 'firing').map(({ name }) => name)).toEqual(['Safe']);
+      expect(first.service).toBe('shop');
+      await am({ name: 'Safe', labels: { service: 'shop' }, status: 'resolved' });
+      await until(() => show('shop'), (view) => view.status === 'resolved');
+    });
+
+    test('a sender without ids: what happens again after its end is news', async () => {
+      const post = (status: string): Promise<Response> => postAlerts(gateways[0]?.url ?? '', 'any', JSON.stringify({ name: 'Down', service: 'plain', status }), auth);
+      await post('down');
+      const first = await until(() => show('plain'), (view) => view.stage === 'confirm');
+      await post('down');
+      await post('up');
+      await until(() => show('plain'), (view) => view.status === 'resolved');
+      await post('down');
+      const second = await until(() => show('plain'), (view) => view.id !== first.id && view.attempts.length === 1);
+      expect(second.repeats).toBe(0);
+      await post('up');
+    });
+
+    test('plans by damage of an alert that joins are chosen from, and its target is the incident’s', async () => {
+      await am({ name: 'NoPlan', labels: { service: 'j5' } });
+      await waiting('j5');
+      await am({ name: 'ByDamage', labels: { service: 'j5' } });
+      await until(() => show('j5'), (view) => view.attempts[0]?.plan === 'safe');
+      // Not yet a target, only a name.
+      await am({ name: 'NoPlan', labels: { service: 'shop' } });
+      await until(() => show('shop'), (view) => view.status !== 'resolved' && view.stage === 'people');
+      await am({ name: 'About', labels: { service: 'shop' } });
+      await until(() => show('shop'), (view) => view.attempts[0]?.status === 'completed');
+      expect(readFileSync(log('about'), 'utf8')).toBe('shop shop\n');
+    });
+
+    test('two services that need the same plan: each gets its run, one after the other', { timeout: 180_000 }, async () => {
+      await am({ name: 'SlowA', labels: { service: 'r1' } }, { name: 'SlowA', labels: { service: 'r2' } });
+      await until(() => show('r1'), (view) => view.attempts.some(({ status }) => status === 'completed'));
+      const second = await until(() => show('r2'), (view) => view.attempts.some(({ status }) => status === 'completed'));
+      expect(lines('slow')).toBe(2);
+      expect(second.automatic.failures).toBe(0);
+    });
   });
 
   test('I1 a monitor sees a service that is down, a plan starts it, the monitor says it is well', async () => {

@@ -61,6 +61,10 @@ beforeAll(async () => {
         soft: { steps: [step('a', {}, { critical: false }), step('b', {}, { fallback: { uses: 'exec', with: { command: ['echo', 'instead'], effect: 'none' } } })] },
         parallel: { steps: [step('a'), step('b', {}, { needs: ['a'] }), step('c', {}, { needs: ['a'] }), step('d', {}, { needs: ['b', 'c'] })] },
         approved: { steps: [step('a'), step('b', {}, { approval: { from: ['ann', 'bob'], count: 2, question: 'Sure?' } })] },
+        'all-approved': { approval: { from: ['ann'] }, steps: [step('a')] },
+        gated: { steps: [step('a'), { id: 'gate', uses: 'approve', with: { from: ['ann'] } }, step('b')] },
+        refused: { steps: [step('b', {}, { approval: { from: ['ann'] }, fallback: { uses: 'exec', with: { command: ['echo', 'instead'], effect: 'none' } } })] },
+        leaking: { steps: [{ id: 'a', uses: 'exec', with: { command: ['/bin/sh', '-c', 'echo "said $WORD"; echo "$WORD" >&2'], env: { WORD: { env: 'TOKEN_BOB' } }, effect: 'none' } }, { id: 'b', uses: 'exec', with: { command: ['/bin/sh', '-c', 'echo "bad $WORD" >&2; exit 3'], env: { WORD: { env: 'TOKEN_BOB' } }, effect: 'none' }, retries: 0 }] },
         expires: { steps: [step('a'), step('b', {}, { approval: { from: ['ann'], within: '1s' } })] },
         parent: { steps: [step('a'), { id: 'sub', uses: 'plan', with: { plan: 'child', params: { x: 'given' } } }, { id: 'z', uses: 'exec', with: { command: ['echo', '${{ steps.sub.output.say.stdout }}'], effect: 'none' } }, step('c')] },
         child: { params: { x: { description: 'what' } }, steps: [step('b'), { id: 'say', uses: 'exec', with: { command: ['echo', '${{ params.x }}'], effect: 'none' } }] },
@@ -271,6 +275,39 @@ describe('I10 people steer a running plan', () => {
     await run.update('approve', by('bob'));
     const result = await run.ended;
     expect(result.steps[1]?.approvedBy).toEqual(['ann', 'bob']);
+  });
+
+  test('I4 I7 the approval of a whole plan; a gate is not skipped; what was refused is not done another way', { timeout: 120_000 }, async () => {
+    const prove = (id: string, step: string, hash: string, decision: 'approve' | 'reject') => ({ step, as: 'ann', hash, proof: proveApproval(tokens.ann, { run: id, step, hash, as: 'ann', decision }) });
+    const whole = await start('all-approved');
+    const [asked] = (await whole.until(({ approvals }) => approvals.length === 1)).approvals;
+    expect(asked?.step).toBe('approve-plan');
+    expect(script.ledger()).toEqual([]);
+    await whole.update('approve', prove(whole.id, 'approve-plan', asked?.hash ?? '', 'approve'));
+    expect(states(await whole.ended)).toEqual(['approve-plan completed', 'a completed']);
+
+    const gated = await start('gated');
+    await gated.until(({ approvals }) => approvals.length === 1);
+    await expect(gated.update('skip', { step: 'gate', by: 'me' })).rejects.toThrow();
+    expect(script.ledger()).toEqual(['a']);
+    await gated.update('abort', { by: 'me' });
+    await failed(gated.ended);
+
+    const refused = await start('refused');
+    const [about] = (await refused.until(({ approvals }) => approvals.length === 1)).approvals;
+    await refused.update('reject', prove(refused.id, 'b', about?.hash ?? '', 'reject'));
+    const { result } = await failed(refused.ended);
+    expect(result.steps[0]).toMatchObject({ status: 'failed', error: { code: 'approvalRefused' } });
+    expect(script.ledger()).toEqual([]);
+  });
+
+  test('O4 a secret that a step was given comes back in no output, no error, no history', async () => {
+    const run = await start('leaking');
+    const { result } = await failed(run.ended);
+    expect(result.steps[0]?.output).toMatchObject({ stdout: 'said [secret]' });
+    expect(result.steps[1]?.error?.message).toContain('bad [secret]');
+    const { client } = await stack.client();
+    for (const id of [run.handle.workflowId, 'running/leaking']) expect(JSON.stringify(await client.workflow.getHandle(id).fetchHistory())).not.toContain(tokens.bob);
   });
 
   test('an approval that nobody gives in time fails the plan', async () => {

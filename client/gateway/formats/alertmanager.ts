@@ -31,6 +31,7 @@ function readAlert(delivery: Delivery, payload: Json, item: Json): RawAlert {
   const link = textAt(item, 'generatorURL') ?? textAt(payload, 'externalURL');
   return {
     key: `${identity}|${startsAt ?? delivery.bodyDigest}|${status}`,
+    ...(startsAt === null ? { ofContent: true as const } : {}),
     identity,
     status,
     name,

@@ -35,6 +35,7 @@ function readOne(delivery: Delivery, item: unknown, index: number): RawAlert[] {
   return [
     {
       key: given === undefined ? `${identity}|${startsAt ?? `${delivery.bodyDigest}#${String(index)}`}|${status}` : `${given}#${String(index)}|${status}`,
+      ...(given === undefined && startsAt === null ? { ofContent: true as const } : {}),
       identity,
       status,
       name,
