@@ -2,10 +2,11 @@
  * Where each chain of evidence ended when this host last wrote to it: `<state>/evidence/<repository id>/<kind>/<target>.json`. A chain whose end was
  * cut off looks whole by itself; by this it does not.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../providers/host/files.ts';
 import type { EvidenceHead } from '../providers/evidence/index.ts';
+import type { EvidenceChain } from '../providers/evidence/layout.ts';
 import { knownRepository } from './known-repositories.ts';
 
 interface Chain {
@@ -13,8 +14,18 @@ interface Chain {
   readonly target: string;
 }
 
+const rootOf = async (stateDir: string, repository: string): Promise<string> => join(stateDir, 'evidence', (await knownRepository(stateDir, repository)) ?? repository);
+
 async function pathOf(stateDir: string, repository: string, { kind, target }: Chain): Promise<string> {
-  return join(stateDir, 'evidence', (await knownRepository(stateDir, repository)) ?? repository, kind, `${target}.json`);
+  return join(await rootOf(stateDir, repository), kind, `${target}.json`);
+}
+
+/** Chains this host has written to: one that is gone as a whole is missed by nothing else. */
+export async function rememberedChains(stateDir: string, repository: string): Promise<EvidenceChain[]> {
+  const root = await rootOf(stateDir, repository);
+  const kinds = await readdir(root).catch(() => []);
+  const found = await Promise.all(kinds.map(async (kind) => (await readdir(join(root, kind)).catch(() => [])).filter((file) => file.endsWith('.json')).map((file) => ({ kind: kind as EvidenceChain['kind'], target: file.slice(0, -'.json'.length) }))));
+  return found.flat();
 }
 
 export async function readHead(stateDir: string, repository: string, chain: Chain): Promise<EvidenceHead | undefined> {

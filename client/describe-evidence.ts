@@ -34,6 +34,7 @@ export function describeEvidenceReport(report: EvidenceReport): string {
   const head = { verified: 'every signature and every chain is good', broken: 'evidence is BROKEN', incomplete: 'what was read is good, but not everything is everywhere' }[report.status];
   return [
     `${head}: ${String(report.documents)} document(s) in ${String(report.chains.length)} chain(s)`,
+    ...(report.signers === 'unknown' ? ['  ! whose signatures these are was not checked: there is no host key and no trusted key here (encryption.trustedHosts)'] : []),
     ...report.problems.map((problem) => `  ✗ ${problem.repository} ${problem.kind}/${problem.target} number ${String(problem.sequence)}: ${problem.problem}: ${problem.message}`),
     ...report.unreachable.map((problem) => `  ? ${problem.repository}: ${problem.message}`),
   ].join('\n');

@@ -4,7 +4,7 @@ import type { EvidenceKind, EvidenceProblem, SignedEvidence } from '../domain/ev
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { readHead } from '../activities/evidence-heads.ts';
+import { readHead, rememberedChains } from '../activities/evidence-heads.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
 import { listEvidence, missingCopies, renderPage, verifyEvidence, type VerifiedChain } from '../providers/evidence/index.ts';
@@ -79,6 +79,8 @@ export async function showEvidence(loaded: LoadedConfig, id: string, htmlFile?: 
 
 export interface EvidenceReport {
   readonly status: 'verified' | 'broken' | 'incomplete' | 'empty';
+  /** Whether it is known here whose signatures are to be trusted. */
+  readonly signers: 'trusted' | 'unknown';
   readonly documents: number;
   readonly chains: { readonly repository: string; readonly kind: string; readonly target: string; readonly documents: number; readonly problems: number }[];
   readonly problems: EvidenceProblem[];
@@ -91,7 +93,7 @@ export async function verifyAllEvidence(loaded: LoadedConfig, filter: EvidenceFi
   const trusted = await trustedKeys(loaded);
   const byRepository = new Map<string, VerifiedChain[]>();
   await eachRepository(loaded, unreachable, async (repository, store) => {
-    byRepository.set(repository, await verifyEvidence(store, { ...filter, trusted, headOf: (chain) => readHead(loaded.stateDir, repository, chain) }));
+    byRepository.set(repository, await verifyEvidence(store, { ...filter, trusted, remembered: await rememberedChains(loaded.stateDir, repository), headOf: (chain) => readHead(loaded.stateDir, repository, chain) }));
   });
   const all = [...byRepository].flatMap(([repository, chains]) => chains.map((chain) => ({ repository, chain })));
   const broken = all.flatMap(({ chain }) => chain.problems);
@@ -99,6 +101,7 @@ export async function verifyAllEvidence(loaded: LoadedConfig, filter: EvidenceFi
   const documents = all.reduce((sum, { chain }) => sum + chain.documents, 0);
   return {
     status: broken.length > 0 ? 'broken' : unreachable.length > 0 || copies.length > 0 ? 'incomplete' : documents === 0 ? 'empty' : 'verified',
+    signers: trusted.length > 0 ? 'trusted' : 'unknown',
     documents,
     chains: all.map(({ repository, chain }) => ({ repository, kind: chain.kind, target: chain.target, documents: chain.documents, problems: chain.problems.length })),
     problems: [...broken, ...copies],

@@ -1,7 +1,7 @@
-/** Tells people that their approval is wanted, and others when nobody decides. No plan waits for it or fails by it. */
+/** Tells people that they are wanted: their approval, with others when nobody decides, or what to do about a step. No plan waits for it or fails by it. */
 import { CancellationScope, condition, patched } from '@temporalio/workflow';
 import type { Notification, NotifyEvent } from '../domain/notification.ts';
-import { keyOf } from '../domain/plan/machine.ts';
+import { heldKey, keyOf } from '../domain/plan/machine.ts';
 import type { ApprovalSpec, PlanSnapshot, StepSpec } from '../domain/plan/model.ts';
 import type { PlanState } from '../domain/plan/state.ts';
 import { factsOf } from './failures.ts';
@@ -38,6 +38,34 @@ export class ApprovalCalls {
       this.asked.add(key);
       void CancellationScope.nonCancellable(() => this.call({ spec, approval, key }));
     }
+    this.lookAtHeld();
+  }
+
+  /** A step that failed, or whose outcome nobody knows: the plan waits for a decision, and it may be night. */
+  private lookAtHeld(): void {
+    const { held, steps } = this.state();
+    if (held === null || this.asked.has(heldKey(held)) || !patched('plan-held-is-told')) return;
+    this.asked.add(heldKey(held));
+    const { plan, target, priority, steps: specs } = this.snapshot;
+    const uses = specs.find(({ id }) => id === held.step)?.uses ?? '';
+    const what = held.why === 'unknown' ? 'nobody knows whether it took effect' : 'it failed, and nothing is undone by itself';
+    const error = steps[held.step]?.error?.message ?? '';
+    const headline = `plan ${plan} waits for a person: step ${held.step} (${uses}): ${what}`;
+    const commands = held.why === 'unknown' ? ['answer', 'abort'] : ['retry', 'skip', 'abort'];
+    const group = `plan/${this.run}/held`;
+    this.hand(
+      {
+        event: 'handover', severity: priority, subject: headline.slice(0, 300),
+        text: `${headline}\n${error}\n\nLook: resurgo plan show ${this.run}\nThen one of: ${commands.map((word) => `resurgo plan ${word} ${this.run}`).join(', ')}. Without a decision until ${new Date(held.until).toISOString()} the plan is stopped.`.slice(0, 4000),
+        dedupeKey: `${group}/${String(specs.findIndex(({ id }) => id === held.step))}/${String(held.until)}`, group,
+        facts: { plan, run: this.run, step: held.step, action: uses, why: held.why, ...(error === '' ? {} : { error: error.slice(0, 500) }), ...(target === undefined ? {} : { target }), until: new Date(held.until).toISOString() },
+      },
+      `that step ${held.step} waits for a person could not be told`,
+    );
+  }
+
+  private hand(message: Notification, trouble: string): void {
+    this.handing.push(tell(message).catch((error: unknown) => { this.troubles.push(`${trouble}: ${factsOf(error).message}`); }));
   }
 
   /** Everything said has been handed over. */
@@ -88,7 +116,7 @@ export class ApprovalCalls {
       },
       ...(to === undefined ? {} : { to, only: true }),
     };
-    this.handing.push(tell(message).catch((error: unknown) => { this.troubles.push(`that an approval of step ${spec.id} is wanted could not be told: ${factsOf(error).message}`); }));
+    this.hand(message, `that an approval of step ${spec.id} is wanted could not be told`);
   }
 }
 

@@ -44,6 +44,8 @@ export function finalError(snapshot: PlanSnapshot, state: PlanState): PlanError 
   if (left.length === 0) return { ...error, message };
   const undoFailed = state.undo.some((entry) => entry.status === 'failed');
   const unknown = Object.values(state.steps).some((each) => each.status === 'unknown');
-  const code = undoFailed ? 'compensationFailed' : unknown ? 'outcomeUnknown' : error.code;
+  // "Interrupted" alone would sound as if things were as before.
+  const open = error.code === 'cancelled' && state.passed === null;
+  const code = undoFailed ? 'compensationFailed' : unknown || (open && Object.values(state.steps).some((each) => each.applied === 'maybe')) ? 'outcomeUnknown' : open ? 'compensationFailed' : error.code;
   return { ...(code === error.code ? error : { code }), message: `${message}; not undone: ${left.join('; ')}` };
 }

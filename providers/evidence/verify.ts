@@ -16,6 +16,8 @@ export interface VerifiedChain extends EvidenceChain {
 export interface VerifyEvidenceOptions extends ListEvidenceOptions {
   /** What this host remembers of a chain's end. */
   readonly headOf?: (chain: EvidenceChain) => Promise<EvidenceHead | undefined>;
+  /** Chains this host remembers: they are looked at even where nothing of them is left. */
+  readonly remembered?: readonly EvidenceChain[];
 }
 
 /**
@@ -23,7 +25,9 @@ export interface VerifyEvidenceOptions extends ListEvidenceOptions {
  * believed of a document but what its own signature covers. @throws errors of the store
  */
 export async function verifyEvidence(store: ObjectStore, options: VerifyEvidenceOptions = {}): Promise<VerifiedChain[]> {
-  const chains = await listChains(store, options);
+  const there = await listChains(store, options);
+  const wanted = ({ kind, target }: EvidenceChain): boolean => (options.kind ?? kind) === kind && (options.target ?? target) === target;
+  const chains = [...there, ...(options.remembered ?? []).filter((chain) => wanted(chain) && !there.some(({ kind, target }) => kind === chain.kind && target === chain.target))];
   const results: VerifiedChain[] = [];
   for (const chain of chains) results.push(await verifyChain(store, chain, options));
   return results;

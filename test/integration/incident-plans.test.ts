@@ -37,7 +37,7 @@ beforeAll(async () => {
         wipe: { steps: [append('wipe')] },
         safe: { steps: [append('safe')] },
         slow: { steps: [append('slow'), { id: 'sleep', uses: 'wait', with: { for: '5s' }, needs: ['run'] }] },
-        about: { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', `echo ${'${{ incident.service }}'} ${'${{ target }}'} >> ${log('about')}`] } }] },
+        about: { steps: [{ id: 'run', uses: 'exec', with: { command: ['/bin/sh', '-c', 'echo ${{ incident.service }} ${{ target }} >> "$0"', log('about')] } }] },
         'start-web': { steps: [{ id: 'start', uses: 'exec', with: { command: ['/bin/sh', '-c', `touch ${log('web-wanted')}`] } }] },
       },
       approvers: { ann: { token: 'anns-own-token-of-24-chars' }, bob: { token: 'bobs-own-token-of-24-chars' } },

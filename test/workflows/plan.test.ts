@@ -48,7 +48,7 @@ beforeAll(async () => {
       actions: [file],
       approvers: { ann: { token: { env: 'TOKEN_ANN' } }, bob: { token: { env: 'TOKEN_BOB' } } },
       notify: [
-        { name: 'pager', webhook: { url: { env: 'PAGER_URL' } }, events: ['approval', 'plan'], minSeverity: 'medium' },
+        { name: 'pager', webhook: { url: { env: 'PAGER_URL' } }, events: ['approval', 'plan', 'handover'], minSeverity: 'medium' },
         { name: 'phone', webhook: { url: { env: 'PHONE_URL' } }, events: ['test'] },
         { name: 'nowhere', webhook: { url: { env: 'NOWHERE_URL' } }, events: ['test'] },
       ],
@@ -150,6 +150,7 @@ describe('I7 A6 T2 a plan runs as it says', () => {
     const run = await start('passed');
     const view = await run.until(({ held }) => held !== null);
     expect(view).toMatchObject({ status: 'paused', held: { step: 'c', why: 'failed' }, passedPointOfNoReturn: 'b' });
+    while (!pager.received.some((each) => String(each.json()['subject']).startsWith('plan passed waits for a person: step c'))) await sleep(100);
     await expect(run.update('retry', { step: 'a' })).rejects.toThrow();
     await run.update('retry', { by: 'me' });
     expect((await run.ended).status).toBe('completed');

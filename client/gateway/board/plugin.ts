@@ -17,13 +17,15 @@ export interface BoardOptions {
 }
 
 const loopback = /^(127\.|::1$|::ffff:127\.)/;
+/** A page of somebody else's that has its own name point to 127.0.0.1 still sends that name. */
+const isOwnName = (host: string): boolean => /^(localhost|[a-z0-9.-]+\.localhost|\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])(:\d+)?$/i.test(host);
 
 export function board(options: BoardOptions): (app: FastifyInstance, metrics: GatewayMetrics) => void {
   return (app, metrics) => {
     const tokens = options.token === undefined ? undefined : new SecretSet([options.token], 'gateway.boardToken', options.env);
     const setHealth = healthMetrics(metrics.registry);
     const guard = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
-      if (tokens === undefined) return loopback.test(request.ip) ? undefined : reply.code(404).send({ error: 'there is nothing here' });
+      if (tokens === undefined) return loopback.test(request.ip) && isOwnName(request.host) ? undefined : reply.code(404).send({ error: 'there is nothing here' });
       const given = tokenOfAuthorization(request.headers.authorization);
       if (given !== undefined && anyEquals(tokens.all(), given)) return undefined;
       return reply.code(401).header('www-authenticate', 'Basic realm="resurgo", charset="UTF-8"').send({ error: 'a token is needed' });

@@ -119,6 +119,10 @@ describe('D3 evidence', () => {
     cut.objects.delete(slot(2));
     expect(await problemsOf(cut)).toEqual([]);
     expect(await problemsOf(cut, { headOf: async () => head })).toEqual(['2 missing']);
+    // All of it is gone, and the store looks new.
+    const emptied = new MemoryStore();
+    const { kind, target } = documentOf('a');
+    expect(await problemsOf(emptied, { headOf: async () => head, remembered: [{ kind, target }] })).toEqual(['2 missing']);
     await write(cut, documentOf('c'), head);
     expect(await problemsOf(cut)).toEqual(['2 missing']);
     put(cut, 3, raw(cut, 1));

@@ -34,6 +34,17 @@ describe('T3 deliveries of one incident that come together', () => {
     expect(done).toEqual(['first', 'second', 'third', 'fourth']);
   });
 
+  test('an end between two alerts of one text is not lost', async () => {
+    const { calls, submit } = slow();
+    const of = (key: string): Alert => ({ ...alert(key), identity: 'one', ofContent: true });
+    const all = [submit({ workflowId: 'w', alerts: [of('x')] }), ...['down', 'down', 'up', 'down'].map((key) => submit({ workflowId: 'w', alerts: [of(key)] }))];
+    calls[0]?.answer();
+    await turn();
+    expect(calls[1]?.submission.alerts.map(({ key }) => key)).toEqual(['down', 'up', 'down']);
+    calls[1]?.answer();
+    await Promise.all(all);
+  });
+
   test('do not hold up another incident', async () => {
     const { calls, submit } = slow();
     const waiting = submit({ workflowId: 'w', alerts: [alert('a')] });
