@@ -55,17 +55,24 @@ export function restoreActivities(deps: ActivityDeps) {
   ];
 
   /** Whoever holds the restore lock of the target calls this: other restores of it are dead. One whose old data is kept waits for a person. */
-  const sweepDead = async (own: RestorePlan): Promise<void> => {
+  const sweepDead = async (own: RestorePlan): Promise<string[]> => {
+    const problems: string[] = [];
     // A rescue holds no lock.
-    if (deps.host === 'rescue') return;
+    if (deps.host === 'rescue') return problems;
     const settings = targetSettings(deps, own.target, own.configHash);
     const engine = engineDefinition(settings.engine).restore(deps, settings);
     for (const { plan } of await marksOf(stateDir, own.target)) {
       if (plan.id === own.id || plan.engine !== settings.engine || (plan.mode === 'in-place' && (await engine.keeps(plan)))) continue;
       await removeStaging(deps, plan.target, plan.id);
-      await engine.discard(plan);
-      await removeMark(stateDir, plan.id);
+      try {
+        await engine.discard(plan);
+        await removeMark(stateDir, plan.id);
+      } catch (error) {
+        // What a dead restore left elsewhere must not keep this one from being made.
+        problems.push(`what restore ${plan.id} left at ${plan.destination} could not be removed: ${error instanceof Error ? error.message : String(error)}`);
+      }
     }
+    return problems;
   };
 
   return {
@@ -75,9 +82,10 @@ export function restoreActivities(deps: ActivityDeps) {
     buildRestore: (plan: RestorePlan): Promise<BuiltRestore> =>
       withPulse(async (pulse) => {
         return namingFullDisk('destinationSpace', placesOf(plan), async () => {
-          await sweepDead(plan);
+          const problems = await sweepDead(plan);
           await writeMark(stateDir, { plan });
-          return engineOf(plan).build(plan, await openChain(deps, plan), pulse);
+          const built = await engineOf(plan).build(plan, await openChain(deps, plan), pulse);
+          return problems.length === 0 ? built : { ...built, warnings: [...built.warnings, ...problems] };
         });
       }, deps),
 

@@ -35,7 +35,7 @@ async function dumpConfig(context: DumpContext): Promise<EngineDump> {
   const staging = stagingPath(deps, plan.target, plan.backup);
   try {
     const tree = await dumpFiles({
-      selection: { paths: config.files, exclude: config.exclude ?? [], include: [], never: ownDirectories(deps, context.settings) },
+      selection: { paths: config.files, exclude: config.exclude ?? [], include: [], never: await ownDirectories(deps, context.settings, config.files) },
       oneFileSystem: false, link: 0, writer, staging, signal, onProgress: report,
     });
     const warnings = [...tree.warnings];

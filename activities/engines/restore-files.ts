@@ -1,4 +1,5 @@
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, realpath, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { tmpdir } from 'node:os';
 import type { BackupIndex, FilesFacts } from '../../domain/backup.ts';
@@ -10,10 +11,13 @@ import { isWithin, readListing } from '../../providers/files/listing.ts';
 import { listingOf, restoreFiles, selects, syncFiles, withFirstNames, type Place } from '../../providers/files/restore.ts';
 import { assertSwappable, confirmFiles, readSwap, swapBackFiles, swapInFiles, type SwapPath } from '../../providers/files/swap.ts';
 import { verifyFiles } from '../../providers/files/verify.ts';
+import { removeTree } from '../../providers/host/remove-tree.ts';
 import { freeBytes } from '../../providers/host/space.ts';
 import { syncDirectory } from '../../providers/host/files.ts';
 import type { ActivityDeps } from '../deps.ts';
+import { marksOf } from '../restore-marks.ts';
 import type { TargetSettings } from '../target-settings.ts';
+import { ownPlaces } from './own-places.ts';
 import type { RestoreEngine } from './restore-engine.ts';
 
 /** What later steps need: where each part is built, and in place what it takes the place of. */
@@ -31,7 +35,7 @@ const stateOf = (plan: RestorePlan): FilesState => plan.engineState as FilesStat
 const relative = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
 /** Restores a tree of files: built in a directory of its own on the same file system, compared, then moved by renames. */
-export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings, factsOf: (index: BackupIndex) => FilesFacts): RestoreEngine {
+export function filesRestoreEngine(deps: ActivityDeps, settings: TargetSettings, factsOf: (index: BackupIndex) => FilesFacts): RestoreEngine {
   return {
     async inspect(input, chain, open) {
       const mode = input.mode ?? 'beside';
@@ -49,11 +53,16 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
         const roots = asked.length > 0 ? rootsOf(asked.map((path) => `/${path}`)) : rootsOf(facts.paths);
         const outside = only.find((path) => !roots.some((root) => isWithin(path, relative(root))));
         if (outside !== undefined) throw new ResurgoError('unsupported', `/${outside} holds the content of another name of it that --only asks for; name both`);
+        await assertNonePending(deps, settings.name, input.id);
+        const own = await ownPlaces(deps.loaded, settings.config);
         const swaps: SwapPath[] = [];
         for (const root of roots.filter((path) => asked.length > 0 || hasEntry(listing, relative(path)))) {
           if (root === '/') throw new ResurgoError('unsupported', 'the root of the file system cannot be swapped while it is in use', { details: { hint: 'Restore beside with --to, or name directories with --only.' } });
           await assertSwappable(root, input.id);
-          swaps.push({ path: root, work: join(dirname(root), `${buildName(input.id)}-${basename(root)}`) });
+          const real = await realpath(root).catch(() => root);
+          const inside = own.find(({ path }) => isWithin(relative(path), relative(real)));
+          if (inside !== undefined) throw new ResurgoError('unsupported', `${inside.what} (${inside.path}) lies in ${root}: it would be moved away with the old tree`, { details: { hint: 'Restore beside with --to, or name directories with --only; better, keep it outside of what is backed up.' } });
+          swaps.push({ path: root, work: join(dirname(root), `${buildName(input.id)}-${shortHash(root)}`) });
         }
         const places = swaps.map(({ path, work }) => ({ path: relative(path), directory: work, strip: relative(path).split('/').length - 1 }));
         const free = await Promise.all(swaps.map(({ work }) => freeBytes(dirname(work))));
@@ -62,7 +71,7 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
           destination: swaps.map(({ path }) => path).join(', '),
           replaces: true,
           freeBytes: Math.min(...free),
-          warnings: [...warnings, ...(facts.exclude.length === 0 ? [] : ['what the backup leaves out (exclude) is not in the restored tree; it stays in the kept copy'])],
+          warnings: [...warnings, ...(facts.exclude.length === 0 && (settings.config as { include?: readonly string[] }).include === undefined ? [] : ['what the backup leaves out (exclude, include) is not in the restored tree; it stays in the kept copy, and goes with it when the restore is confirmed'])],
           engineState: { places, swaps, only: asked.length === 0 ? [] : only, made: false } satisfies FilesState,
         };
       }
@@ -82,7 +91,7 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
     async build(plan, chain, { signal, report }) {
       const { places, only, made } = stateOf(plan);
       if (made) await mkdir(plan.destination, { recursive: true, mode: 0o700 });
-      for (const { directory } of places) await rm(directory, { recursive: true, force: true });
+      for (const { directory } of places) await removeTree(directory);
       const restored = await restoreFiles({ chain, places, only, signal, onProgress: report });
       await syncFiles(places.map(({ directory }) => directory));
       return { bytes: restored.bytes, files: restored.files, records: null, checks: ['the list of files is safe'], warnings: restored.warnings };
@@ -107,7 +116,7 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
     async settle(plan) {
       const { places: [place] } = stateOf(plan);
       if (plan.mode === 'scratch' || place === undefined) {
-        await rm(plan.destination, { recursive: true, force: true });
+        await removeTree(plan.destination);
         return `${plan.destination} was removed`;
       }
       for (const name of (await contentOf(place.directory)) ?? []) await rename(join(place.directory, name), join(plan.destination, name));
@@ -120,8 +129,8 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
 
     async discard(plan) {
       const { places, made } = stateOf(plan);
-      for (const { directory } of places) await rm(directory, { recursive: true, force: true });
-      if (plan.mode === 'scratch') await rm(plan.destination, { recursive: true, force: true });
+      for (const { directory } of places) await removeTree(directory);
+      if (plan.mode === 'scratch') await removeTree(plan.destination);
       else if (made) await rmdir(plan.destination).catch(() => undefined);
       return `${places.map(({ directory }) => directory).join(', ')} was removed`;
     },
@@ -139,8 +148,9 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
     },
 
     async confirm(plan) {
-      const removed = await confirmFiles(stateOf(plan).swaps, plan.id);
-      return removed.length === 0 ? 'there was no old data' : `${removed.join(', ')} was removed`;
+      const { removed, left } = await confirmFiles(stateOf(plan).swaps, plan.id);
+      const words = [...(removed.length === 0 ? [] : [`${removed.join(', ')} was removed`]), ...left.map(({ path, why }) => `what is left of the old data at ${path} could not be removed (${why}): remove it by hand`)];
+      return words.length === 0 ? 'there was no old data' : words.join('; ');
     },
 
     async rollback(plan) {
@@ -148,6 +158,19 @@ export function filesRestoreEngine(_deps: ActivityDeps, settings: TargetSettings
       return `${restored.length === 0 ? 'there was no old data' : `${restored.join(', ')} is the old data again`}${failed.length === 0 ? '' : `; the restored copy is kept as ${failed.join(', ')}`}`;
     },
   };
+}
+
+/** Names of our own stay short, whatever the name is beside which they stand. */
+const shortHash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
+
+/** One restore in place at a time is waiting for a person: a second would be kept and undone in an order that nobody follows. @throws destinationBusy */
+async function assertNonePending(deps: ActivityDeps, target: string, id: string): Promise<void> {
+  for (const { plan } of await marksOf(deps.loaded.stateDir, target)) {
+    if (plan.id === id || plan.mode !== 'in-place' || plan.engine === 'group') continue;
+    for (const { path } of (plan.engineState as Partial<FilesState> | undefined)?.swaps ?? []) {
+      if ((await readSwap(path))?.id === plan.id) throw new ResurgoError('destinationBusy', `restore ${plan.id} of ${target} in place was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${plan.id}, or resurgo restore rollback ${plan.id}` } });
+    }
+  }
 }
 
 /** Names in a directory; a file counts as empty there. Undefined when nothing is there. */

@@ -1,8 +1,10 @@
+import { isAbsolute } from 'node:path';
 import type { GroupMember, Manifest } from '../../domain/backup.ts';
 import type { RestorePlan, RestoreVerification } from '../../domain/operations.ts';
 import type { BackupReader } from '../../domain/ports.ts';
 import type { BuiltRestore } from '../../workflows/restore-flow.ts';
 import { ResurgoError } from '../../domain/errors.ts';
+import { isWithin } from '../../providers/files/listing.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { targetSettings, type TargetSettings } from '../target-settings.ts';
 import { factsOfGroup, memberManifest, memberOf, memberReader } from './group-view.ts';
@@ -88,6 +90,7 @@ export function groupRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
         if (planned.freeBytes !== null) sums.freeBytes = Math.min(sums.freeBytes ?? Infinity, planned.freeBytes);
         members.push({ name, engine: member.engine, id, chain: positions, destination: planned.destination, stopsServices: planned.stopsServices, replaces: planned.replaces, engineState: planned.engineState });
       }
+      assertApart(members);
       if (facts.skewMs > 1000 && names.length > 1) warnings.push(`the members were taken up to ${(facts.skewMs / 1000).toFixed(1)} s apart`);
       return {
         destination: members.map(({ name, destination }) => `${name}=${destination}`).join(', '),
@@ -138,6 +141,19 @@ export function groupRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
     rollback: (plan) => undone(plan, async (engine, sub) => ((await engine.keeps(sub)) ? engine.rollback(sub) : 'nothing is kept')),
     serviceTargets: (plan) => [settings.name, ...stateOf(plan).members.filter(({ stopsServices }) => stopsServices).map(({ name }) => name)],
   };
+}
+
+/** No member is restored into another one's place. @throws inputInvalid, unsupported */
+function assertApart(members: readonly MemberPlan[]): void {
+  const places = members.flatMap(({ name, destination, engineState }) => {
+    const swaps = (engineState as { readonly swaps?: readonly { readonly path: string }[] } | null)?.swaps ?? [];
+    return swaps.length > 0 ? swaps.map(({ path }) => ({ name, path, swapped: true })) : isAbsolute(destination) ? [{ name, path: destination, swapped: false }] : [];
+  });
+  for (const one of places) {
+    const other = places.find(({ name, path }) => name !== one.name && isWithin(path.slice(1), one.path.slice(1)));
+    if (other === undefined) continue;
+    throw new ResurgoError(one.swapped ? 'unsupported' : 'inputInvalid', `${other.path} of ${other.name} ${other.path === one.path ? 'is also where' : 'lies in what'} ${one.name} is restored to: one would take the place of the other`, { details: { hint: one.swapped ? 'Restore them one after the other (--only), the outer one first, or beside.' : 'Give each member a destination of its own.' } });
+  }
 }
 
 /** `--to`: one destination for one member, else `member=destination` for each. @throws inputInvalid */

@@ -7,7 +7,7 @@ import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 import { LineWriter, readLines } from './line-file.ts';
-import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, readLinesOf, type ListedLine, type Entry, type EntryStat } from './listing.ts';
+import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, misfits, readLinesOf, type ListedLine, type Entry, type EntryStat } from './listing.ts';
 import { packFiles } from './pack.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
@@ -97,12 +97,22 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
   for (const path of walked.mixed) if (!again.has(path)) again.set(path, 'another name of it changed');
 
   const mended = new Map<string, Entry>();
-  for (let n = 2; again.size > 0 && n <= rounds; n++) {
+  // Lists of nothing but single files cannot come apart.
+  const mayMisfit = (): boolean => walked.names.size > 0 || mended.size > 0 || problems.gone.size > 0;
+  const listedNow = function* (without: ReadonlySet<string>): Generator<Entry> {
+    for (const line of finalLines(draft, results, mended, true)) {
+      const entry = line as Entry;
+      if (!without.has(entry.path) && !problems.gone.has(entry.path)) yield entry;
+    }
+  };
+  for (let n = 2; n <= rounds; n++) {
+    if (mayMisfit()) for (const { path, leader } of misfits(listedNow(new Set()))) for (const each of leader === undefined ? [path] : [path, leader]) if (!again.has(each)) again.set(each, 'another name of it changed');
+    if (again.size === 0) break;
     if (n > 2) await sleep(100 * n, undefined, { signal });
     const list = join(staging, `list-${String(n)}`);
     const stats = listAgain(list, withOtherNames([...again.keys()], walked.names), again, problems);
     again.clear();
-    if (stats.size === 0) break;
+    if (stats.size === 0) continue;
     const startedAt = nowNs();
     const pending = new Map(stats);
     const said = await round(n, list, (member, content) => {
@@ -123,6 +133,16 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
       lost.add(path);
       problems.report(path, why);
     } else if (mended.get(path)?.type === 'f') problems.changing.push(path);
+  }
+
+  // A list that no restore would take is never written: what does not fit into it is left out, and told.
+  for (let misfit = mayMisfit(); misfit;) {
+    misfit = false;
+    for (const { path, why } of misfits(listedNow(lost))) {
+      misfit = true;
+      lost.add(path);
+      problems.report(path, why);
+    }
   }
 
   const listing = new ListingWriter();
@@ -269,12 +289,15 @@ const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 /** What was packed, and whether the file was the same before and after. */
 function settle(before: Entry, member: TarMember, content: MemberContent, at: { link: number; stream: number; startedAt: bigint }): { entry: Entry; whole: boolean } {
   const { target: _, ...stat } = before;
-  const target = member.target ?? before.target;
+  // It may have become something else by now; a further name is whatever the first one is.
+  const type = member.hardlink === undefined ? member.type : before.type;
+  const target = member.hardlink === undefined ? member.target : before.target;
   const entry: Entry = {
     ...stat,
+    type,
     ...(target === undefined ? {} : { target }),
     mode: member.mode, uid: member.uid, gid: member.gid, mtime: member.mtime,
-    size: before.type === 'f' && member.hardlink === undefined ? member.size : before.size,
+    size: member.hardlink !== undefined ? before.size : type === 'f' ? member.size : 0,
     link: at.link, stream: at.stream,
     ...content,
     ...(member.hardlink === undefined ? {} : { hardlink: member.hardlink }),
@@ -285,7 +308,7 @@ function settle(before: Entry, member: TarMember, content: MemberContent, at: { 
 
 /** What tar saw is what was seen before it. */
 const isSame = (before: EntryStat, member: TarMember): boolean =>
-  member.mtime === before.mtime && (before.type !== 'f' || member.hardlink !== undefined || member.size === before.size) && (before.type !== 'l' || member.hardlink !== undefined || member.target === before.target);
+  (member.hardlink !== undefined || member.type === before.type) && member.mtime === before.mtime && (before.type !== 'f' || member.hardlink !== undefined || member.size === before.size) && (before.type !== 'l' || member.hardlink !== undefined || member.target === before.target);
 
 function isSameNow(before: EntryStat): boolean {
   try {

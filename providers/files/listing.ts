@@ -149,6 +149,38 @@ export function comparePaths(a: string, b: string): number {
   return left.length - right.length;
 }
 
+/** What of a list does not fit together. */
+export interface Misfit {
+  readonly path: string;
+  readonly why: string;
+  /** The name it shares its content with, where the list has that. */
+  readonly leader?: string;
+}
+
+/**
+ * Entries that a restore cannot make: below what is no directory, or further names of a file that is not before them in the same stream. In the order of the list;
+ * each judged as if those before were left out.
+ */
+export function* misfits(entries: Iterable<Entry>): Generator<Misfit> {
+  let last: Entry | undefined;
+  const first = new Map<string, string>();
+  const several = new Set<string>();
+  for (const entry of entries) {
+    if (entry.links > 1 || entry.hardlink !== undefined) several.add(entry.path);
+    if (last !== undefined && last.type !== 'd' && entry.path.startsWith(`${last.path}/`)) {
+      yield { path: entry.path, why: `${JSON.stringify(`/${last.path}`)} is no directory any more` };
+      continue;
+    }
+    const place = `${String(entry.link)}/${String(entry.stream)}`;
+    if (entry.hardlink !== undefined && first.get(entry.hardlink) !== place) {
+      yield { path: entry.path, why: `it is another name of ${JSON.stringify(`/${entry.hardlink}`)}, which is not in the backup with it`, ...(several.has(entry.hardlink) ? { leader: entry.hardlink } : {}) };
+      continue;
+    }
+    if (entry.links > 1 && entry.hardlink === undefined && entry.type !== 'd') first.set(entry.path, place);
+    last = entry;
+  }
+}
+
 /** Whether `path` is `above` or lies below it. */
 export const isWithin = (path: string, above: string): boolean => above === '' || path === above || path.startsWith(`${above}/`);
 

@@ -14,8 +14,8 @@ export interface PackOptions {
   readonly signal: AbortSignal;
 }
 
-/** A message about one file. */
-const aboutFile = /^(?:\S*\/)?tar: (?:Warning: )?(.*?): (?:Warning: )?(.*)$/;
+/** A message about one file: its name in quotes, as in C, so that no name can end early. */
+const aboutFile = /^(?:\S*\/)?tar: (?:Warning: )?"((?:[^"\\]|\\.)*)": (?:Warning: )?(.*)$/;
 /** Said at the end, when something was said before. */
 const closing = /^(?:\S*\/)?tar: (Exiting with failure status|Error exit delayed)/;
 
@@ -32,7 +32,7 @@ export async function packFiles({ list, stream, sink, onMember, onBytes, signal 
     command: 'tar',
     args: [
       '--create', '--file=-', '--directory=/', '--format=pax', '--pax-option=delete=atime,delete=ctime', '--sparse', '--numeric-owner',
-      '--xattrs', '--xattrs-include=*', '--acls', '--quoting-style=escape', '--no-recursion', '--null', '--verbatim-files-from', `--files-from=${list}`,
+      '--xattrs', '--xattrs-include=*', '--acls', '--quoting-style=c', '--no-recursion', '--null', '--verbatim-files-from', `--files-from=${list}`,
     ],
     okExitCodes: [0, 1, 2],
     signal,
@@ -60,13 +60,14 @@ export async function packFiles({ list, stream, sink, onMember, onBytes, signal 
   } catch (error) {
     throw new ResurgoError('dumpFailed', `tar ended with exit code ${String(end.exitCode)} before its archive was complete: ${end.stderr.slice(-1000)}`, { cause: error });
   }
-  if (end.exitCode !== 0 && said.size === 0) throw new ResurgoError('dumpFailed', `tar ended with exit code ${String(end.exitCode)}: ${others.join('; ').slice(0, 1000)}`);
+  // 1: something about a file. 2 is worse, and what was said of no file is about all of them.
+  if (end.exitCode !== 0 && (said.size === 0 || (end.exitCode === 2 && others.length > 0))) throw new ResurgoError('dumpFailed', `tar ended with exit code ${String(end.exitCode)}: ${others.join('; ').slice(0, 1000)}`);
   return said;
 }
 
-/** GNU tar's `--quoting-style=escape`, back to the name as a listing has it. */
+/** GNU tar's `--quoting-style=c`, back to the name as a listing has it. */
 function unescapeName(text: string): string {
-  const simple: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\u0007', b: '\b', f: '\f', v: '\v', '\\': '\\', ' ': ' ' };
+  const simple: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\u0007', b: '\b', f: '\f', v: '\v', '\\': '\\', '"': '"', '?': '?', ' ': ' ' };
   return decodeEscaped(text.replace(/\\([0-7]{3}|.)/gs, (whole: string, code: string) => (code.length === 3 ? `\u0000${code}` : (simple[code] ?? whole))));
 }
 

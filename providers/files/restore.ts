@@ -4,7 +4,7 @@ import type { BackupReader, OnProgress } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { runTool, startTool, type RunningTool } from '../host/child.ts';
 import { streamName } from './dump.ts';
-import { comparePaths, isWithin, readListing, type Entry } from './listing.ts';
+import { comparePaths, isWithin, misfits, readListing, type Entry } from './listing.ts';
 import { TarMembers, type TarMember } from './tar-members.ts';
 
 /** Where a part of the tree goes. */
@@ -52,18 +52,14 @@ export const selects = (only: readonly string[]) => (entry: Pick<Entry, 'path' |
  */
 export function checkListing(listing: string, links: number): void {
   let last: Entry | undefined;
-  const named = new Map<string, string>();
   for (const entry of readListing(listing)) {
     const bad = (why: string): ResurgoError => new ResurgoError('contentMismatch', `the list of files is refused: ${JSON.stringify(entry.path)} ${why}`);
     if (entry.path.startsWith('/') || entry.path.includes('\0') || (entry.path !== '' && entry.path.split('/').some((name) => name === '' || name === '.' || name === '..'))) throw bad('is no safe name');
     if (last !== undefined && comparePaths(last.path, entry.path) >= 0) throw bad(`stands after ${JSON.stringify(last.path)}`);
-    if (last !== undefined && last.type !== 'd' && entry.path.startsWith(`${last.path}/`)) throw bad('lies below what is no directory');
     if (!Number.isInteger(entry.link) || entry.link < 0 || entry.link >= links || !Number.isInteger(entry.stream) || entry.stream < 1) throw bad('lies in no backup of the chain');
-    const place = `${String(entry.link)}/${String(entry.stream)}`;
-    if (entry.hardlink !== undefined && named.get(entry.hardlink) !== place) throw bad(`is a hard link to ${JSON.stringify(entry.hardlink)}, which is no file before it`);
-    if (entry.links > 1 && entry.hardlink === undefined && entry.type !== 'd') named.set(entry.path, place);
     last = entry;
   }
+  for (const { path, why } of misfits(readListing(listing))) throw new ResurgoError('contentMismatch', `the list of files is refused: ${JSON.stringify(path)}: ${why}`);
 }
 
 /**

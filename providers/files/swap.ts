@@ -2,11 +2,13 @@
  * In place: what was restored takes the place of what is there, path by path, by two renames; the old stays beside it as `<path>_old`. A small file beside each path
  * (`.<name>.resurgo-swap`) says whose swap it is, before anything is moved: every step can be called again after a crash, and undone.
  */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { lstat, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ResurgoError } from '../../domain/errors.ts';
 import { syncDirectory, writeFileAtomic } from '../host/files.ts';
+import { removeTree } from '../host/remove-tree.ts';
 
 /** One path that is swapped: absolute, UTF-8. */
 export interface SwapPath {
@@ -19,10 +21,19 @@ interface Journal {
   readonly id: string;
   /** Whether something was there before. */
   readonly old: boolean;
+  /** The old data is being removed: there is no way back any more. */
+  readonly confirmed?: true;
 }
 
+/** `_failed_` and the id of a restore. */
+const longestSuffix = 24;
+
 export const oldName = (path: string): string => `${path}_old`;
-const journalOf = (path: string): string => join(dirname(path), `.${basename(path)}.resurgo-swap`);
+/** Beside the path; where the name is too long for that, by a digest of it. */
+const journalOf = (path: string): string => {
+  const name = basename(path);
+  return join(dirname(path), Buffer.byteLength(name) <= 200 ? `.${name}.resurgo-swap` : `.${createHash('sha256').update(name).digest('hex')}.resurgo-swap`);
+};
 const built = ({ path, work }: SwapPath): string => join(work, basename(path));
 
 export async function readSwap(path: string): Promise<Journal | undefined> {
@@ -55,6 +66,7 @@ export async function assertSwappable(path: string, id: string): Promise<void> {
   if (mounted !== undefined) {
     throw new ResurgoError('destinationBusy', `${mounted} is a mount point: ${path} cannot be swapped by renames`, { details: { hint: 'Restore beside it with --to, and copy; or name directories below the mount point with --only.' } });
   }
+  if (Buffer.byteLength(basename(path)) > 255 - longestSuffix) throw new ResurgoError('unsupported', `the name of ${path} is too long: the old one could not be kept beside it`, { details: { hint: 'Restore beside with --to, and move it there by hand.' } });
   const parent = dirname(path);
   if (!(await exists(parent))) throw new ResurgoError('destinationNotEmpty', `${parent} does not exist: ${path} cannot be restored in place`, { details: { hint: 'Create it with the right owner and mode first.' } });
 }
@@ -97,6 +109,7 @@ export async function swapBackFiles(swaps: readonly SwapPath[], id: string, keep
     const { path } = swap;
     const journal = await readSwap(path);
     if (journal?.id !== id) continue;
+    if (journal.confirmed === true) throw new ResurgoError('inputInvalid', `restore ${id} of ${path} was confirmed: its old data is being removed`, { details: { hint: `\`resurgo restore confirm ${id}\` goes on with that.` } });
     const kept = oldName(path);
     // With nothing kept, what lies there is the restored one only if it is not in the directory it was built in any more.
     const isSwapped = journal.old ? await exists(kept) : !(await exists(built(swap)));
@@ -117,17 +130,35 @@ export async function swapBackFiles(swaps: readonly SwapPath[], id: string, keep
   return { restored, failed };
 }
 
-/** Effect: the kept ones are gone. Idempotent. */
-export async function confirmFiles(swaps: readonly SwapPath[], id: string): Promise<string[]> {
+/** What of the old data could not be removed. */
+export interface Leftover {
+  readonly path: string;
+  readonly why: string;
+}
+
+/**
+ * Effect: the kept ones are gone. Said first, then moved out of the way, then removed: from the first moment on nothing brings half of it back. What cannot be removed
+ * stays under another name, and is told. Idempotent.
+ */
+export async function confirmFiles(swaps: readonly SwapPath[], id: string): Promise<{ removed: string[]; left: Leftover[] }> {
   const removed: string[] = [];
+  const left: Leftover[] = [];
   for (const { path } of swaps) {
     const journal = await readSwap(path);
     if (journal?.id !== id) continue;
-    if (journal.old && (await exists(oldName(path)))) {
-      await rm(oldName(path), { recursive: true, force: true });
-      removed.push(oldName(path));
+    const away = join(dirname(path), `.resurgo-removing-${id}-${String(swaps.findIndex((swap) => swap.path === path))}`);
+    if (journal.old) {
+      await writeFileAtomic(journalOf(path), JSON.stringify({ ...journal, confirmed: true } satisfies Journal));
+      if (await exists(oldName(path))) await rename(oldName(path), away);
+      await syncDirectory(dirname(path));
+      try {
+        await removeTree(away);
+        removed.push(oldName(path));
+      } catch (error) {
+        left.push({ path: away, why: error instanceof Error ? error.message : String(error) });
+      }
     }
     await rm(journalOf(path), { force: true });
   }
-  return removed;
+  return { removed, left };
 }

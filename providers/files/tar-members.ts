@@ -36,6 +36,36 @@ export interface MemberHandler {
 /** Longest extended header and map of a sparse file taken. */
 const maxHeaderBytes = 16 * 1024 * 1024;
 
+/** Longest map of a sparse file taken: some millions of extents. */
+const maxMapBytes = 128 * 1024 * 1024;
+
+/** Decimal numbers, each ended by a newline: the first says how many pairs follow; then zeros up to the end of a block. */
+class SparseMap {
+  readonly numbers: number[] = [];
+  bytes = 0;
+  #rest = '';
+
+  clear(): void {
+    this.numbers.length = 0;
+    this.bytes = 0;
+    this.#rest = '';
+  }
+
+  /** @returns whether it is complete */
+  add(block: Buffer): boolean {
+    this.bytes += block.length;
+    const pieces = (this.#rest + block.toString('latin1')).split('\n');
+    // The last piece is padding, or a number that goes on in the next block.
+    this.#rest = pieces.pop() ?? '';
+    for (const piece of pieces) if (this.numbers.length === 0 || this.numbers.length < this.#wanted) this.numbers.push(/^\d+$/.test(piece) ? Number(piece) : NaN);
+    return this.numbers.length > 0 && !(this.numbers.length < this.#wanted);
+  }
+
+  get #wanted(): number {
+    return 1 + 2 * (this.numbers[0] ?? 0);
+  }
+}
+
 /** Takes a tar stream apart as it passes, whatever the chunks; digests the content of files when asked to. */
 export class TarMembers {
   readonly #name: string;
@@ -53,7 +83,7 @@ export class TarMembers {
   /** Content and padding still to come. */
   #left = 0;
   #padding = 0;
-  #map = '';
+  readonly #map = new SparseMap();
   #extents: [number, number][] | undefined;
   #hash: Hash | undefined;
   #sha256: string | undefined;
@@ -156,7 +186,7 @@ export class TarMembers {
     this.#hash = undefined;
     this.#sha256 = undefined;
     if (sparse) {
-      this.#map = '';
+      this.#map.clear();
       this.#state = 'map';
     } else if (stored > 0) this.#state = 'content';
     else this.#finish();
@@ -167,18 +197,18 @@ export class TarMembers {
     if (this.#left < blockBytes) throw this.#bad('the map of a sparse file is cut off');
     this.#left -= blockBytes;
     this.#raw(block);
-    this.#map += block.toString('latin1');
-    if (this.#map.length > maxHeaderBytes) throw this.#bad('the map of a sparse file is too long');
-    const count = Number(/^(\d+)\n/.exec(this.#map)?.[1] ?? NaN);
-    const numbers = this.#map.split('\n');
-    // The last piece is padding, or a number that goes on in the next block.
-    if (numbers.length - 1 < 1 + 2 * count) return;
+    if (!this.#map.add(block)) {
+      if (this.#map.bytes > maxMapBytes) throw this.#bad('the map of a sparse file is too long');
+      return;
+    }
+    const { numbers } = this.#map;
     const extents: [number, number][] = [];
-    for (let i = 0; i < count; i++) {
-      const [offset, length] = [Number(numbers[1 + 2 * i]), Number(numbers[2 + 2 * i])];
+    for (let i = 1; i + 1 < numbers.length; i += 2) {
+      const [offset = NaN, length = NaN] = [numbers[i], numbers[i + 1]];
       if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length)) throw this.#bad('the map of a sparse file is damaged');
       if (length > 0) extents.push([offset, length]);
     }
+    this.#map.clear();
     this.#extents = extents;
     if (extents.reduce((sum, [, length]) => sum + length, 0) !== this.#left) throw this.#bad('the map of a sparse file does not fit its content');
     if (this.#left + this.#padding > 0) this.#state = 'content';

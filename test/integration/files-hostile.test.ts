@@ -1,11 +1,11 @@
 /** B4: files that change, vanish or cannot be read while they are backed up, and backups that want to write where they should not. */
-import { spawn } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BackupReader } from '../../domain/ports.ts';
 import { dumpFiles } from '../../providers/files/dump.ts';
-import { lineOf, ListingWriter, readListing, type Entry } from '../../providers/files/listing.ts';
+import { lineOf, ListingWriter, misfits, readListing, type Entry } from '../../providers/files/listing.ts';
 import { restoreFiles } from '../../providers/files/restore.ts';
 import { verifyFiles } from '../../providers/files/verify.ts';
 import { tarEnd, tarHeader, tarPadding } from '../../providers/vault/tar-write.ts';
@@ -28,10 +28,10 @@ afterEach(async () => {
 });
 
 /** A dump into memory, and what reads it back. */
-async function dumped(options: { onStream?: (name: string) => void; onChunk?: () => void } = {}) {
+async function dumped(options: { onStream?: (name: string) => void; onChunk?: () => void; onProgress?: (phase: string) => void } = {}) {
   const streams = new Map<string, Buffer[]>();
   const dump = await dumpFiles({
-    selection: { paths: [at('source')], exclude: [], include: [], never: [] }, oneFileSystem: false, link: 0, staging: at('staging'), signal, onProgress: quiet,
+    selection: { paths: [at('source')], exclude: [], include: [], never: [] }, oneFileSystem: false, link: 0, staging: at('staging'), signal, onProgress: ({ phase }) => options.onProgress?.(phase),
     writer: {
       sourceBytes: 0, storedBytes: 0,
       openStream: (name) => {
@@ -81,6 +81,73 @@ describe('B4 a tree that does not hold still', () => {
     await restoreFiles({ chain: [reader], places: place(), only: [], signal, onProgress: quiet });
     await verifyFiles({ listing: dump.listing, places: place(), only: [], signal, onProgress: quiet });
     expect(describeTree(join(at('out'), at('source', 'once')))).toBe(describeTree(at('source', 'once')));
+  });
+
+  test('a second name that a file gets while the tree is walked', { timeout: 120_000 }, async () => {
+    mkdirSync(at('source', 'a'));
+    mkdirSync(at('source', 'z'));
+    for (let i = 0; i < 600; i++) writeFileSync(at('source', 'a', `f${String(i).padStart(3, '0')}`), String(i));
+    let made = false;
+    const { dump, reader } = await dumped({
+      onProgress: (phase) => {
+        if (phase === 'look at files' && !made) linkSync(at('source', 'a', 'f000'), at('source', 'z', 'late'));
+        made = true;
+      },
+    });
+    await restoreFiles({ chain: [reader], places: place(), only: [], signal, onProgress: quiet });
+    await verifyFiles({ listing: dump.listing, places: place(), only: [], signal, onProgress: quiet });
+    expect(describeTree(join(at('out'), at('source')), { times: false })).toBe(describeTree(at('source'), { times: false }));
+    expect(dump.warnings).toEqual([]);
+  });
+
+  test('a path that is a file and a link by turns is marked, and holds nothing else up', { timeout: 120_000 }, async () => {
+    writeFileSync(at('source', 'calm'), 'calm');
+    writeFileSync(at('source', 'flip'), 'file');
+    let rounds = 0;
+    const { dump, reader } = await dumped({
+      onStream: (name) => {
+        if (!name.endsWith('.tar')) return;
+        rounds++;
+        rmSync(at('source', 'flip'));
+        if (rounds % 2 === 1) symlinkSync('elsewhere', at('source', 'flip'));
+        else writeFileSync(at('source', 'flip'), 'file');
+      },
+    });
+    expect(rounds).toBeGreaterThan(1);
+    await restoreFiles({ chain: [reader], places: place(), only: [], signal, onProgress: quiet });
+    expect(readdirSync(join(at('out'), at('source')))).toContain('calm');
+    expect([...readListing(dump.listing)].find(({ path }) => path.endsWith('calm'))?.torn).toBeUndefined();
+  });
+
+  test('a read error of a file whose name looks like a message, and of one with two names: told, in no backup, and the rest restores', { timeout: 120_000 }, async () => {
+    // A disk that cannot be read is hard to have; what tar says of it is not.
+    const real = execFileSync('sh', ['-c', 'command -v tar'], { encoding: 'utf8' }).trim();
+    mkdirSync(at('bin'));
+    writeFileSync(at('bin', 'tar'), `#!/bin/sh\n'${real}' "$@"; code=$?\ncase " $* " in *" --create "*) grep -qz 'big: file' "$(printf '%s\\n' "$@" | sed -n 's/^--files-from=//p')" && printf '%s\\n' 'tar: "${at('source', 'big: file').slice(1)}": Read error at byte 0, while reading 4096 bytes: Input/output error' 'tar: "${at('source', 'one').slice(1)}": Read error at byte 0, while reading 3 bytes: Input/output error' 'tar: Exiting with failure status due to previous errors' >&2 && code=2;; esac\nexit $code\n`, { mode: 0o755 });
+    writeFileSync(at('source', 'big: file'), 'big');
+    writeFileSync(at('source', 'one'), 'one');
+    linkSync(at('source', 'one'), at('source', 'two'));
+    writeFileSync(at('source', 'well'), 'well');
+    const path = process.env['PATH'];
+    process.env['PATH'] = `${at('bin')}:${path ?? ''}`;
+    try {
+      const { dump, reader } = await dumped();
+      expect(dump.facts.unread).toBe(3);
+      expect(dump.warnings.join()).toMatch(/big: file.*Read error/);
+      process.env['PATH'] = path;
+      await restoreFiles({ chain: [reader], places: place(), only: [], signal, onProgress: quiet });
+      expect(readdirSync(join(at('out'), at('source')))).toEqual(['well']);
+    } finally {
+      process.env['PATH'] = path;
+    }
+  });
+
+  test('what is left of a list that does not fit together', () => {
+    const odd = [
+      entry('a', { type: 'd' }), entry('a/one', { links: 2 }), entry('b', { type: 'l', target: 'a' }), entry('b/in', {}), entry('b/more', {}), entry('c', { hardlink: 'gone', links: 2 }),
+      entry('d', { hardlink: 'a/one', links: 2, stream: 2 }), entry('e', { hardlink: 'a/one', links: 2 }),
+    ];
+    expect([...misfits(odd)].map(({ path, leader }) => [path, leader])).toEqual([['b/in', undefined], ['b/more', undefined], ['c', undefined], ['d', 'a/one']]);
   });
 
   test('what vanishes is named and missing; the rest is whole', { timeout: 120_000 }, async () => {

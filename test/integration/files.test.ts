@@ -33,6 +33,52 @@ afterEach(async () => {
   await work.stop();
 });
 
+describe('B4 names of one file, and roots inside roots', () => {
+  test('the first name of a file leaves the tree, or the paths: the others are packed again, and every link restores', { timeout: 120_000 }, async () => {
+    for (const name of ['d24', 'd25', 'other']) mkdirSync(join(source, name));
+    writeFileSync(join(source, 'd24', 'f'), 'shared');
+    linkSync(join(source, 'd24', 'f'), join(source, 'd25', 'f'));
+    linkSync(join(source, 'd24', 'f'), join(source, 'other', 'f'));
+    await backup();
+    renameSync(join(source, 'd24'), at('moved'));
+    await backup('incremental');
+    const tree = describeTree(source);
+    await restore('one');
+    expect(describeTree(inside('one'))).toBe(tree);
+    await deps.stores.close();
+    const config = JSON.parse(readFileSync(deps.loaded.path, 'utf8')) as { targets: { media: { paths: string[] } } };
+    config.targets.media.paths = [join(source, 'other')];
+    writeFileSync(deps.loaded.path, JSON.stringify(config), { mode: 0o600 });
+    deps = depsOf(deps.loaded.path);
+    await backup('incremental');
+    await restore('two');
+    expect(readFileSync(join(inside('two'), 'other', 'f'), 'utf8')).toBe('shared');
+  });
+});
+
+describe('R2 in place, and what must not be moved away', () => {
+  test('a repository in the tree: refused; and a second restore while one waits for a person', { timeout: 120_000 }, async () => {
+    mkdirSync(join(source, 'a'));
+    mkdirSync(join(source, 'b'));
+    writeFileSync(join(source, 'a', 'x'), 'x');
+    writeFileSync(join(source, 'b', 'y'), 'y');
+    await deps.stores.close();
+    const config = JSON.parse(readFileSync(deps.loaded.path, 'utf8')) as { repositories: Record<string, unknown> };
+    mkdirSync(at('real'));
+    symlinkSync(at('real'), join(source, 'link'));
+    const [name = 'local'] = Object.keys(config.repositories);
+    config.repositories[name] = { type: 'disk', path: join(source, 'backups') };
+    writeFileSync(deps.loaded.path, JSON.stringify(config), { mode: 0o600 });
+    deps = depsOf(deps.loaded.path);
+    await backup();
+    await expect(restore('x', { mode: 'in-place', to: undefined })).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining(`repository ${name}`) as string });
+    const one = await restoreHere(deps, { target: 'media', mode: 'in-place', only: [join(source, 'a')] });
+    expect(one.status).toMatch(/^restored/);
+    await expect(restoreHere(deps, { target: 'media', mode: 'in-place', only: [join(source, 'b')] })).rejects.toMatchObject({ code: 'destinationBusy' });
+    expect(existsSync(join(source, 'backups'))).toBe(true);
+  });
+});
+
 describe('B4 round trip', () => {
   test('the adversarial tree: full, differential, incremental; deletions, renames and new types survive; every link of the chain restores', { timeout: 240_000 }, async () => {
     adversarialTree(source);
