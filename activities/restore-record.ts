@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RestorePlan, RestoreResult } from '../domain/operations.ts';
 import { ResurgoError } from '../domain/errors.ts';
@@ -49,6 +49,20 @@ export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' 
     }).then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
   }
   if (noted === 0 && problem !== undefined) throw problem;
+}
+
+/** Plans of the restores of a target in place that this host knows of, whatever became of them. */
+export async function plansInPlace(stateDir: string, target: string): Promise<RestorePlan[]> {
+  const names = (await readdir(join(stateDir, 'restores')).catch(() => [] as string[])).filter((name) => /^[^.]+\.json$/.test(name));
+  const plans = await Promise.all(names.map(async (name): Promise<RestorePlan[]> => {
+    try {
+      const { plan } = JSON.parse(await readFile(join(stateDir, 'restores', name), 'utf8')) as RestoreRecord;
+      return plan.target === target && plan.mode === 'in-place' ? [plan] : [];
+    } catch {
+      return [];
+    }
+  }));
+  return plans.flat();
 }
 
 /** @throws backupUnknown when no such restore is known */

@@ -15,7 +15,7 @@ import { removeTree } from '../../providers/host/remove-tree.ts';
 import { freeBytes } from '../../providers/host/space.ts';
 import { syncDirectory } from '../../providers/host/files.ts';
 import type { ActivityDeps } from '../deps.ts';
-import { marksOf } from '../restore-marks.ts';
+import { plansInPlace } from '../restore-record.ts';
 import type { TargetSettings } from '../target-settings.ts';
 import { ownPlaces } from './own-places.ts';
 import type { RestoreEngine } from './restore-engine.ts';
@@ -165,8 +165,8 @@ const shortHash = (text: string): string => createHash('sha256').update(text).di
 
 /** One restore in place at a time is waiting for a person: a second would be kept and undone in an order that nobody follows. @throws destinationBusy */
 async function assertNonePending(deps: ActivityDeps, target: string, id: string): Promise<void> {
-  for (const { plan } of await marksOf(deps.loaded.stateDir, target)) {
-    if (plan.id === id || plan.mode !== 'in-place' || plan.engine === 'group') continue;
+  for (const plan of await plansInPlace(deps.loaded.stateDir, target)) {
+    if (plan.id === id) continue;
     for (const { path } of (plan.engineState as Partial<FilesState> | undefined)?.swaps ?? []) {
       if ((await readSwap(path))?.id === plan.id) throw new ResurgoError('destinationBusy', `restore ${plan.id} of ${target} in place was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${plan.id}, or resurgo restore rollback ${plan.id}` } });
     }

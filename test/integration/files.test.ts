@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, linkSync, mkdirSync, readFileSync, readdirS
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ActivityDeps } from '../../activities/deps.ts';
+import { confirmFiles, swapBackFiles } from '../../providers/files/swap.ts';
 import { adversarialTree, describeTree } from '../support/tree.ts';
 import { backupHere, configHere, depsOf, restoreHere, verifyHere } from '../support/in-process.ts';
 import { tempDir, type TempDir } from '../support/temp.ts';
@@ -76,6 +77,42 @@ describe('R2 in place, and what must not be moved away', () => {
     expect(one.status).toMatch(/^restored/);
     await expect(restoreHere(deps, { target: 'media', mode: 'in-place', only: [join(source, 'b')] })).rejects.toMatchObject({ code: 'destinationBusy' });
     expect(existsSync(join(source, 'backups'))).toBe(true);
+  });
+});
+
+describe('R2 the end of a restore in place', () => {
+  test.skipIf(process.getuid?.() !== 0)('what cannot be removed of the old data is told; there is no way back to half of it', { timeout: 120_000 }, async ({ skip }) => {
+    const tree = join(source, 'tree');
+    mkdirSync(tree);
+    for (const name of ['a', 'b', 'stuck']) writeFileSync(join(tree, name), name);
+    await backup();
+    const done = await restoreHere(deps, { target: 'media', mode: 'in-place', only: [tree] });
+    try {
+      execFileSync('chattr', ['+i', join(`${tree}_old`, 'stuck')], { stdio: 'pipe' });
+    } catch {
+      return skip('no immutable files here');
+    }
+    const swaps = [{ path: tree, work: at('nowhere') }];
+    try {
+      const told = await confirmFiles(swaps, done.id);
+      expect(told).toMatchObject({ removed: [], left: [{ path: expect.stringContaining('.resurgo-removing-') as string }] });
+    } finally {
+      execFileSync('sh', ['-c', `chattr -R -i '${source}'`], { stdio: 'pipe' });
+    }
+    expect(await swapBackFiles(swaps, done.id, true)).toEqual({ restored: [], failed: [] });
+    expect(readdirSync(tree)).toEqual(['a', 'b', 'stuck']);
+  });
+
+  test('a name as long as names may be is refused before anything is built', { timeout: 120_000 }, async () => {
+    const tree = join(source, 'n'.repeat(240));
+    mkdirSync(tree);
+    writeFileSync(join(tree, 'x'), 'x');
+    await backup();
+    await expect(restoreHere(deps, { target: 'media', mode: 'in-place', only: [tree] })).rejects.toMatchObject({ code: 'unsupported' });
+    const shorter = join(source, 's'.repeat(225));
+    renameSync(tree, shorter);
+    await backup();
+    expect((await restoreHere(deps, { target: 'media', mode: 'in-place', only: [shorter] })).status).toMatch(/^restored/);
   });
 });
 
