@@ -200,6 +200,7 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   const names = new Map<string, { paths: string[]; changed: number }>();
   for await (const batch of walk({
     roots: rootsOf(selection.paths),
+    inner: innerRootsOf(selection.paths),
     leaveOut: leavesOut(selection),
     oneFileSystem: options.oneFileSystem,
     onProblem: (path, error) => {
@@ -242,6 +243,12 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
     names: new Map(groups.flatMap(({ paths }) => paths.map((path) => [path, paths] as const))),
     mixed: groups.filter(({ paths, changed }) => changed > 0 && changed < paths.length).flatMap(({ paths }) => paths),
   };
+}
+
+/** Those that lie inside another. */
+function innerRootsOf(paths: readonly string[]): string[] {
+  const outer = new Set(rootsOf(paths));
+  return [...new Set(paths.map((path) => path.replace(/\/+$/, '')))].filter((path) => path !== '' && !outer.has(path)).map((path) => path.replace(/^\/+/, ''));
 }
 
 /** In the order of a listing, none inside another. */

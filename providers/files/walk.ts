@@ -1,11 +1,13 @@
 import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { pathBytes, textOfBytes } from '../vault/tar-path.ts';
-import type { EntryStat, EntryType } from './listing.ts';
+import { comparePaths, type EntryStat, type EntryType } from './listing.ts';
 
 export interface WalkOptions {
   /** Absolute, in the order of a listing, none inside another. */
   readonly roots: readonly string[];
+  /** Paths inside a root, without the leading `/`, that are walked whatever is left out above them, each on its own file system. */
+  readonly inner?: readonly string[];
   /** By path without the leading `/`. A directory left out is not entered. */
   readonly leaveOut: (path: string, isDirectory: boolean) => boolean;
   readonly oneFileSystem: boolean;
@@ -19,30 +21,40 @@ export interface WalkOptions {
 /** Entries between two looks at the event loop: heartbeats go on. */
 const perBatch = 256;
 
+interface Level {
+  /** Last first. */
+  readonly names: string[];
+  /** File system that is walked here. */
+  readonly dev: bigint;
+}
+
 /** Everything below the roots in the order of a listing; memory for one directory per level. Symbolic links are never followed. */
 export async function* walk(options: WalkOptions): AsyncGenerator<EntryStat[]> {
+  const { inner = [] } = options;
   let batch: EntryStat[] = [];
   for (const root of options.roots) {
     const top = root.replace(/^\/+/, '');
-    const first = look(top, options);
-    if (first === undefined) continue;
-    const { dev } = first.stats;
-    const pending: string[][] = [];
-    const visit = ({ entry, stats }: Seen): void => {
-      batch.push(entry);
-      if (entry.type !== 'd' || (options.oneFileSystem && stats.dev !== dev)) return;
-      pending.push(namesIn(entry.path, options));
+    const pending: Level[] = [];
+    const visit = (path: string, above: bigint | undefined): void => {
+      const seen = look(path, options);
+      if (seen === undefined) return;
+      const { entry, stats } = seen;
+      if (entry !== undefined) batch.push(entry);
+      if (!stats.isDirectory()) return;
+      const dev = above === undefined || inner.includes(path) ? stats.dev : above;
+      const isWalked = entry !== undefined && (!options.oneFileSystem || stats.dev === dev);
+      const names = isWalked ? namesIn(path, options) : wayTo(inner, path);
+      if (names.length > 0) pending.push({ names, dev });
     };
-    visit(first);
+    visit(top, undefined);
     while (pending.length > 0) {
-      const names = pending.at(-1) as string[];
+      const { names, dev } = pending.at(-1) as Level;
       const path = names.pop();
       if (path === undefined) {
         pending.pop();
         continue;
       }
-      const seen = look(path, options);
-      if (seen !== undefined) visit(seen);
+      visit(path, dev);
       if (batch.length >= perBatch) {
         yield batch;
         batch = [];
@@ -54,16 +66,24 @@ export async function* walk(options: WalkOptions): AsyncGenerator<EntryStat[]> {
   if (batch.length > 0) yield batch;
 }
 
+/** Children of a directory that is not walked itself, on the way to what is; last first. */
+function wayTo(inner: readonly string[], path: string): string[] {
+  const above = path === '' ? '' : `${path}/`;
+  const next = inner.flatMap((each) => (each.startsWith(above) && each !== path ? [above + (each.slice(above.length).split('/')[0] ?? '')] : []));
+  return [...new Set(next)].sort(comparePaths).reverse();
+}
+
 interface Seen {
-  readonly entry: EntryStat;
+  /** Undefined for what is left out and only on the way to something that is not. */
+  readonly entry: EntryStat | undefined;
   readonly stats: BigIntStats;
 }
 
-function look(path: string, { leaveOut, onProblem, onSocket }: WalkOptions): Seen | undefined {
+function look(path: string, { leaveOut, onProblem, onSocket, inner = [] }: WalkOptions): Seen | undefined {
   try {
     const full = absolute(path);
     const stats = lstatSync(full, { bigint: true });
-    if (leaveOut(path, stats.isDirectory())) return undefined;
+    if (leaveOut(path, stats.isDirectory())) return stats.isDirectory() && inner.some((each) => each.startsWith(`${path}/`)) ? { entry: undefined, stats } : undefined;
     const entry = statEntry(path, stats);
     if (entry === undefined) onSocket?.(path);
     else return { entry, stats };

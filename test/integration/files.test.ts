@@ -57,6 +57,21 @@ describe('B4 names of one file, and roots inside roots', () => {
   });
 });
 
+describe('B4 a path inside another', () => {
+  test('is walked whatever is left out above it; what is beside it stays out', { timeout: 60_000 }, async () => {
+    for (const name of ['cache', 'cache/keep', 'cache/drop', 'other']) mkdirSync(join(source, name));
+    for (const name of ['cache/keep/in', 'cache/drop/out', 'cache/out', 'other/in']) writeFileSync(join(source, name), name);
+    await deps.stores.close();
+    await setUp({ paths: [source, join(source, 'cache', 'keep')], exclude: ['**/cache'] });
+    const done = await backup();
+    expect(done.counts.files).toBe(2);
+    await restore('back');
+    expect(readdirSync(join(inside('back'), 'cache'))).toEqual(['keep']);
+    expect(readFileSync(join(inside('back'), 'cache', 'keep', 'in'), 'utf8')).toBe('cache/keep/in');
+    expect(readFileSync(join(inside('back'), 'other', 'in'), 'utf8')).toBe('other/in');
+  });
+});
+
 describe('R2 in place, and what must not be moved away', () => {
   test('a repository in the tree: refused; and a second restore while one waits for a person', { timeout: 120_000 }, async () => {
     mkdirSync(join(source, 'a'));
