@@ -13,8 +13,8 @@ import { evidenceOf } from '../domain/incident-evidence.ts';
 import { Messenger } from './incident-messages.ts';
 import { searchAttributes } from './progress.ts';
 
-/** By name: the plan interpreter is no part of this file's world. */
-const startPlan = startChild as unknown as (type: string, options: Record<string, unknown>) => Promise<ChildWorkflowHandle<Workflow>>;
+/** By name: what is started is no part of this file's world. */
+const startByName = startChild as unknown as (type: string, options: Record<string, unknown>) => Promise<ChildWorkflowHandle<Workflow>>;
 
 /** `busy`: another run of the same plan is at it, so whether it helps is seen by the alert. */
 interface PlanEnd {
@@ -85,7 +85,7 @@ export class IncidentRun {
       if (alert.status === 'resolved') {
         ended = this.takeResolved(alert) || ended;
         if (ended && !later) this.settle('the alert ended');
-      } else if (!fresh) { if (record !== undefined) record.repeats++; }
+      } else if (!fresh && (record !== undefined || !later || !this.goesOn(alert))) { if (record !== undefined) record.repeats++; }
       else if (record !== undefined) this.join(record, alert);
       else if (this.record !== undefined || Date.now() < this.memory.cooldownUntil) {
         this.memory.pending = [...this.memory.pending.filter((each) => each.identity !== alert.identity), alert].slice(-100);
@@ -93,6 +93,13 @@ export class IncidentRun {
     }
     if (ended && later) this.settle('the alert ended');
     this.show();
+  }
+
+  /** A person said that it was over, and the sender still says that it is not. */
+  private goesOn({ identity }: Alert): boolean {
+    const last = this.record ?? this.last;
+    const known = last !== undefined && Object.hasOwn(last.alerts, identity) ? last.alerts[identity] : undefined;
+    return known?.status === 'firing' && known.tracks;
   }
 
   private takeResolved(alert: Alert): boolean {
@@ -165,6 +172,13 @@ export class IncidentRun {
 
   /** Histories go, evidence stays. A repository that is away does not hold up the next incident for ever. */
   private async keep(record: IncidentRecord): Promise<void> {
+    if (patched('incident-evidence-apart')) {
+      // The next incident must not wait for a repository that is away.
+      await startByName('keepEvidence', {
+        workflowId: `evidence/${record.id}`, taskQueue: taskQueues.main, args: [evidenceOf(record)], staticSummary: `keep the record of incident ${record.id}`.slice(0, 200), parentClosePolicy: ParentClosePolicy.ABANDON,
+      }).catch((error: unknown) => { addTimeline(record, this.now, 'evidence', `the record could not be kept: ${factsOf(error).message}`); });
+      return;
+    }
     try {
       await lightOn(null, 'keep the record of the incident in the repositories', { scheduleToCloseTimeout: '10 minutes' }).recordEvidence({ document: evidenceOf(record) });
     } catch (error) {
@@ -201,6 +215,11 @@ export class IncidentRun {
   private untilForgotten(): number {
     if (this.memory.disarmed) return rememberMs;
     return Math.max(this.memory.cooldownUntil, ...Object.values(this.memory.seen).map((at) => at + rememberMs)) - Date.now();
+  }
+
+  /** Whether somebody has moved it on while something was waited for. */
+  private isPast(stage: IncidentRecord['stage'], record: IncidentRecord): boolean {
+    return this.later && (record.stage !== stage || this.leaving || record.resolvedAt !== null);
   }
 
   /** From deciding to the end, whatever stage it was in. */
@@ -263,6 +282,8 @@ export class IncidentRun {
       addTimeline(record, this.now, 'decided', settings.fallback.why);
     }
     if (record.candidates.length === 0 && record.attempts.length === 0 && record.plans !== null) await this.chooseByDamage(record, settings);
+    // Somebody may have stopped it meanwhile.
+    if (this.isPast('decide', record)) return;
     for (const plan of record.candidates.filter((name) => !settings.plans.includes(name))) addTimeline(record, this.now, 'decided', `the configuration has no plan ${plan}`);
     const unknown = record.candidates.filter((name) => !settings.plans.includes(name));
     record.candidates = record.candidates.filter((name) => settings.plans.includes(name));
@@ -277,7 +298,7 @@ export class IncidentRun {
     if (this.later ? !needsApproval(record, next, settings.approval) : ofRecord === 'never') record.stage = 'start';
     else {
       const hash = await this.previewHash(record, next);
-      if (this.leaving || record.resolvedAt !== null) return;
+      if (this.leaving || record.resolvedAt !== null || this.isPast('decide', record)) return;
       record.approval = { plan: next, since: this.now, until: new Date(Date.now() + settings.approvalMs).toISOString(), needed: settings.approvers, by, hash };
       record.stage = 'approval';
       addTimeline(record, this.now, 'approval', `plan ${next} waits for ${String(settings.approvers)} approval(s)`);
@@ -328,6 +349,7 @@ export class IncidentRun {
     if (answered()) {
       // What was approved is what is run: a plan that was changed meanwhile is shown again.
       const hash = await this.previewHash(record, approval.plan);
+      if (this.isPast('approval', record)) return;
       if (hash !== approval.hash) {
         addTimeline(record, this.now, 'approval', `plan ${approval.plan} is not what was approved any more; it is asked again`);
         record.approval = null;
@@ -354,7 +376,7 @@ export class IncidentRun {
     this.messenger.say({ event: 'started', text: `plan ${plan} started` });
     this.show();
     try {
-      const child = await startPlan('recover', {
+      const child = await startByName('recover', {
         workflowId: run,
         taskQueue: taskQueues.main,
         args: [planInput(record, plan, this.settings?.isTarget === true)],

@@ -6,6 +6,7 @@ export { backupOperation } from './backup-operation.workflow.ts';
 export { deadman } from './deadman.workflow.ts';
 export { holdLocks } from './locked.ts';
 export { incident } from './incident.workflow.ts';
+export { keepEvidence } from './keep-evidence.workflow.ts';
 export { monitors } from './monitors.workflow.ts';
 export { notification } from './notification.workflow.ts';
 export { finishRestore, finishRestoreRun, restore, restoreOperation, restoreRun } from './restore.workflow.ts';

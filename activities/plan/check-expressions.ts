@@ -48,7 +48,13 @@ export class Expressions {
     }
     if (checked.type !== 'bool' && checked.type !== 'dyn') this.scope.report(at, `is ${checked.type}, neither true nor false`);
     this.references(checked.references, at, before);
-    if (checked.references.length === 0 && checked.type === 'bool' && evaluate(text, nothing) === false) this.scope.report(at, `is always false: step ${step.id} is never reached; remove the step`);
+    let always: unknown;
+    try {
+      always = checked.references.length === 0 && checked.type === 'bool' ? evaluate(text, nothing) : undefined;
+    } catch (error) {
+      this.scope.report(at, error instanceof Error ? error.message : String(error));
+    }
+    if (always === false) this.scope.report(at, `is always false: step ${step.id} is never reached; remove the step`);
   }
 
   private templates(value: unknown, at: ConfigPath, before: ReadonlySet<string>): void {

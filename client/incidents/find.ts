@@ -35,7 +35,8 @@ export async function findIncident(client: Client, name: string): Promise<{ read
     if (!(error instanceof WorkflowNotFoundError)) throw new ResurgoError('temporalUnreachable', `incident ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   const all = await listIncidents(client);
-  const fits = all.filter((view) => view.id.startsWith(name) || view.service === name);
+  const exact = all.filter((view) => view.service === name);
+  const fits = exact.length > 0 ? exact : all.filter((view) => view.id.startsWith(name));
   const [only] = fits;
   if (only === undefined) throw new ResurgoError('incidentUnknown', `There is no incident ${JSON.stringify(name)}${all.length === 0 ? '; none is open' : `; there are ${all.slice(0, 5).map((view) => view.id).join(', ')}`}.`);
   if (fits.length > 1) throw new ResurgoError('usage', `${JSON.stringify(name)} may mean ${fits.slice(0, 5).map((view) => view.id).join(', ')}`);

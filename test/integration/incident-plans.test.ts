@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { createServer as createSilence, type AddressInfo, type Server as Silence } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { IncidentView } from '../../domain/incident.ts';
@@ -17,6 +18,7 @@ let stack: Stack;
 let gateways: TestGateway[];
 let web: Server | undefined;
 let webPort: number;
+let dark: Silence | undefined;
 
 const log = (name: string): string => join(work.path, name);
 const lines = (name: string): number => (existsSync(log(name)) ? readFileSync(log(name), 'utf8').split('\n').filter(Boolean).length : 0);
@@ -25,8 +27,12 @@ const append = (name: string) => ({ id: 'run', uses: 'exec', with: { command: ['
 beforeAll(async () => {
   work = tempDir('incident-plans');
   webPort = await freePort();
+  // Takes connections and never says a word.
+  dark = createSilence(() => undefined);
+  await new Promise<void>((resolve) => dark?.listen(0, '127.0.0.1', resolve));
+  const darkPort = (dark.address() as AddressInfo).port;
   stack = await startStack({
-    targets: { shop: { type: 'postgres', engine: 'logical', connection: 'postgres://nobody@127.0.0.1:1/shop' } },
+    targets: { dark: { type: 'postgres', engine: 'logical', connection: `postgres://nobody@127.0.0.1:${String(darkPort)}/x` }, store: { type: 'postgres', engine: 'logical', connection: 'postgres://nobody@127.0.0.1:1/store' }, shop: { type: 'postgres', engine: 'logical', connection: 'postgres://nobody@127.0.0.1:1/shop' } },
     sections: {
       plans: {
         'restart-api': { steps: [append('restarted')] },
@@ -46,7 +52,7 @@ beforeAll(async () => {
           { match: { service: 'api' }, plan: 'restart-api', target: 'api' }, { match: { service: 'hopeless' }, plan: ['broken', 'also-broken'] }, { match: { service: 'bank' }, plan: 'careful', approval: 'always' },
           { match: { alertname: 'Wipe' }, plan: 'wipe', approval: 'always' }, { match: { alertname: 'Safe' }, plan: 'safe' }, { match: { alertname: 'NoPlan' } },
           { match: { alertname: 'SlowA' }, plan: 'slow' }, { match: { alertname: 'ByDamage' }, plans: { full: 'wipe', data: 'data', partial: 'safe' }, scenario: 'partial' },
-          { match: { alertname: 'About' }, plan: 'about', target: 'shop' }, { match: { alertname: 'Black' }, target: 'shop' },
+          { match: { alertname: 'About' }, plan: 'about', target: 'store' }, { match: { alertname: 'Black' }, target: 'store' }, { match: { alertname: 'Dark' }, target: 'dark', plans: { full: 'wipe', data: 'wipe', partial: 'wipe' } },
           { match: { service: 'lost' }, target: 'shop', plans: { full: 'restart-api', data: 'data', partial: 'careful' }, scenario: 'data' },
         ],
       }, { name: 'any', format: 'generic', token, map: { name: 'name', status: 'status', service: 'service' }, rules: [{ match: { service: 'plain' }, plan: 'safe' }] }],
@@ -66,6 +72,7 @@ afterAll(async () => {
   await stack.stop();
   web?.closeAllConnections();
   web?.close();
+  dark?.close();
   await work.stop();
 });
 
@@ -155,6 +162,18 @@ describe('T3 I2 I4 incidents run plans', () => {
       await until(() => show('j2'), (view) => view.attempts[0]?.plan === 'safe');
     });
 
+    test('an abort while the damage is assessed: no plan begins after it; what goes on after a person said it was over opens the next', { timeout: 180_000 }, async () => {
+      await am({ name: 'Dark', labels: { service: 'dark' } });
+      const first = await until(() => show('dark'), (view) => view.status === 'investigating');
+      expect((await cli('incident', 'abort', first.id)).exitCode).toBe(0);
+      const after = await until(() => show('dark'), (view) => view.damage !== null || view.timeline.some(({ event }) => event === 'assessed'));
+      expect(after).toMatchObject({ stage: 'people', attempts: [], approval: null, running: null });
+      expect((await cli('incident', 'resolve', first.id)).exitCode).toBe(0);
+      await am({ name: 'Dark', labels: { service: 'dark' } });
+      const second = await until(() => show('dark'), (view) => view.id !== first.id);
+      expect((await cli('incident', 'abort', second.id)).exitCode).toBe(0);
+    });
+
     test('one ends and another begins in one delivery: the incident goes on with it', async () => {
       await am({ name: 'NoPlan', labels: { service: 'j3' } });
       const first = await waiting('j3');
@@ -166,15 +185,15 @@ describe('T3 I2 I4 incidents run plans', () => {
 
     test('an alert that comes while a resolved incident is being put away opens the next one', async () => {
       // Its damage is assessed meanwhile: the database does not answer.
-      await am({ name: 'Black', labels: { service: 'shop' } });
-      const first = await until(() => show('shop'), Boolean);
-      await am({ name: 'Black', labels: { service: 'shop' }, status: 'resolved' });
-      await am({ name: 'Safe', labels: { service: 'shop' } });
-      const next = await until(() => show('shop'), (view) => view.attempts.some(({ plan }) => plan === 'safe'));
+      await am({ name: 'Black', labels: { service: 'store' } });
+      const first = await until(() => show('store'), Boolean);
+      await am({ name: 'Black', labels: { service: 'store' }, status: 'resolved' });
+      await am({ name: 'Safe', labels: { service: 'store' } });
+      const next = await until(() => show('store'), (view) => view.attempts.some(({ plan }) => plan === 'safe'));
       expect(next.alerts.filter(({ status }) => status === 'firing').map(({ name }) => name)).toEqual(['Safe']);
-      expect(first.service).toBe('shop');
-      await am({ name: 'Safe', labels: { service: 'shop' }, status: 'resolved' });
-      await until(() => show('shop'), (view) => view.status === 'resolved');
+      expect(first.service).toBe('store');
+      await am({ name: 'Safe', labels: { service: 'store' }, status: 'resolved' });
+      await until(() => show('store'), (view) => view.status === 'resolved');
     });
 
     test('a sender without ids: what happens again after its end is news', async () => {
@@ -196,11 +215,11 @@ describe('T3 I2 I4 incidents run plans', () => {
       await am({ name: 'ByDamage', labels: { service: 'j5' } });
       await until(() => show('j5'), (view) => view.attempts[0]?.plan === 'safe');
       // Not yet a target, only a name.
-      await am({ name: 'NoPlan', labels: { service: 'shop' } });
-      await until(() => show('shop'), (view) => view.status !== 'resolved' && view.stage === 'people');
-      await am({ name: 'About', labels: { service: 'shop' } });
-      await until(() => show('shop'), (view) => view.attempts[0]?.status === 'completed');
-      expect(readFileSync(log('about'), 'utf8')).toBe('shop shop\n');
+      await am({ name: 'NoPlan', labels: { service: 'store' } });
+      await until(() => show('store'), (view) => view.status !== 'resolved' && view.stage === 'people');
+      await am({ name: 'About', labels: { service: 'store' } });
+      await until(() => show('store'), (view) => view.attempts[0]?.status === 'completed');
+      expect(readFileSync(log('about'), 'utf8')).toBe('store store\n');
     });
 
     test('two services that need the same plan: each gets its run, one after the other', { timeout: 180_000 }, async () => {
