@@ -1,7 +1,7 @@
 /** The one transaction that puts restored sets into the live tables, and the one that brings the old rows back. */
 import { ResurgoError } from '../../domain/errors.ts';
 import { quoteIdent } from '../postgres/connection.ts';
-import { withClient, type PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { childrenFirst, referencesTo, refersTo, type Reference } from './references.ts';
 import { asRestoreError, dropStage, keptTable, markStage, stagedMembers, stagedTable, stageSchema, stageState, type Place, type StagedMember } from './stage.ts';
 import { columnList, plainSession, qualified, readTable, type TableColumns } from './table-facts.ts';
@@ -33,7 +33,7 @@ export async function replaceRows(place: Place, signal?: AbortSignal): Promise<{
       await begin(client);
       const lives = await lockLive(client, members);
       for (const { member, table } of lives) await client.query(`create table ${keptTable(id, member.n)} as select ${columnList(table.columns)} from ${qualified(table)}`);
-      await fill(client, lives, (live) => stagedTable(id, live.member.n), (live) => live.member.columns);
+      await asTheirs(client, () => fill(client, lives, (live) => stagedTable(id, live.member.n), (live) => live.member.columns));
       for (const live of lives) await assertCount(client, live, live.member.rows);
       await raiseSequences(client, lives);
       await markStage(client, id, 'swapped');
@@ -42,7 +42,7 @@ export async function replaceRows(place: Place, signal?: AbortSignal): Promise<{
     } catch (error) {
       throw asRestoreError(error, 'putting the sets into the live tables', connection);
     }
-  }, { database, signal });
+  }, { database, signal, theirs: true });
 }
 
 /** Brings the rows back that {@link replaceRows} kept. @returns false when nothing had been replaced */
@@ -54,7 +54,7 @@ export async function restoreOldRows(place: Place): Promise<boolean> {
       if ((await stageState(client, id)) !== 'swapped') return false;
       await begin(client);
       const lives = await lockLive(client, await stagedMembers(client, id));
-      await fill(client, lives, (live) => keptTable(id, live.member.n), (live) => live.table.columns.map(({ name }) => name));
+      await asTheirs(client, () => fill(client, lives, (live) => keptTable(id, live.member.n), (live) => live.table.columns.map(({ name }) => name)));
       for (const live of lives) {
         const { rows } = await client.query<{ rows: number }>(`select count(*)::float8 as rows from ${keptTable(id, live.member.n)}`);
         await assertCount(client, live, rows[0]?.rows ?? -1);
@@ -65,7 +65,7 @@ export async function restoreOldRows(place: Place): Promise<boolean> {
     } catch (error) {
       throw asRestoreError(error, 'bringing the old rows back', connection);
     }
-  }, { database });
+  }, { database, theirs: true });
   if (done) await dropStage(place);
   return done;
 }
@@ -111,7 +111,7 @@ function assertMergeable(live: Live, outside: readonly Reference[]): void {
 
 type SourceOf = (live: Live) => string;
 
-/** Rows go from what refers to others first, and come in the other order. */
+/** Rows go from what refers to others first, and come in the other order. Triggers of the tables fire, so the path is that of the database. */
 async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf, columnsOf: (live: Live) => readonly string[]): Promise<void> {
   for (const live of lives) {
     if (!live.merge) await client.query(`delete from ${qualified(live.table)}`);
@@ -193,7 +193,7 @@ export async function settleBeside(place: Place, signal?: AbortSignal): Promise<
       }
       await client.query('set constraints all deferred');
       const ordered = childrenFirst(present, await referencesTo(client, present.map(({ oid }) => oid)));
-      await fill(client, ordered, (live) => stagedTable(id, live.member.n), (live) => live.member.columns);
+      await asTheirs(client, () => fill(client, ordered, (live) => stagedTable(id, live.member.n), (live) => live.member.columns));
       for (const live of ordered) await assertCount(client, live, live.member.rows);
       await raiseSequences(client, ordered);
       await client.query(`drop schema ${quoteIdent(stageSchema(id))} cascade`);
@@ -202,7 +202,7 @@ export async function settleBeside(place: Place, signal?: AbortSignal): Promise<
     } catch (error) {
       throw asRestoreError(error, 'settling the restored tables', connection);
     }
-  }, { database, signal });
+  }, { database, signal, theirs: true });
 }
 
 /** @throws destinationNotEmpty */
