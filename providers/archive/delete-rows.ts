@@ -4,7 +4,7 @@ import type { OnProgress } from '../../domain/ports.ts';
 import { mapPostgresError, quoteIdent, type PostgresConnection } from '../postgres/connection.ts';
 import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { referencesTo } from '../dataset/references.ts';
-import { plainSession, readTable } from '../dataset/table-facts.ts';
+import { plainSession, readTable, withTriggers } from '../dataset/table-facts.ts';
 import { digestSql, type RowKey } from './row-keys.ts';
 import { fromTable, unreferencedSql } from './select-rows.ts';
 
@@ -39,6 +39,7 @@ export async function deleteRows({ connection, set, table, keys, undecided, befo
       await plainSession(client);
       await client.query('begin isolation level read committed');
       await client.query(`select set_config('lock_timeout', '30s', true)`);
+      await withTriggers(client);
       await client.query(`select pg_advisory_xact_lock(hashtextextended('resurgo archive ' || $1, 0))`, [set]);
       await undecided();
       const found = await readTable(client, table);

@@ -4,7 +4,7 @@ import { quoteIdent } from '../postgres/connection.ts';
 import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { childrenFirst, referencesTo, refersTo, type Reference } from './references.ts';
 import { asRestoreError, dropStage, keptTable, markStage, stagedMembers, stagedTable, stageSchema, stageState, type Place, type StagedMember } from './stage.ts';
-import { columnList, plainSession, qualified, readTable, type TableColumns } from './table-facts.ts';
+import { columnList, plainSession, qualified, readTable, withTriggers, type TableColumns } from './table-facts.ts';
 
 interface Live {
   readonly oid: number;
@@ -33,7 +33,7 @@ export async function replaceRows(place: Place, signal?: AbortSignal): Promise<{
       await begin(client);
       const lives = await lockLive(client, members);
       for (const { member, table } of lives) await client.query(`create table ${keptTable(id, member.n)} as select ${columnList(table.columns)} from ${qualified(table)}`);
-      await asTheirs(client, () => fill(client, lives, (live) => stagedTable(id, live.member.n), (live) => live.member.columns));
+      await fill(client, lives, (live) => stagedTable(id, live.member.n), (live) => live.member.columns);
       for (const live of lives) await assertCount(client, live, live.member.rows);
       await raiseSequences(client, lives);
       await markStage(client, id, 'swapped');
@@ -54,7 +54,7 @@ export async function restoreOldRows(place: Place): Promise<boolean> {
       if ((await stageState(client, id)) !== 'swapped') return false;
       await begin(client);
       const lives = await lockLive(client, await stagedMembers(client, id));
-      await asTheirs(client, () => fill(client, lives, (live) => keptTable(id, live.member.n), (live) => live.table.columns.map(({ name }) => name)));
+      await fill(client, lives, (live) => keptTable(id, live.member.n), (live) => live.table.columns.map(({ name }) => name));
       for (const live of lives) {
         const { rows } = await client.query<{ rows: number }>(`select count(*)::float8 as rows from ${keptTable(id, live.member.n)}`);
         await assertCount(client, live, rows[0]?.rows ?? -1);
@@ -74,6 +74,7 @@ async function begin(client: PgClient): Promise<void> {
   await client.query('begin');
   await client.query(`select set_config('lock_timeout', $1, true)`, [lockTimeout]);
   await client.query('set constraints all deferred');
+  await withTriggers(client);
 }
 
 /** Locks the live tables against writers, for the rest of the transaction, and looks at what they are. */
@@ -111,15 +112,15 @@ function assertMergeable(live: Live, outside: readonly Reference[]): void {
 
 type SourceOf = (live: Live) => string;
 
-/** Rows go from what refers to others first, and come in the other order. Triggers of the tables fire, so the path is that of the database. */
+/** Rows go from what refers to others first, and come in the other order. Triggers fire, and types of the database's own are compared: with its path. */
 async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf, columnsOf: (live: Live) => readonly string[]): Promise<void> {
   for (const live of lives) {
-    if (!live.merge) await client.query(`delete from ${qualified(live.table)}`);
+    if (!live.merge) await asTheirs(client, () => client.query(`delete from ${qualified(live.table)}`));
     else {
       const key = live.table.primaryKey.map((column) => `s.${quoteIdent(column)} = t.${quoteIdent(column)}`).join(' and ');
       const gone = `not exists (select 1 from ${sourceOf(live)} s where ${key})`;
       await assertUnreferenced(client, live, gone, lives);
-      await client.query(`delete from ${qualified(live.table)} t where ${gone}`);
+      await asTheirs(client, () => client.query(`delete from ${qualified(live.table)} t where ${gone}`));
     }
   }
   for (const live of [...lives].reverse()) {
@@ -128,7 +129,7 @@ async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf
     const columns = names.map(quoteIdent).join(', ');
     const others = names.filter((name) => !live.table.primaryKey.includes(name)).map((name) => `${quoteIdent(name)} = excluded.${quoteIdent(name)}`);
     const merge = live.merge ? ` on conflict (${live.table.primaryKey.map(quoteIdent).join(', ')}) do ${others.length === 0 ? 'nothing' : `update set ${others.join(', ')}`}` : '';
-    await client.query(`insert into ${qualified(live.table)} (${columns}) overriding system value select ${typed.join(', ')} from ${sourceOf(live)}${merge}`);
+    await asTheirs(client, () => client.query(`insert into ${qualified(live.table)} (${columns}) overriding system value select ${typed.join(', ')} from ${sourceOf(live)}${merge}`));
   }
 }
 
@@ -136,7 +137,7 @@ async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf
 async function assertUnreferenced(client: PgClient, live: Live, gone: string, lives: readonly Live[]): Promise<void> {
   for (const reference of await referencesTo(client, [live.oid])) {
     if (lives.some((other) => other.oid === reference.fromOid)) continue;
-    const { rows } = await client.query<{ n: number }>(`select count(*)::float8 as n from ${reference.from} f where exists (select 1 from ${qualified(live.table)} t where ${refersTo(reference, 'f', 't')} and ${gone})`);
+    const { rows } = await asTheirs(client, () => client.query<{ n: number }>(`select pg_catalog.count(*)::pg_catalog.float8 as n from ${reference.from} f where exists (select 1 from ${qualified(live.table)} t where ${refersTo(reference, 'f', 't')} and ${gone})`));
     const n = rows[0]?.n ?? 0;
     if (n > 0) throw new ResurgoError('outsideReferences', `${String(n)} rows of ${reference.from} refer (${reference.constraint}) to rows of ${live.table.schema}.${live.table.name} that are not in the backup`);
   }
@@ -192,8 +193,9 @@ export async function settleBeside(place: Place, signal?: AbortSignal): Promise<
         present.push({ oid: table.oid, member, table, merge: false });
       }
       await client.query('set constraints all deferred');
+      await withTriggers(client);
       const ordered = childrenFirst(present, await referencesTo(client, present.map(({ oid }) => oid)));
-      await asTheirs(client, () => fill(client, ordered, (live) => stagedTable(id, live.member.n), (live) => live.member.columns));
+      await fill(client, ordered, (live) => stagedTable(id, live.member.n), (live) => live.member.columns);
       for (const live of ordered) await assertCount(client, live, live.member.rows);
       await raiseSequences(client, ordered);
       await client.query(`drop schema ${quoteIdent(stageSchema(id))} cascade`);

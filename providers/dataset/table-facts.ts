@@ -72,3 +72,10 @@ export async function plainSession(client: PgClient): Promise<void> {
   ] as const) await client.query(`select set_config($1, $2, false)`, [name, value]);
   await client.query(`select set_config(name, '0', false) from pg_catalog.pg_settings where name in ('idle_session_timeout', 'transaction_timeout')`);
 }
+
+/**
+ * A role or database whose sessions are those of a replica (`session_replication_role`) fires no trigger and checks no foreign key: rows that refer to nothing
+ * would stay in silence. For this transaction they are those of everybody else. @throws sourceDenied (SQLSTATE 42501) where the role may not
+ */
+export const withTriggers = (client: PgClient): Promise<unknown> =>
+  client.query(`select set_config(name, 'origin', true) from pg_catalog.pg_settings where name = 'session_replication_role' and setting <> 'origin'`);

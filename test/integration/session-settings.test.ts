@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LogicalFacts } from '../../domain/backup.ts';
+import type { DatasetFacts } from '../../domain/dataset.ts';
 import { dumpSets } from '../../providers/dataset/dump-sets.ts';
+import { replaceRows } from '../../providers/dataset/replace.ts';
+import { buildStage } from '../../providers/dataset/stage.ts';
 import { analyzeDatabase } from '../../providers/postgres/analyze.ts';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
@@ -111,6 +114,20 @@ test('B1 settings of the database do not fail our statements, nor change what th
   for (const [name, value] of Object.entries(settings)) await server.sql('postgres', `alter database odd set ${name} = '${value}'`);
   await roundTrip('odd');
   expect(existsSync(join(work.path, 'restore', 'restore'))).toBe(false);
+});
+
+test('triggers of restored tables fire, with the path of their database, whatever role its sessions have', async () => {
+  await server.sql('postgres', 'create database fired');
+  await server.sql('fired', `create schema app; create table app.audit (what text); create table app.t (id int primary key); insert into app.t values (1), (2);
+    create function app.note() returns trigger language plpgsql as $$ begin insert into audit values (tg_op); return null; end $$;
+    create trigger note after insert or delete on app.t for each row execute function app.note()`);
+  await server.sql('postgres', `alter database fired set search_path = app`);
+  await server.sql('postgres', `alter database fired set session_replication_role = replica`);
+  const place = { connection, database: 'fired', id: 'f1' };
+  const { reader, facts } = await sealedBackup((writer) => dumpSets({ connection: resolveConnection(server.url('fired')), writer, sets: [{ name: 's', tables: ['app.t'], queries: [], schemaVersion: '1' }] }) as never);
+  await buildStage(place, { reader, sets: (facts as unknown as DatasetFacts).sets, kept: false });
+  await replaceRows(place);
+  expect(await server.sql('fired', 'select what, count(*)::int as n from app.audit group by 1 order by 1')).toEqual([{ what: 'DELETE', n: 2 }, { what: 'INSERT', n: 2 }]);
 });
 
 describe('queries of the configuration', () => {
