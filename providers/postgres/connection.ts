@@ -33,11 +33,11 @@ export interface PostgresConnection {
   readonly redacted: string;
   /**
    * Configuration for `pg`; `tls` says which of the two tries of `allow`/`prefer` it is for, `theirs` and `newer` what the startup packet asks for
-   * ({@link sessionOptions}).
+   * ({@link sessionOptions}); `bare`: for nothing of ours.
    */
   clientConfig(
     database?: string,
-    options?: { tls?: boolean; replication?: 'true' | 'database'; theirs?: boolean; newer?: boolean },
+    options?: { tls?: boolean; replication?: 'true' | 'database'; theirs?: boolean; newer?: boolean; bare?: boolean },
   ): ClientConfig;
   /** Environment for libpq tools: secrets travel here and never in argv, and so do our settings. Merge over a minimal environment. */
   toolEnv(database?: string): Record<string, string>;
@@ -147,6 +147,11 @@ function tlsOptions(mode: SslMode, host: string, values: Map<string, string>): N
   };
 }
 
+function startup(before: string | undefined, { bare, theirs, newer }: { bare?: boolean; theirs?: boolean; newer?: boolean }): { options?: string } {
+  if (bare === true) return before === undefined ? {} : { options: before };
+  return { options: sessionOptions({ before, theirs: theirs === true, newer: newer === true }) };
+}
+
 /** What the driver reads by itself when there is no password: tools must log in as it does, or a restore fails after its check was well. */
 function inheritedLogin(): Record<string, string> {
   const names = ['PGPASSWORD', 'PGPASSFILE'] as const;
@@ -186,12 +191,8 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
     application_name: applicationName,
     connectionTimeoutMillis: timeout,
     keepAlive: true,
-    options: sessionOptions({
-      // The driver takes PGOPTIONS only where it is given none.
-      before: values.get('options') ?? process.env['PGOPTIONS'],
-      ...(options.theirs === undefined ? {} : { theirs: options.theirs }),
-      ...(options.newer === undefined ? {} : { newer: options.newer }),
-    }),
+    // The driver takes PGOPTIONS only where it is given none.
+    ...startup(values.get('options') ?? process.env['PGOPTIONS'], options),
     ...(options.replication === undefined ? {} : { replication: options.replication }),
   });
 

@@ -1,9 +1,10 @@
+import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import pg from 'pg';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { PostgresConnection } from './connection.ts';
-import { mapPostgresError } from './postgres-error.ts';
-import { knowsNewer, lacksNewer, noteNewer, pinReading } from './session-settings.ts';
+import { mapPostgresError, poolerHint } from './postgres-error.ts';
+import { knowsNewer, lacksNewer, noteNewer, pinReading, takenDateStyle } from './session-settings.ts';
 
 export interface ClientOptions {
   readonly database?: string;
@@ -11,6 +12,8 @@ export interface ClientOptions {
   readonly signal?: AbortSignal | undefined;
   /** Queries of the configuration run in it, too: {@link asTheirs} gives them the search path that their database and role have. */
   readonly theirs?: boolean;
+  /** Asks for nothing at its start, which a pooler may refuse: for a query in which nothing has a name. */
+  readonly bare?: boolean;
   /** Makes the socket of a connection without TLS. */
   readonly socket?: () => Socket;
 }
@@ -37,16 +40,29 @@ async function connectKnowing(connection: PostgresConnection, options: ClientOpt
   }
 }
 
+/** A setting as the server reports it at the start of a session. */
+function reported(client: PgClient, name: string): () => string | undefined {
+  let value: string | undefined;
+  (client as unknown as { connection: EventEmitter }).connection.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) => {
+    if (status.parameterName === name) value = status.parameterValue;
+  });
+  return () => value;
+}
+
+const notTaken = (connection: PostgresConnection): ResurgoError =>
+  new ResurgoError('sourceDenied', `The server did not take the settings that a session asks for at its start (${connection.redacted}).`, { details: { hint: poolerHint } });
+
 async function connectOnce(
   connection: PostgresConnection,
   options: ClientOptions,
   tls: boolean | undefined,
   newer: boolean,
 ): Promise<PgClient> {
-  const { replication, socket, theirs = false } = options;
+  const { replication, socket, theirs = false, bare = false } = options;
   const config = connection.clientConfig(options.database, {
     newer,
     theirs,
+    bare,
     ...(tls === undefined ? {} : { tls }),
     ...(replication === undefined ? {} : { replication }),
   });
@@ -55,9 +71,11 @@ async function connectOnce(
   client.on('error', () => undefined);
   const abort = () => destroyClient(client);
   options.signal?.addEventListener('abort', abort, { once: true });
+  const style = reported(client, 'DateStyle');
   try {
     await client.connect();
     if (theirs) await client.query(pinReading);
+    else if (!bare && style() !== takenDateStyle) throw notTaken(connection);
     return client;
   } catch (error) {
     destroyClient(client);

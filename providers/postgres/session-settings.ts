@@ -21,7 +21,10 @@ const neutral = {
 } as const;
 
 /** How names are resolved and dates are read: what a query of somebody else's depends on. pg_temp is searched first unless it is named. */
-const reading = { search_path: 'pg_catalog,pg_temp', DateStyle: 'ISO,MDY' } as const;
+const reading = { search_path: 'pg_catalog,pg_temp', DateStyle: 'ISO,YMD' } as const;
+
+/** What the server reports of {@link reading} when it has taken it; its own default is another one. A pooler may drop what it does not know. */
+export const takenDateStyle = 'ISO, YMD';
 
 /** Of PostgreSQL 17 and later; older servers refuse a session that asks for it. */
 const newer = { transaction_timeout: '0' } as const;
