@@ -5,8 +5,9 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { repositoriesFor } from '../config/lookup.ts';
 import { backupName } from '../providers/repository/layout.ts';
-import { deleteBackup, listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { deleteBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { readSwaps, swappedSince, type Swap } from '../providers/repository/swap-notes.ts';
+import { brokenLink, linksOf, withoutLost } from '../providers/repository/whole-chain.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { pingBackup } from './deadman.ts';
@@ -120,17 +121,21 @@ interface Parent {
 
 /** Differential: the newest full. Incremental: the newest backup of any kind. None: a full is taken and the reason said. */
 async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, { systemId, refusesParent }: PreparedSource, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
+  const all = (await listBackups(store, settings.name)).filter((ref) => ref.published || ref.state.length > 0);
   // One in which a verification found damage carries nothing.
-  const all = (await listBackups(store, settings.name)).filter((ref) => ref.published && !ref.state.includes('damaged'));
-  const here = all.filter((ref) => ref.systemId === systemId);
+  const damaged = (ref: ListedBackup): boolean => !ref.published || ref.state.includes('damaged');
+  const good = all.filter((ref) => !damaged(ref));
+  const here = good.filter((ref) => ref.systemId === systemId);
   const candidates: BackupRef[] = kind === 'differential' ? here.filter((ref) => ref.kind === 'full') : here;
   for (const ref of candidates) {
     try {
       const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted: await deps.keys.trusted() });
       if (manifest.engine !== settings.engine) continue;
-      const missing = manifest.chain.filter((id) => !here.some((other) => other.id === id));
-      if (missing.length > 0) {
-        warnings.push(`${ref.name} is not built on: ${missing.join(', ')} of its chain is gone from ${store.name}`);
+      const links = linksOf(all, systemId, manifest.chain);
+      const bad = links.find((link) => link.state.includes('damaged'));
+      const broken = bad === undefined ? brokenLink(await withoutLost(store, links), systemId, manifest.chain, store.name)?.reason : `${bad.id} of its chain is damaged in ${store.name}`;
+      if (broken !== undefined) {
+        warnings.push(`${ref.name} is not built on: ${broken}`);
         continue;
       }
       const refusal = refusesParent?.(manifest);
@@ -145,7 +150,12 @@ async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: Ta
       warnings.push(`${ref.name} is not built on: ${error.message}`);
     }
   }
-  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another source (this one is ${systemId})` : 'none of its backups can be built on';
+  const own = all.filter((ref) => ref.systemId === systemId);
+  const why =
+    all.length === 0 ? 'there is no backup yet'
+    : own.length === 0 ? `the backups there are of another source (this one is ${systemId})`
+    : here.length === 0 ? `all of its ${String(own.length)} backups in ${store.name} are damaged`
+    : 'none of its backups can be built on';
   warnings.push(`a full backup was taken instead of ${kind}: ${why}`);
   return undefined;
 }

@@ -5,6 +5,7 @@ import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { copyBackup, listBackups, sweepOrphans } from '../providers/repository/catalogue.ts';
 import { keysOf, keysPrefix } from '../providers/repository/layout.ts';
 import { claimEpoch, checkEpoch } from '../providers/repository/writer-epoch.ts';
+import { withoutLost } from '../providers/repository/whole-chain.ts';
 import { sha256Hex } from '../providers/vault/publish.ts';
 import { refOf } from './backup-dump.ts';
 import { getGood, wantedObjects, type WantedObject } from './backup-objects.ts';
@@ -94,7 +95,8 @@ export async function assertEpoch(store: ObjectStore, prepared: PreparedBackup):
 /** A repository that lacks the parents could not restore this backup by itself: they are copied first, from any that has them. */
 async function sendChain(deps: ActivityDeps, plan: PreparedBackup, to: ObjectStore, signal: AbortSignal): Promise<void> {
   if (plan.chain.length === 0) return;
-  const held = new Set((await listBackups(to, plan.target, signal)).filter((ref) => ref.published).map((ref) => ref.id));
+  const listed = (await listBackups(to, plan.target, signal)).filter((ref) => plan.chain.includes(ref.id));
+  const held = new Set((await withoutLost(to, listed, signal)).filter((ref) => ref.published).map((ref) => ref.id));
   for (const id of plan.chain.filter((link) => !held.has(link))) await copyFromAny(deps, plan, id, to, signal);
 }
 

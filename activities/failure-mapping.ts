@@ -82,8 +82,8 @@ function beating(context: Context | undefined): () => void {
   };
 }
 
-/** Wraps every activity of a record in the boundary. */
-export function atBoundary<T extends Record<string, AsyncFunction>>(activities: T): T {
+/** Wraps every activity of a record in the boundary. @param explain what a worker knows of an error besides */
+export function atBoundary<T extends Record<string, AsyncFunction>>(activities: T, explain: (error: unknown) => unknown): T {
   const wrapped: Record<string, AsyncFunction> = {};
   for (const [name, run] of Object.entries(activities)) {
     wrapped[name] = async (...args: never[]) => {
@@ -94,7 +94,7 @@ export function atBoundary<T extends Record<string, AsyncFunction>>(activities: 
       } catch (error) {
         // A provider that was told to stop may throw anything; what counts is that we were told.
         if (context?.cancellationSignal.aborted === true) await context.cancelled;
-        throw toFailure(error);
+        throw toFailure(explain(error));
       } finally {
         rest();
       }

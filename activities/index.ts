@@ -12,6 +12,7 @@ import { notifyActivities } from './notify.activities.ts';
 import { clusterActivities } from './cluster.activities.ts';
 import { pruneActivities } from './prune.activities.ts';
 import { upkeepActivities } from './upkeep.activities.ts';
+import { explainStale } from './stale-config.ts';
 import { restoreActivities } from './restore.activities.ts';
 import { runLogActivities } from './run-log.activities.ts';
 import { tracesActivities } from './traces.activities.ts';
@@ -45,7 +46,7 @@ export function createActivities(deps: ActivityDeps) {
     ...verifyActivities(deps),
     ...walActivities(deps),
     ...watchActivities(deps),
-  });
+  }, (error) => explainStale(error, deps));
 }
 
 export type Activities = ReturnType<typeof createActivities>;

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import type { Manifest } from '../domain/backup.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { repositoriesFor } from '../config/lookup.ts';
-import { isResurgoError, type ErrorCode } from '../domain/errors.ts';
+import { isResurgoError, ResurgoError, type ErrorCode } from '../domain/errors.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
 import { listBackups, listRunRecords, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { ManifestCache } from '../providers/repository/manifest-cache.ts';
+import { brokenLink, withoutLost } from '../providers/repository/whole-chain.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 
@@ -42,6 +43,8 @@ interface Copy {
   readonly repository: string;
   readonly ref: ListedBackup;
   readonly store: ObjectStore;
+  /** What else the repository holds of the target. */
+  readonly all: readonly ListedBackup[];
 }
 
 /** All backups of a target (or of every target), newest first, merged over the repositories that answer. */
@@ -58,10 +61,13 @@ export async function listCatalogue(loaded: LoadedConfig, target?: string): Prom
       [...wanted].map(async (repository) => {
         try {
           const store = await stores.open(repository);
-          for (const ref of await listBackups(store, target)) {
+          // Manifests that were read before are read from a cache, which does not tell that one is gone.
+          const all = await withoutLost(store, await listBackups(store, target));
+          const ofTarget = Map.groupBy(all, (ref) => ref.target);
+          for (const ref of all) {
             if (!ref.published && ref.state.length === 0) continue;
             const key = `${ref.target}/${ref.id}`;
-            copies.set(key, [...(copies.get(key) ?? []), { repository, ref, store }]);
+            copies.set(key, [...(copies.get(key) ?? []), { repository, ref, store, all: ofTarget.get(ref.target) ?? [] }]);
           }
           for (const name of targets) for (const record of await listRunRecords(store, name, 20)) failedRuns.set(record.id, record);
         } catch (error) {
@@ -84,11 +90,14 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
   let manifest: Manifest | undefined;
   let problem: { code: string; message: string } | undefined;
   const repositories: BackupEntry['repositories'] = [];
-  for (const { repository, ref, store } of copies) {
+  for (const { repository, ref, store, all } of copies) {
     try {
       if (!ref.published) throw new Error(`its manifest is gone from ${repository}`);
       const bytes = await cache.read(store, ref);
-      manifest ??= parseManifest(bytes, { ref, trusted });
+      const own = parseManifest(bytes, { ref, trusted });
+      manifest ??= own;
+      const broken = brokenLink(all, ref.systemId, own.chain, repository);
+      if (broken !== undefined) throw new ResurgoError('parentMissing', `it cannot be restored: ${broken.reason}`);
       repositories.push({ name: repository, status: ref.state.includes('damaged') ? 'damaged' : ref.state.includes('verified') || ref.state.includes('proven') ? 'verified' : 'published' });
     } catch (error) {
       problem = { code: isResurgoError(error) ? error.code : 'manifestInvalid', message: error instanceof Error ? error.message : String(error) };

@@ -148,7 +148,7 @@ async function dataOf(drill: DrillConfig | undefined, server: LocalServer, place
       return null;
     }
   };
-  const inDatabase = <T>(work: (client: Parameters<typeof timeOf>[0]) => Promise<T>): Promise<T> => withClient(place.connection, work, { database: place.database, signal: place.signal });
+  const inDatabase = <T>(work: (client: Parameters<typeof timeOf>[0]) => Promise<T>): Promise<T> => withClient(place.connection, work, { database: place.database, signal: place.signal, theirs: true });
   return {
     marker: await ask('newest marker', drill?.marker, (sql) => inDatabase((client) => timeOf(client, sql, 60_000))),
     records: await ask('records', drill?.records, (sql) => inDatabase((client) => numberOf(client, sql, 600_000))),

@@ -40,7 +40,7 @@ export async function functionCheck(deps: Pick<ActivityDeps, 'loaded'>, check: D
 type Judged = [GroupedCheck['outcome'], string];
 
 async function sqlCheck(check: DrillCheckConfig, sql: string, place: CheckPlace): Promise<Judged> {
-  const value = await withClient(place.connection, (client) => firstValue(client, sql, check.timeout), { database: check.database ?? place.database, signal: place.signal });
+  const value = await withClient(place.connection, (client) => firstValue(client, sql, check.timeout), { database: check.database ?? place.database, signal: place.signal, theirs: true });
   const shown = value === null ? 'no value' : JSON.stringify(value.slice(0, 200));
   if (check.equals !== undefined) return value === check.equals ? ['passed', `is ${shown}`] : ['failed', `is ${shown}, wanted is ${JSON.stringify(check.equals)}`];
   if (check.min !== undefined) return value !== null && value.trim() !== '' && Number(value) >= check.min ? ['passed', `is ${shown}, at least ${String(check.min)}`] : ['failed', `is ${shown}, wanted is at least ${String(check.min)}`];

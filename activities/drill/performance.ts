@@ -30,7 +30,7 @@ export async function measure(check: PerformanceConfig, place: { readonly connec
         }
         return times;
       },
-      { database: check.database ?? place.database, signal: place.signal },
+      { database: check.database ?? place.database, signal: place.signal, theirs: true },
     );
     const result: PerformanceResult = { name, ...latencies(durations), limitP95Ms: check.p95Ms ?? null, baselineP95Ms: baselines.get(name) ?? null };
     return { check: { ...judgePerformance(result), durationMs: took() }, result };

@@ -23,12 +23,12 @@ export async function observeSource(deps: ActivityDeps, target: string): Promise
       return await withClient(
         connection,
         async (client) => {
-          const at = (await timeOf(client, 'select clock_timestamp()', queryTimeoutMs)) ?? moment.at;
+          const at = (await timeOf(client, 'select pg_catalog.clock_timestamp()', queryTimeoutMs)) ?? moment.at;
           const marker = drill?.marker === undefined ? null : await timeOf(client, drill.marker, queryTimeoutMs);
           const records = drill?.records === undefined ? null : await numberOf(client, drill.records, queryTimeoutMs);
           return { at, reachable: true, marker, records };
         },
-        { database },
+        { database, theirs: true },
       );
     } catch (error) {
       moment = { ...moment, problem: `${endpoint.name}: ${toResurgoError(error).message}` };

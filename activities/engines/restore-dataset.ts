@@ -86,7 +86,7 @@ export function datasetRestoreEngine(_deps: ActivityDeps, settings: DatasetSetti
               }
             }
             return compareVersions(client, sets, inPlace);
-          }, { database: place.database });
+          }, { database: place.database, theirs: true });
       return {
         destination,
         stopsServices: inPlace && settings.service?.stop !== undefined,

@@ -7,7 +7,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import { describeDisaster, tableDisasters, type Disaster, type Sandbox } from '../../domain/gameday.ts';
 import { processState } from '../../providers/host/processes.ts';
 import { clusterProcesses } from '../../providers/postgres/cluster-processes.ts';
-import { withClient, type PgClient } from '../../providers/postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../../providers/postgres/postgres-client.ts';
 import { quoteIdent } from '../../providers/postgres/quote.ts';
 import { releaseSharedMemory } from '../../providers/postgres/shared-memory.ts';
 import { currentContext } from '../failure-mapping.ts';
@@ -81,7 +81,7 @@ async function make(sandbox: Sandbox, { kind, table = '', where }: Disaster, sig
         if (name === undefined) throw noTable(table, sandbox);
         // As when somebody forgets the WHERE: no foreign key and no trigger stops it.
         await client.query('set session_replication_role = replica');
-        const { rowCount } = await client.query(`delete from ${name}${where === undefined ? '' : ` where ${where}`}`);
+        const { rowCount } = await asTheirs(client, () => client.query(`delete from ${name}${where === undefined ? '' : ` where ${where}`}`));
         if (rowCount === 0 && !again()) throw new ResurgoError('disasterFailed', `no row of ${name} fits${where === undefined ? '' : `: ${where}`}`);
         return `${(rowCount ?? 0).toLocaleString('en')} rows of ${name} are deleted, ${(await countOf(client, name)).toLocaleString('en')} are left`;
       });
@@ -129,7 +129,7 @@ async function tableName(client: PgClient, table: string): Promise<string | unde
 
 const countOf = async (client: PgClient, name: string): Promise<number> => Number((await client.query<{ n: string }>(`select count(*) as n from ${name}`)).rows[0]?.n ?? 0);
 
-const inDatabase = <T>(sandbox: Sandbox, signal: AbortSignal, work: (client: PgClient) => Promise<T>, database?: string): Promise<T> => withClient(sandboxConnection(sandbox, database), work, { signal });
+const inDatabase = <T>(sandbox: Sandbox, signal: AbortSignal, work: (client: PgClient) => Promise<T>, database?: string): Promise<T> => withClient(sandboxConnection(sandbox, database), work, { signal, theirs: true });
 
 /** Postmaster and backends, as when the machine dies. @returns how many */
 async function killServer(sandbox: Sandbox): Promise<number> {

@@ -35,7 +35,7 @@ export async function checkDataset({ env, signal }: CheckScope, name: string, ta
         if (problems.length === 0) findings.ok(`set ${set} at schema version ${shown}`);
         for (const problem of problems) findings.fail(`set ${set}: ${problem}`, 'Correct the set, or give the role the right to read it.', 'configInvalid');
       }
-    }, { signal });
+    }, { signal, theirs: true });
   } catch (error) {
     findings.error(error);
   }

@@ -9,6 +9,8 @@ import { Stores } from '../../activities/stores.ts';
 import { mapBounded } from '../../providers/repository/bounded.ts';
 import { listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
 import { ManifestCache } from '../../providers/repository/manifest-cache.ts';
+import { keysOf } from '../../providers/repository/layout.ts';
+import { brokenLink, linksOf, withoutLost } from '../../providers/repository/whole-chain.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
 import type { DueTimes } from '../../domain/run-log.ts';
 import { windowOf } from '../../domain/recovery.ts';
@@ -110,7 +112,8 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
     if (same === undefined) verified.set(copy.ref.id, [copy]);
     else same.push(copy);
   }
-  const newest = await firstReadable(scope, [...verified.values()]);
+  const lost = new Set<string>();
+  const newest = await firstWhole(scope, [...verified.values()], lost);
   const fulls = [...verified.values()].filter(([copy]) => copy?.ref.kind === 'full').slice(0, 6);
   const since = newest?.startedAt ?? '';
   const wal = await walFacts(loaded, name, Date.now());
@@ -126,7 +129,7 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
     wanted: newest === undefined ? own : repositoriesFor(loaded.config, name, newest.kind),
     unreachable: scope.away.filter((one) => own.includes(one.name)),
     space: own.flatMap((repository) => (scope.free.has(repository) ? [{ name: repository, freeBytes: scope.free.get(repository) ?? 0 }] : [])),
-    damaged: copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
+    damaged: lost.size + copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
     failedRuns: await failedRuns(scope, own, since),
     ...(wal === undefined ? {} : { wal, walReachable: lead !== undefined && (await walReaches(scope, lead)) }),
   };
@@ -147,13 +150,27 @@ async function walReaches(scope: Scope, { store, ref }: Copy): Promise<boolean> 
   return false;
 }
 
-/** The newest backup whose manifest can be read; a verified one whose manifest was lost since is no backup. */
-async function firstReadable(scope: Scope, candidates: readonly (readonly Copy[])[]): Promise<KnownBackup | undefined> {
+/**
+ * The newest backup that a repository has whole, with all it builds on; a verified one whose manifest was lost since is no backup. What was
+ * read before is remembered, so the store is asked whether the manifests are still there.
+ * @param lost is given the manifests that are not
+ */
+async function firstWhole(scope: Scope, candidates: readonly (readonly Copy[])[], lost: Set<string>): Promise<KnownBackup | undefined> {
   for (const same of candidates) {
     const known = await read(scope, same);
-    if (known !== undefined) return known;
+    if (known === undefined) continue;
+    const whole: string[] = [];
+    for (const copy of same) if (await isWhole(scope, copy, known.chain ?? [], lost)) whole.push(copy.repository);
+    if (whole.length > 0) return { ...known, repositories: whole };
   }
   return undefined;
+}
+
+async function isWhole({ copies }: Scope, { store, ref, repository }: Copy, chain: readonly string[], lost: Set<string>): Promise<boolean> {
+  const listed = copies.flatMap((copy) => (copy.repository === repository ? [copy.ref] : []));
+  const needed = await withoutLost(store, linksOf(listed, ref.systemId, [...chain, ref.id]));
+  for (const one of needed) if (!one.published) lost.add(`${repository} ${keysOf(one).manifest}`);
+  return brokenLink(needed, ref.systemId, [...chain, ref.id], repository) === undefined;
 }
 
 async function read(scope: Scope, same: readonly Copy[]): Promise<KnownBackup | undefined> {
@@ -161,10 +178,10 @@ async function read(scope: Scope, same: readonly Copy[]): Promise<KnownBackup | 
   for (const { store, ref, repository } of same) {
     const key = `${repository}/${ref.target}/${ref.systemId}/${ref.name}`;
     const before = scope.remembered.get(key);
-    if (before !== undefined) return { ...before, repositories };
+    if (before?.chain !== undefined) return { ...before, repositories };
     try {
       const manifest = parseManifest(await scope.cache.read(store, ref), { ref, trusted: scope.trusted });
-      const facts = { id: ref.id, kind: ref.kind, startedAt: manifest.startedAt, endedAt: manifest.endedAt, durationMs: manifest.durationMs, engine: manifest.engine, sourceBytes: manifest.bytes.source };
+      const facts = { id: ref.id, kind: ref.kind, startedAt: manifest.startedAt, endedAt: manifest.endedAt, durationMs: manifest.durationMs, engine: manifest.engine, sourceBytes: manifest.bytes.source, chain: manifest.chain };
       scope.remembered.set(key, facts);
       return { ...facts, repositories };
     } catch (error) {

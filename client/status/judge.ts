@@ -15,6 +15,8 @@ export interface KnownBackup {
   readonly engine: Engine | null;
   /** Of the source; null where the manifest cannot be read. */
   readonly sourceBytes: number | null;
+  /** What it builds on, oldest first. */
+  readonly chain?: readonly string[];
   /** Repositories that hold it, verified. */
   readonly repositories: readonly string[];
 }

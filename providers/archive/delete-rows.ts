@@ -2,9 +2,9 @@ import { toRanges, type ArchiveTable, type DeletingMark } from '../../domain/arc
 import { ResurgoError } from '../../domain/errors.ts';
 import type { OnProgress } from '../../domain/ports.ts';
 import { mapPostgresError, quoteIdent, type PostgresConnection } from '../postgres/connection.ts';
-import { withClient, type PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { referencesTo } from '../dataset/references.ts';
-import { plainSession, readTable } from '../dataset/table-facts.ts';
+import { plainSession, readTable, withTriggers } from '../dataset/table-facts.ts';
 import { digestSql, type RowKey } from './row-keys.ts';
 import { fromTable, unreferencedSql } from './select-rows.ts';
 
@@ -39,6 +39,7 @@ export async function deleteRows({ connection, set, table, keys, undecided, befo
       await plainSession(client);
       await client.query('begin isolation level read committed');
       await client.query(`select set_config('lock_timeout', '30s', true)`);
+      await withTriggers(client);
       await client.query(`select pg_advisory_xact_lock(hashtextextended('resurgo archive ' || $1, 0))`, [set]);
       await undecided();
       const found = await readTable(client, table);
@@ -51,7 +52,8 @@ export async function deleteRows({ connection, set, table, keys, undecided, befo
         signal?.throwIfAborted();
         const chunk = keys.slice(start, start + chunkRows);
         const locked = await lockSame(client, table, chunk);
-        const { rows } = await client.query<{ ctid: string; bytes: number }>(`delete ${fromTable(table)} where t.ctid = any($1::tid[])${references} returning t.ctid::text as ctid, (${size})::float8 as bytes`, [[...locked]]);
+        // Its triggers expect the path of the database.
+        const { rows } = await asTheirs(client, () => client.query<{ ctid: string; bytes: number }>(`delete ${fromTable(table)} where t.ctid operator(pg_catalog.=) any($1::pg_catalog.tid[])${references} returning t.ctid::pg_catalog.text as ctid, (${size})::pg_catalog.float8 as bytes`, [[...locked]]));
         const gone = new Set(rows.map((row) => row.ctid));
         for (const [i, key] of chunk.entries()) if (!gone.has(key.ctid)) kept.push(start + i);
         freedBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
@@ -65,7 +67,7 @@ export async function deleteRows({ connection, set, table, keys, undecided, befo
     } catch (error) {
       throw mapPostgresError(error, `deleting archived rows of ${what}`, connection);
     }
-  }, { signal });
+  }, { signal, theirs: true });
 }
 
 /** Locks the rows that are there and are what was archived; returns where they lie. A row that somebody else holds is passed over. */
@@ -82,7 +84,7 @@ async function lockSame(client: PgClient, table: ArchiveTable, keys: readonly Ro
 /** Bytes of a row in the table: header and line pointer, and every value as it is stored, also out of line. */
 async function sizeSql(client: PgClient, oid: number): Promise<string> {
   const { rows } = await client.query<{ name: string }>(`select attname as name from pg_catalog.pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped`, [String(oid)]);
-  return ['28', ...rows.map(({ name }) => `coalesce(pg_column_size(t.${quoteIdent(name)}), 0)`)].join(' + ');
+  return ['28', ...rows.map(({ name }) => `coalesce(pg_catalog.pg_column_size(t.${quoteIdent(name)}), 0)`)].join(' operator(pg_catalog.+) ');
 }
 
 export type DeletionOutcome = 'committed' | 'aborted' | 'uncertain';

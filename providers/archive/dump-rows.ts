@@ -3,7 +3,7 @@ import { ResurgoError } from '../../domain/errors.ts';
 import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { mapPostgresError, quoteIdent, type PostgresConnection } from '../postgres/connection.ts';
 import { copyOut } from '../postgres/copy-stream.ts';
-import { withClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient } from '../postgres/postgres-client.ts';
 import { referencesTo } from '../dataset/references.ts';
 import { plainSession, readTable } from '../dataset/table-facts.ts';
 import { digestSql, formatKeys, type RowKey } from './row-keys.ts';
@@ -43,7 +43,7 @@ export async function dumpRows({ connection, step, writer, signal, onProgress }:
       if (head === undefined || found === undefined) throw new ResurgoError('configInvalid', `there is no table ${what}`);
       const columns = found.columns;
       const references = await referencesTo(client, [found.oid]);
-      const time = table.column === null ? `null::text` : `t.${quoteIdent(table.column)}::text`;
+      const time = table.column === null ? `null::pg_catalog.text` : `t.${quoteIdent(table.column)}::pg_catalog.text`;
       const order = table.column === null ? '' : ` order by t.${quoteIdent(table.column)}`;
       const select = `select t.ctid, t.xmin, ${digestSql('t')}, ${time}, ${columns.map(({ name }) => `t.${quoteIdent(name)}`).join(', ')} ${fromTable(table)} where ${dueSql(table, cutoff)}${unreferencedSql(references)}${order} limit ${String(step.batch)}`;
       const sink = writer.openStream(rowsStream, 'blob');
@@ -67,7 +67,7 @@ export async function dumpRows({ connection, step, writer, signal, onProgress }:
         if ((keys.length & 1023) === 0) onProgress?.({ phase: `read ${what}`, doneBytes: bytes });
         return sink.write(row);
       };
-      const done = await copyOut(client, `copy (${select}) to stdout`, split);
+      const done = await asTheirs(client, () => copyOut(client, `copy (${select}) to stdout`, split));
       await sink.end();
       await client.query('commit');
       if (done.rows !== keys.length) throw new ResurgoError('dumpFailed', `${what}: the server says ${String(done.rows)} rows, ${String(keys.length)} came`);
@@ -83,5 +83,5 @@ export async function dumpRows({ connection, step, writer, signal, onProgress }:
     } catch (error) {
       throw mapPostgresError(error, `reading the due rows of ${what}`, connection);
     }
-  }, { signal });
+  }, { signal, theirs: true });
 }

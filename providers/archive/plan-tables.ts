@@ -1,7 +1,7 @@
 import type { ArchiveTable } from '../../domain/archive.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { mapPostgresError, type PostgresConnection } from '../postgres/connection.ts';
-import { withClient, type PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { childrenFirst, referencesTo } from '../dataset/references.ts';
 import { columnList, parseTableName, plainSession, qualified, readTable } from '../dataset/table-facts.ts';
 import { dueSql, fromTable, unreferencedSql } from './select-rows.ts';
@@ -35,7 +35,7 @@ export async function planTables(connection: PostgresConnection, definitions: re
     }
     const ordered = childrenFirst(planned, await referencesTo(client, planned.map(({ oid }) => oid)));
     return { tables: ordered.map(({ oid: _, ...table }) => table), errors };
-  }, { signal });
+  }, { signal, theirs: true });
 }
 
 const timeTypes = /^(date|timestamp(\(\d\))? with(out)? time zone)$/;
@@ -65,7 +65,7 @@ async function planTable(client: PgClient, { table, column, where }: ArchiveDefi
   if (ruled !== undefined) throw new ResurgoError('unsupported', `${ruled.schema}.${ruled.name} has a rule for DELETE, so what a deletion does is not known`);
   const tables = leaves.rows.map((leaf) => ({ oid: leaf.oid, table, schema: leaf.schema, name: leaf.name, column: column ?? null, where: where ?? null }));
   // A condition that does not parse is told now. PREPARE parses and plans, and runs nothing.
-  for (const one of tables.slice(0, 1)) await client.query(`explain select 1 ${fromTable(one)} where ${dueSql(one, cutoff)}`);
+  for (const one of tables.slice(0, 1)) await asTheirs(client, () => client.query(`explain select 1 ${fromTable(one)} where ${dueSql(one, cutoff)}`));
   return tables;
 }
 
@@ -77,10 +77,10 @@ export async function countDue(connection: PostgresConnection, table: ArchiveTab
       const found = await readTable(client, table);
       if (found === undefined) return 0;
       const references = await referencesTo(client, [found.oid]);
-      const { rows } = await client.query<{ n: number }>(`select count(*)::float8 as n ${fromTable(table)} where ${dueSql(table, cutoff)}${unreferencedSql(references)}`);
+      const { rows } = await asTheirs(client, () => client.query<{ n: number }>(`select pg_catalog.count(*)::pg_catalog.float8 as n ${fromTable(table)} where ${dueSql(table, cutoff)}${unreferencedSql(references)}`));
       return rows[0]?.n ?? 0;
     } catch (error) {
       throw mapPostgresError(error, `counting the due rows of ${qualified(table)}`, connection);
     }
-  }, { signal });
+  }, { signal, theirs: true });
 }

@@ -12,7 +12,7 @@ export interface RowKey {
  * SQL of the digest of a row. ctid and xmin alone would not do: VACUUM FULL and CLUSTER move rows, and rows of one transaction share their xmin.
  * Both sessions write values the same way (`plainSession`).
  */
-export const digestSql = (alias: string): string => `encode(substr(sha256(convert_to((${alias}.*)::text, getdatabaseencoding())), 1, 16), 'hex')`;
+export const digestSql = (alias: string): string => `pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to((${alias}.*)::pg_catalog.text, pg_catalog.getdatabaseencoding())), 1, 16), 'hex')`;
 
 /** A line per row, in the order of the rows; lies in the encrypted index, which the host that wrote it can open. */
 export const formatKeys = (keys: readonly RowKey[]): string => keys.map(({ ctid, xmin, digest }) => `${ctid} ${xmin} ${digest}\n`).join('');

@@ -6,9 +6,9 @@ import { qualified } from '../dataset/table-facts.ts';
 
 /** Which rows of the table (alias `t`) are due. `{cutoff}` in a condition stands for the time. */
 export function dueSql(table: ArchiveTable, cutoff: string): string {
-  const time = `${quoteLiteral(cutoff)}::timestamptz`;
+  const time = `${quoteLiteral(cutoff)}::pg_catalog.timestamptz`;
   const parts = [
-    ...(table.column === null ? [] : [`t.${quoteIdent(table.column)} < ${time}`]),
+    ...(table.column === null ? [] : [`t.${quoteIdent(table.column)} operator(pg_catalog.<) ${time}`]),
     ...(table.where === null ? [] : [`(${table.where.replaceAll('{cutoff}', time)}\n)`]),
   ];
   if (parts.length === 0) throw new ResurgoError('configInvalid', `archive of ${table.table} has neither column nor where`);

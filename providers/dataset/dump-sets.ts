@@ -4,7 +4,7 @@ import type { BackupWriter, OnProgress } from '../../domain/ports.ts';
 import { mapPostgresError, type PostgresConnection } from '../postgres/connection.ts';
 import { copyOut } from '../postgres/copy-stream.ts';
 import { CopyLines } from './copy-lines.ts';
-import { withClient, type PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { columnList, parseTableName, plainSession, qualified, readQueryColumns, readTable } from './table-facts.ts';
 
 /** What the configuration says of a set. */
@@ -57,7 +57,7 @@ export async function dumpSets(options: DumpSetsOptions): Promise<DatasetFacts> 
     } catch (error) {
       throw mapPostgresError(error, 'reading the data sets', connection);
     }
-  }, { signal });
+  }, { signal, theirs: true });
 }
 
 async function dumpSet(client: PgClient, set: SetDefinition, n: number, options: DumpSetsOptions): Promise<SetFacts> {
@@ -86,20 +86,21 @@ async function dumpSet(client: PgClient, set: SetDefinition, n: number, options:
 async function copyMember(client: PgClient, from: string, stream: string, what: string, { writer, onProgress }: DumpSetsOptions): Promise<{ rows: number; bytes: number }> {
   const sink = writer.openStream(stream, 'blob');
   const lines = new CopyLines();
-  const done = await copyOut(client, `copy ${from} to stdout`, (chunk) => {
+  // Functions of a view may need the path as much as a query does.
+  const done = await asTheirs(client, () => copyOut(client, `copy ${from} to stdout`, (chunk) => {
     lines.push(chunk);
     if ((lines.rows & 1023) === 0) onProgress?.({ phase: `read ${what}`, doneBytes: writer.sourceBytes });
     return sink.write(chunk);
-  });
+  }));
   await sink.end();
   if (done.rows !== lines.rows || !lines.whole) throw new ResurgoError('dumpFailed', `${what}: the server says ${String(done.rows)} rows, ${String(lines.rows)} came`);
   return { rows: done.rows, bytes: lines.bytes };
 }
 
-/** The version a set is at, here and now. @throws configInvalid when the query gives not one value */
+/** The version a set is at, here and now; the session is one for queries of the configuration (`theirs`). @throws configInvalid when the query gives not one value */
 export async function readSchemaVersion(client: PgClient, set: string, version: SetDefinition['schemaVersion']): Promise<string> {
   if (typeof version === 'string') return version;
-  const { rows } = await client.query<Record<string, unknown>>(version.query);
+  const { rows } = await asTheirs(client, () => client.query<Record<string, unknown>>(version.query));
   const values = rows[0] === undefined ? [] : Object.values(rows[0]);
   if (rows.length !== 1 || values.length !== 1 || values[0] === null || values[0] === undefined) {
     throw new ResurgoError('configInvalid', `set ${set}: its schemaVersion query gave ${String(rows.length)} rows of ${String(values.length)} values; it must give one row with one value`);

@@ -1,10 +1,10 @@
 /** The one transaction that puts restored sets into the live tables, and the one that brings the old rows back. */
 import { ResurgoError } from '../../domain/errors.ts';
 import { quoteIdent } from '../postgres/connection.ts';
-import { withClient, type PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, withClient, type PgClient } from '../postgres/postgres-client.ts';
 import { childrenFirst, referencesTo, refersTo, type Reference } from './references.ts';
 import { asRestoreError, dropStage, keptTable, markStage, stagedMembers, stagedTable, stageSchema, stageState, type Place, type StagedMember } from './stage.ts';
-import { columnList, plainSession, qualified, readTable, type TableColumns } from './table-facts.ts';
+import { columnList, plainSession, qualified, readTable, withTriggers, type TableColumns } from './table-facts.ts';
 
 interface Live {
   readonly oid: number;
@@ -42,7 +42,7 @@ export async function replaceRows(place: Place, signal?: AbortSignal): Promise<{
     } catch (error) {
       throw asRestoreError(error, 'putting the sets into the live tables', connection);
     }
-  }, { database, signal });
+  }, { database, signal, theirs: true });
 }
 
 /** Brings the rows back that {@link replaceRows} kept. @returns false when nothing had been replaced */
@@ -65,7 +65,7 @@ export async function restoreOldRows(place: Place): Promise<boolean> {
     } catch (error) {
       throw asRestoreError(error, 'bringing the old rows back', connection);
     }
-  }, { database });
+  }, { database, theirs: true });
   if (done) await dropStage(place);
   return done;
 }
@@ -74,6 +74,7 @@ async function begin(client: PgClient): Promise<void> {
   await client.query('begin');
   await client.query(`select set_config('lock_timeout', $1, true)`, [lockTimeout]);
   await client.query('set constraints all deferred');
+  await withTriggers(client);
 }
 
 /** Locks the live tables against writers, for the rest of the transaction, and looks at what they are. */
@@ -111,15 +112,15 @@ function assertMergeable(live: Live, outside: readonly Reference[]): void {
 
 type SourceOf = (live: Live) => string;
 
-/** Rows go from what refers to others first, and come in the other order. */
+/** Rows go from what refers to others first, and come in the other order. Triggers fire, and types of the database's own are compared: with its path. */
 async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf, columnsOf: (live: Live) => readonly string[]): Promise<void> {
   for (const live of lives) {
-    if (!live.merge) await client.query(`delete from ${qualified(live.table)}`);
+    if (!live.merge) await asTheirs(client, () => client.query(`delete from ${qualified(live.table)}`));
     else {
       const key = live.table.primaryKey.map((column) => `s.${quoteIdent(column)} = t.${quoteIdent(column)}`).join(' and ');
       const gone = `not exists (select 1 from ${sourceOf(live)} s where ${key})`;
       await assertUnreferenced(client, live, gone, lives);
-      await client.query(`delete from ${qualified(live.table)} t where ${gone}`);
+      await asTheirs(client, () => client.query(`delete from ${qualified(live.table)} t where ${gone}`));
     }
   }
   for (const live of [...lives].reverse()) {
@@ -128,7 +129,7 @@ async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf
     const columns = names.map(quoteIdent).join(', ');
     const others = names.filter((name) => !live.table.primaryKey.includes(name)).map((name) => `${quoteIdent(name)} = excluded.${quoteIdent(name)}`);
     const merge = live.merge ? ` on conflict (${live.table.primaryKey.map(quoteIdent).join(', ')}) do ${others.length === 0 ? 'nothing' : `update set ${others.join(', ')}`}` : '';
-    await client.query(`insert into ${qualified(live.table)} (${columns}) overriding system value select ${typed.join(', ')} from ${sourceOf(live)}${merge}`);
+    await asTheirs(client, () => client.query(`insert into ${qualified(live.table)} (${columns}) overriding system value select ${typed.join(', ')} from ${sourceOf(live)}${merge}`));
   }
 }
 
@@ -136,7 +137,7 @@ async function fill(client: PgClient, lives: readonly Live[], sourceOf: SourceOf
 async function assertUnreferenced(client: PgClient, live: Live, gone: string, lives: readonly Live[]): Promise<void> {
   for (const reference of await referencesTo(client, [live.oid])) {
     if (lives.some((other) => other.oid === reference.fromOid)) continue;
-    const { rows } = await client.query<{ n: number }>(`select count(*)::float8 as n from ${reference.from} f where exists (select 1 from ${qualified(live.table)} t where ${refersTo(reference, 'f', 't')} and ${gone})`);
+    const { rows } = await asTheirs(client, () => client.query<{ n: number }>(`select pg_catalog.count(*)::pg_catalog.float8 as n from ${reference.from} f where exists (select 1 from ${qualified(live.table)} t where ${refersTo(reference, 'f', 't')} and ${gone})`));
     const n = rows[0]?.n ?? 0;
     if (n > 0) throw new ResurgoError('outsideReferences', `${String(n)} rows of ${reference.from} refer (${reference.constraint}) to rows of ${live.table.schema}.${live.table.name} that are not in the backup`);
   }
@@ -192,6 +193,7 @@ export async function settleBeside(place: Place, signal?: AbortSignal): Promise<
         present.push({ oid: table.oid, member, table, merge: false });
       }
       await client.query('set constraints all deferred');
+      await withTriggers(client);
       const ordered = childrenFirst(present, await referencesTo(client, present.map(({ oid }) => oid)));
       await fill(client, ordered, (live) => stagedTable(id, live.member.n), (live) => live.member.columns);
       for (const live of ordered) await assertCount(client, live, live.member.rows);
@@ -202,7 +204,7 @@ export async function settleBeside(place: Place, signal?: AbortSignal): Promise<
     } catch (error) {
       throw asRestoreError(error, 'settling the restored tables', connection);
     }
-  }, { database, signal });
+  }, { database, signal, theirs: true });
 }
 
 /** @throws destinationNotEmpty */

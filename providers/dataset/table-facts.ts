@@ -1,7 +1,7 @@
 import type { ColumnFacts } from '../../domain/dataset.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { quoteIdent } from '../postgres/connection.ts';
-import type { PgClient } from '../postgres/postgres-client.ts';
+import { asTheirs, type PgClient } from '../postgres/postgres-client.ts';
 
 export interface TableColumns {
   readonly schema: string;
@@ -26,18 +26,9 @@ export function parseTableName(text: string): { readonly schema: string; readonl
   return { schema: match[1] === undefined ? 'public' : bare(match[1]), name: bare(match[2]) };
 }
 
-/** Types of the database's own are named with their schema; else the search path stays as it is, for the triggers and views of the database. */
-async function withBarePath<T>(client: PgClient, work: () => Promise<T>): Promise<T> {
-  const { rows } = await client.query<{ path: string }>(`select current_setting('search_path') as path`);
-  await client.query(`select set_config('search_path', 'pg_catalog', false)`);
-  const result = await work();
-  await client.query(`select set_config('search_path', $1, false)`, [rows[0]?.path ?? '']);
-  return result;
-}
-
 const kinds: Readonly<Record<string, TableColumns['kind']>> = { r: 'table', p: 'partitioned', v: 'view', m: 'view' };
 
-/** What the catalogue says of a table; undefined when there is none. */
+/** What the catalogue says of a table; undefined when there is none. The session's path is bare, so types of the database's own are named with their schema. */
 export async function readTable(client: PgClient, table: { readonly schema: string; readonly name: string }): Promise<TableColumns | undefined> {
   const found = await client.query<{ oid: number; kind: string }>(
     `select c.oid::bigint::float8 as oid, c.relkind as kind from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and c.relkind in ('r','p','v','m','f')`,
@@ -45,11 +36,11 @@ export async function readTable(client: PgClient, table: { readonly schema: stri
   );
   const [one] = found.rows;
   if (one === undefined) return undefined;
-  const columns = await withBarePath(client, () => client.query<ColumnFacts>(
+  const columns = await client.query<ColumnFacts>(
     `select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as "notNull"
        from pg_catalog.pg_attribute a where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum`,
     [String(one.oid)],
-  ));
+  );
   const key = await client.query<{ name: string }>(
     `select a.attname as name from pg_catalog.pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality k(attnum, n)
        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where i.indrelid = $1::oid and i.indisprimary order by k.n`,
@@ -58,15 +49,15 @@ export async function readTable(client: PgClient, table: { readonly schema: stri
   return { ...table, oid: one.oid, kind: kinds[one.kind] ?? 'other', columns: columns.rows, primaryKey: key.rows.map(({ name }) => name) };
 }
 
-/** Columns of what a query gives, named apart. @throws configInvalid when two have one name */
+/** Columns of what a query gives, named apart; the session is one for queries of the configuration (`theirs`). @throws configInvalid when two have one name */
 export async function readQueryColumns(client: PgClient, name: string, sql: string): Promise<ColumnFacts[]> {
-  const { fields } = await client.query(`select * from (${sql}\n) as q limit 0`);
+  const { fields } = await asTheirs(client, () => client.query(`select * from (${sql}\n) as q limit 0`));
   const double = fields.find((field, i) => fields.findIndex((other) => other.name === field.name) !== i);
   if (double !== undefined) throw new ResurgoError('configInvalid', `query ${name} gives two columns called ${double.name}; give them names of their own (as …)`);
-  const types = await withBarePath(client, () => client.query<{ type: string }>(
+  const types = await client.query<{ type: string }>(
     `select pg_catalog.format_type(t.oid, nullif(t.mod, -1)) as type from unnest($1::oid[], $2::int4[]) with ordinality as t(oid, mod, n) order by t.n`,
     [fields.map((field) => field.dataTypeID), fields.map((field) => field.dataTypeModifier)],
-  ));
+  );
   return fields.map((field, i) => ({ name: field.name, type: types.rows[i]?.type ?? 'text', notNull: false }));
 }
 
@@ -81,3 +72,10 @@ export async function plainSession(client: PgClient): Promise<void> {
   ] as const) await client.query(`select set_config($1, $2, false)`, [name, value]);
   await client.query(`select set_config(name, '0', false) from pg_catalog.pg_settings where name in ('idle_session_timeout', 'transaction_timeout')`);
 }
+
+/**
+ * A role or database whose sessions are those of a replica (`session_replication_role`) fires no trigger and checks no foreign key: rows that refer to nothing
+ * would stay in silence. For this transaction they are those of everybody else. @throws sourceDenied (SQLSTATE 42501) where the role may not
+ */
+export const withTriggers = (client: PgClient): Promise<unknown> =>
+  client.query(`select set_config(name, 'origin', true) from pg_catalog.pg_settings where name = 'session_replication_role' and setting <> 'origin'`);

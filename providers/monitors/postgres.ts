@@ -17,10 +17,11 @@ const lagQuery = `select case when pg_is_in_recovery()
 export async function lookPostgres({ url, password, lag }: PostgresLook, signal: AbortSignal, timeoutMs: number): Promise<Seen> {
   const begun = performance.now();
   try {
+    // Whether it answers is asked of poolers too.
     const row = await withClient(resolveConnection(url, password === undefined ? {} : { password }), async (client) => {
       const { rows } = await client.query<{ lag?: number | string | null }>(lag ? lagQuery : 'select 1 as one');
       return rows[0];
-    }, { signal });
+    }, { signal, bare: !lag });
     const tookMs = Math.round(performance.now() - begun);
     if (!lag) return { state: 'ok', value: tookMs, detail: `answered in ${String(tookMs)} ms` };
     const value = Number(row?.lag ?? NaN);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ClientConfig } from 'pg';
 import { ResurgoError } from '../../domain/errors.ts';
+import { knowsNewer, sessionOptions } from './session-settings.ts';
 
 export { openClient, withClient } from './postgres-client.ts';
 export { mapPostgresError } from './postgres-error.ts';
@@ -30,9 +31,15 @@ export interface PostgresConnection {
   readonly sslmode: SslMode;
   /** `user@host:port/database`; carries no secret. */
   readonly redacted: string;
-  /** Configuration for `pg`; `tls` says which of the two tries of `allow`/`prefer` it is for. */
-  clientConfig(database?: string, options?: { tls?: boolean; replication?: 'true' | 'database' }): ClientConfig;
-  /** Environment for libpq tools: secrets travel here and never in argv. Merge over a minimal environment. */
+  /**
+   * Configuration for `pg`; `tls` says which of the two tries of `allow`/`prefer` it is for, `theirs` and `newer` what the startup packet asks for
+   * ({@link sessionOptions}); `bare`: for nothing of ours.
+   */
+  clientConfig(
+    database?: string,
+    options?: { tls?: boolean; replication?: 'true' | 'database'; theirs?: boolean; newer?: boolean; bare?: boolean },
+  ): ClientConfig;
+  /** Environment for libpq tools: secrets travel here and never in argv, and so do our settings. Merge over a minimal environment. */
   toolEnv(database?: string): Record<string, string>;
 }
 
@@ -140,6 +147,11 @@ function tlsOptions(mode: SslMode, host: string, values: Map<string, string>): N
   };
 }
 
+function startup(before: string | undefined, { bare, theirs, newer }: { bare?: boolean; theirs?: boolean; newer?: boolean }): { options?: string } {
+  if (bare === true) return before === undefined ? {} : { options: before };
+  return { options: sessionOptions({ before, theirs: theirs === true, newer: newer === true }) };
+}
+
 /** What the driver reads by itself when there is no password: tools must log in as it does, or a restore fails after its check was well. */
 function inheritedLogin(): Record<string, string> {
   const names = ['PGPASSWORD', 'PGPASSFILE'] as const;
@@ -179,7 +191,8 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
     application_name: applicationName,
     connectionTimeoutMillis: timeout,
     keepAlive: true,
-    ...(values.get('options') === undefined ? {} : { options: values.get('options') }),
+    // The driver takes PGOPTIONS only where it is given none.
+    ...startup(values.get('options') ?? process.env['PGOPTIONS'], options),
     ...(options.replication === undefined ? {} : { replication: options.replication }),
   });
 
@@ -192,6 +205,7 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
       PGSSLMODE: mode,
       PGAPPNAME: applicationName,
       PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(timeout / 1000))),
+      PGOPTIONS: sessionOptions({ before: values.get('options'), newer: knowsNewer(`${host}:${port}`) === true }),
     };
     if (password !== undefined) env['PGPASSWORD'] = password;
     else Object.assign(env, inheritedLogin());
@@ -199,7 +213,6 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
       ['sslrootcert', 'PGSSLROOTCERT'],
       ['sslcert', 'PGSSLCERT'],
       ['sslkey', 'PGSSLKEY'],
-      ['options', 'PGOPTIONS'],
     ] as const) {
       const value = values.get(key);
       if (value !== undefined) env[name] = value;

@@ -52,8 +52,7 @@ export interface LogicalRestoreResult {
 }
 
 /** Not waiting for the disk at every commit is safe here: a later commit that does wait covers all before it, and unfinished builds are dropped. */
-const sessionOptions =
-  '-c synchronous_commit=off -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0';
+const noWait = '-c synchronous_commit=off';
 
 /**
  * Creates a database as recorded and restores the dump into it. An earlier half-built one of the same restore is dropped first; on failure the database
@@ -128,7 +127,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
             env: {
               ...env,
               [stagingMarker]: staging,
-              PGOPTIONS: [env['PGOPTIONS'], sessionOptions].filter(Boolean).join(' '),
+              PGOPTIONS: [env['PGOPTIONS'], noWait].filter(Boolean).join(' '),
             },
           });
           await rm(source, { recursive: true, force: true });

@@ -25,6 +25,10 @@ export const isClosed = (message: string): boolean => /is not currently acceptin
 /** Bytes that are no text of the encoding they are said to have: no attempt will read them. */
 export const isNoText = (message: string): boolean =>
   /invalid byte sequence for encoding|has no equivalent in encoding/.test(message);
+/** A pooler that takes no startup `options`: without them names in our queries would mean what the owner of the database wants them to. */
+const isPooler = (message: string): boolean => /unsupported startup parameter/.test(message);
+export const poolerHint =
+  'Connect to the server itself, not through a pooler: sessions of Resurgo set their search_path and limits by `options` at their start.';
 export const closedHint = 'Let connections in: ALTER DATABASE … WITH ALLOW_CONNECTIONS true.';
 export const noTextHint =
   'Rename or mend what the message names (its bytes are no text in the encoding it should have), or back the server up physically, which takes every byte as it is.';
@@ -33,6 +37,7 @@ export const noTextHint =
 function classify(code: string, message: string): ErrorCode | undefined {
   if (network.has(code) || /Connection terminated|timeout expired|connection was closed/i.test(message))
     return 'sourceUnreachable';
+  if (isPooler(message)) return 'sourceDenied';
   if (/^08|^57P0|^53300$/.test(code)) return 'sourceUnreachable';
   if (/^28|^42501$/.test(code) || /password must be a string|SASL/i.test(message)) return 'sourceDenied';
   if (certificate.test(code) || /does not support SSL|establishing an SSL/.test(message)) return 'sourceDenied';
@@ -80,7 +85,7 @@ export function mapPostgresError(
   const detail = typeof raw.detail === 'string' && raw.detail ? ` ${raw.detail}` : '';
   const serverHint = typeof raw.hint === 'string' && raw.hint ? raw.hint : undefined;
   const noText = fallback === 'dumpFailed' && isNoText(message);
-  const hint = hints[code] ?? (isClosed(message) ? closedHint : noText ? noTextHint : serverHint);
+  const hint = hints[code] ?? (isPooler(message) ? poolerHint : isClosed(message) ? closedHint : noText ? noTextHint : serverHint);
   return new ResurgoError(
     classify(code, message) ?? (noText ? 'sourceUnsupported' : fallback),
     `Failed while ${what}${at}: ${message}.${detail}`.replace(/\.\.$/, '.'),

@@ -1,13 +1,14 @@
 import type { PgClient } from './postgres-client.ts';
 
 /**
- * One query in a transaction that can change nothing, with a time limit, and rolled back. The extended protocol takes a single statement, so that
+ * One query of the configuration in a transaction that can change nothing, with a time limit, and rolled back, in a session that was opened for it
+ * (`theirs`): names in it mean what they mean to everybody else in that database. The extended protocol takes a single statement, so that
  * none can end the transaction and go on outside of it.
  */
 export async function readOnly<Row extends Record<string, unknown>>(client: PgClient, sql: string, timeoutMs: number): Promise<Row[]> {
   await client.query(`begin transaction read only`);
   try {
-    await client.query(`set local statement_timeout = ${String(Math.max(1, Math.round(timeoutMs)))}; set local lock_timeout = ${String(Math.max(1, Math.round(timeoutMs)))}; set local timezone = 'UTC'`);
+    await client.query(`set local search_path to default; set local statement_timeout = ${String(Math.max(1, Math.round(timeoutMs)))}; set local lock_timeout = ${String(Math.max(1, Math.round(timeoutMs)))}; set local timezone = 'UTC'`);
     const extended = { text: withoutEnd(sql), queryMode: 'extended' };
     const { rows } = await client.query<Row>(extended);
     return rows;
@@ -27,7 +28,7 @@ export async function firstValue(client: PgClient, sql: string, timeoutMs: numbe
 
 /** A query for one time, as ISO in UTC; null where it finds none. */
 export async function timeOf(client: PgClient, sql: string, timeoutMs: number): Promise<string | null> {
-  const value = await firstValue(client, `select extract(epoch from ((${withoutEnd(sql)}\n)::timestamptz))::float8`, timeoutMs);
+  const value = await firstValue(client, `select extract(epoch from ((${withoutEnd(sql)}\n)::pg_catalog.timestamptz))::pg_catalog.float8`, timeoutMs);
   if (value === null) return null;
   const date = new Date(Math.floor(Number(value) * 1000));
   return Number.isNaN(date.getTime()) ? null : date.toISOString();
@@ -35,7 +36,7 @@ export async function timeOf(client: PgClient, sql: string, timeoutMs: number): 
 
 /** A query for one number; null where it finds none. */
 export async function numberOf(client: PgClient, sql: string, timeoutMs: number): Promise<number | null> {
-  const value = await firstValue(client, `select ((${withoutEnd(sql)}\n))::float8`, timeoutMs);
+  const value = await firstValue(client, `select ((${withoutEnd(sql)}\n))::pg_catalog.float8`, timeoutMs);
   return value === null || !Number.isFinite(Number(value)) ? null : Number(value);
 }
 

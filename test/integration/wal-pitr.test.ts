@@ -59,7 +59,7 @@ async function archived(lsn: string): Promise<void> {
 async function contentOf(dataDir: string): Promise<{ rows: number; sum: string }> {
   const local = await startLocalServer({ dataDir, toolDirs: [server.pgBin] });
   try {
-    return await withClient(local.connection, async (client) => (await client.query<{ rows: number; sum: string }>(`select count(*)::int as rows, coalesce(sum(hashtext(note)), 0)::text as sum from t`)).rows[0] as { rows: number; sum: string }, { database: 'postgres' });
+    return await withClient(local.connection, async (client) => (await client.query<{ rows: number; sum: string }>(`select count(*)::int as rows, coalesce(sum(hashtext(note)), 0)::text as sum from public.t`)).rows[0] as { rows: number; sum: string }, { database: 'postgres' });
   } finally {
     await local.stop();
   }

@@ -81,7 +81,7 @@ interface Recorded {
   readonly time: string;
 }
 
-const stateSql = `select count(*)::text as moves, (select coalesce(sum(hashtextextended(a::text, 0)), 0) from accounts a)::text as sum from moves`;
+const stateSql = `select count(*)::text as moves, (select coalesce(sum(hashtextextended(a::text, 0)), 0) from public.accounts a)::text as sum from public.moves`;
 
 /** The state at one instant: writers are held by a lock while it is read. */
 async function record(server: PostgresServer): Promise<Recorded> {

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { QueryResultRow } from 'pg';
-import { withClient } from '../../providers/postgres/connection.ts';
+import { asTheirs, withClient } from '../../providers/postgres/postgres-client.ts';
 import { startLocalServer } from '../../providers/postgres/local-server.ts';
 import type { LocalServer, LocalServerOptions } from '../../providers/postgres/local-server.ts';
 import { toolDirs } from './physical-tools.ts';
@@ -24,10 +24,10 @@ export async function onCluster<T>(
     withClient(
       server.connection,
       async (client) => {
-        const result: unknown = await client.query(text);
+        const result: unknown = await asTheirs(client, () => client.query(text));
         return ((Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }).rows;
       },
-      { database },
+      { database, theirs: true },
     );
   try {
     return await work({ ...server, sql });

@@ -153,12 +153,23 @@ describe('connections', () => {
     ).toThrow(expect.objectContaining({ code: 'configInvalid' }));
   });
 
+  test('S1 what is ours is stronger than the options of the URL, for the driver as for tools; a bare session has only those', () => {
+    const connection = resolveConnection('postgres://me@h/d?options=-c%20search_path%3Dpublic%20-c%20work_mem%3D9MB');
+    const pinned = /^-c search_path=public -c work_mem=9MB -c .* -c search_path=pg_catalog,pg_temp -c DateStyle=ISO,YMD$/;
+    expect(connection.clientConfig().options).toMatch(pinned);
+    expect(connection.toolEnv()['PGOPTIONS']).toMatch(pinned);
+    expect(connection.clientConfig('d', { theirs: true }).options).not.toContain('pg_catalog');
+    expect(connection.clientConfig('d', { bare: true }).options).toBe('-c search_path=public -c work_mem=9MB');
+  });
+
   test('O4 errors of servers and sockets get their code and name the server', () => {
     const connection = resolveConnection('postgres://me@h/d');
     const code = (raw: object) => mapPostgresError(Object.assign(new Error('words'), raw), 'testing', connection).code;
     expect(code({ code: 'ECONNREFUSED' })).toBe('sourceUnreachable');
     expect(code({ code: '57P03' })).toBe('sourceUnreachable');
     expect(code({ code: '53300' })).toBe('sourceUnreachable');
+    // A pooler's word: waiting does not help.
+    expect(code({ code: '08P01', message: 'unsupported startup parameter: options' })).toBe('sourceDenied');
     expect(code({ code: '28P01' })).toBe('sourceDenied');
     expect(code({ code: '42501' })).toBe('sourceDenied');
     expect(code({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' })).toBe('sourceDenied');

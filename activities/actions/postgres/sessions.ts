@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { defineAction, type Action } from '../../../domain/action.ts';
 import { isResurgoError, ResurgoError } from '../../../domain/errors.ts';
-import { withClient, type PgClient } from '../../../providers/postgres/postgres-client.ts';
+import { withClient, type ClientOptions, type PgClient } from '../../../providers/postgres/postgres-client.ts';
 import type { ActivityDeps } from '../../deps.ts';
 import { sourceServer } from '../../source-server.ts';
 import { postgresSettings, targetSettings } from '../../target-settings.ts';
 import { durationField, hostField, inputOf, textField } from '../input.ts';
 
 /** On the server that is primary now. */
-async function onTarget<T>(deps: ActivityDeps, target: string, signal: AbortSignal, work: (client: PgClient) => Promise<T>, database?: string): Promise<T> {
+async function onTarget<T>(deps: ActivityDeps, target: string, signal: AbortSignal, work: (client: PgClient) => Promise<T>, options: Pick<ClientOptions, 'database' | 'theirs'> = {}): Promise<T> {
   const { connection } = await sourceServer(postgresSettings(targetSettings(deps, target)), 'resurgo plan');
-  return withClient(connection, work, { signal, ...(database === undefined ? {} : { database }) });
+  return withClient(connection, work, { signal, ...options });
 }
 
 const endSchema = z.strictObject({
@@ -77,7 +77,7 @@ export const postgresValidate = (deps: ActivityDeps): Action =>
         const begun = performance.now();
         await client.query('begin read only');
         try {
-          await client.query(`set local statement_timeout = ${String(Math.max(1, Math.round(input.timeout)))}`);
+          await client.query(`set local search_path to default; set local statement_timeout = ${String(Math.max(1, Math.round(input.timeout)))}`);
           const { rows } = await client.query<Record<string, unknown>>(query);
           const [first] = rows;
           const values = first === undefined ? [] : Object.values(first);
@@ -92,7 +92,7 @@ export const postgresValidate = (deps: ActivityDeps): Action =>
       }
       if (input.writes) await provesWrites(client, input.target);
       return { summary: `${String(input.queries.length)} queries answered, the slowest in ${String(slowestMs)} ms${input.writes ? '; it takes writes' : ''}`, output: { answered: input.queries.length, slowestMs } };
-    }, input.database),
+    }, { theirs: true, ...(input.database === undefined ? {} : { database: input.database }) }),
   });
 
 /** A standby or a read-only server cannot assign a transaction id. */
