@@ -5,7 +5,7 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { findBackup, listBackups, readManifestBytes, readState, removeState, writeState } from '../providers/repository/catalogue.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { openKeys } from '../providers/vault/open.ts';
-import { digestKeyFiles } from '../providers/vault/key-files.ts';
+import { digestKeyFiles, isKeyFile } from '../providers/vault/key-files.ts';
 import { verifyStored } from '../providers/vault/verify.ts';
 import { contentCheck } from './engines/content-check.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -53,7 +53,7 @@ async function keyFilesOf(store: ObjectStore, ref: BackupRef): Promise<Record<st
   const state = (await readState(store, ref, 'verified').catch(() => undefined)) as { keyFiles?: unknown } | undefined;
   const { keyFiles } = state ?? {};
   if (typeof keyFiles !== 'object' || keyFiles === null) return {};
-  return Object.fromEntries(Object.entries(keyFiles).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return Object.fromEntries(Object.entries(keyFiles).filter((entry): entry is [string, string] => typeof entry[1] === 'string' && isKeyFile(entry[0])));
 }
 
 export function verifyActivities(deps: ActivityDeps) {

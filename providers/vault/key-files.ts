@@ -7,6 +7,9 @@ import { sha256Hex } from './sums.ts';
 /** SHA-256 (hex) of key files by their name: `1.age`, `host.age`. */
 export type KeyFileDigests = Readonly<Record<string, string>>;
 
+/** Not the `.recipients` beside them, which say only for whom they are. */
+export const isKeyFile = (name: string): boolean => name.endsWith('.age') && !name.includes('/');
+
 /**
  * A backup whose keys are gone is no backup. Checks that at least one file with all keys is there and that each looks whole;
  * only who has the identity can open them. With digests (known while the backup is being made) every byte counts.
@@ -19,11 +22,12 @@ export async function checkKeyFiles(
   signal?: AbortSignal,
 ): Promise<void> {
   const prefix = keysPrefix(manifest.id);
-  const missing = new Set(Object.keys(digests));
+  // Earlier versions noted the `.recipients` beside them too: those open nothing, and change with every rotation.
+  const missing = new Set(Object.keys(digests).filter(isKeyFile));
   let full = 0;
   for await (const { key } of store.list(prefix, signal)) {
     const name = key.slice(prefix.length);
-    if (!name.endsWith('.age') || name.includes('/')) continue;
+    if (!isKeyFile(name)) continue;
     const bytes = await store.get(key, signal && { signal });
     const expected = digests[name];
     const found = sha256Hex(bytes);
@@ -47,7 +51,10 @@ export async function checkKeyFiles(
 export async function digestKeyFiles(store: ObjectStore, backup: string, signal?: AbortSignal): Promise<Record<string, string>> {
   const prefix = keysPrefix(backup);
   const digests: Record<string, string> = {};
-  for await (const { key } of store.list(prefix, signal)) digests[key.slice(prefix.length)] = sha256Hex(await store.get(key, signal && { signal }));
+  for await (const { key } of store.list(prefix, signal)) {
+    const name = key.slice(prefix.length);
+    if (isKeyFile(name)) digests[name] = sha256Hex(await store.get(key, signal && { signal }));
+  }
   return digests;
 }
 

@@ -90,4 +90,29 @@ describe('B9 key rotation', () => {
     expect((await cli('verify', 'shop', '--deep', '--json')).json()).toMatchObject({ status: 'verified' });
     expect(existsSync(join(stack.dir, 'copy', 'keys'))).toBe(true);
   });
+
+  test('after a rotation a healed and a late copy stay verified, also where an earlier version digested the notes beside the keys', async () => {
+    const files = (repository: string): string[] => readdirSync(join(stack.dir, repository), { recursive: true }).map(String);
+    const verify = async (): Promise<unknown> => (await cli('verify', 'shop', '--deep', '--json')).json();
+    const { id } = await stack.run('backup', { target: 'shop' });
+    renameSync(join(stack.dir, 'copy'), join(stack.dir, 'away'));
+    const late = await stack.run('backup', { target: 'shop' });
+    renameSync(join(stack.dir, 'away'), join(stack.dir, 'copy'));
+    expect((await cli('keys', 'rotate')).exitCode).toBe(0);
+    const part = join(stack.dir, 'repo', files('repo').find((each) => each.includes(id) && /-\d{6}$/.test(each)) ?? 'none');
+    const bad = readFileSync(part);
+    bad[100] = (bad[100] ?? 0) ^ 1;
+    writeFileSync(part, bad);
+    expect(await verify()).toMatchObject({ status: 'damaged' });
+    expect((await cli('upkeep', 'shop', '--json')).json()).toMatchObject({ status: 'done', items: [{ action: 'heal', backup: id, outcome: 'done' }, { action: 'copy', backup: late.id, outcome: 'done' }] });
+    expect(keyFiles('copy', late.id)).toContain('2.recipients');
+    for (let i = 0; i < 3; i++) expect(await verify()).toMatchObject({ status: 'verified' });
+
+    for (const each of files('repo').filter((file) => file.endsWith('.verified'))) {
+      const file = join(stack.dir, 'repo', each);
+      const state = JSON.parse(readFileSync(file, 'utf8')) as { keyFiles: Record<string, string> };
+      writeFileSync(file, JSON.stringify({ ...state, keyFiles: { ...state.keyFiles, '1.recipients': '0'.repeat(64) } }), { mode: 0o600 });
+    }
+    expect(await verify()).toMatchObject({ status: 'verified' });
+  });
 });
