@@ -17,7 +17,7 @@ export async function createPlainDatabase({ connection, database, id }: Place): 
 export const ownDatabase = ({ connection, database, id }: Place): Promise<boolean> =>
   withMaintenance(connection, [database], async (client) => parseBuildMark((await databaseState(client, database))?.comment)?.id === id);
 
-export const dropOwnDatabase = ({ connection, database }: Place): Promise<void> => withMaintenance(connection, [database], (client) => dropDatabase(client, database));
+export const dropOwnDatabase = ({ connection, database }: Place): Promise<void> => withMaintenance(connection, [database], (client) => dropDatabase(connection, client, database));
 
 /** From now on it is nobody's but the user's. */
 export async function keepDatabase(place: Place): Promise<void> {

@@ -70,7 +70,7 @@ export const clearDestination = async (
   if (mark !== undefined && (mark.id === id || mark.state === 'unfinished')) {
     if (mark.id !== id && state.sessions > 0)
       throw new ResurgoError('destinationBusy', `Database ${database} is being filled by restore ${mark.id}`);
-    return dropDatabase(client, database);
+    return dropDatabase(connection, client, database);
   }
   if (state.isTemplate)
     throw new ResurgoError('destinationNotEmpty', `Database ${database} on ${connection.redacted} is a template`);
@@ -80,7 +80,7 @@ export const clearDestination = async (
       `Database ${database} exists on ${connection.redacted} and is not empty`,
     );
   }
-  await dropDatabase(client, database);
+  await dropDatabase(connection, client, database);
 };
 
 const localeOptions = (facts: LogicalFacts, serverMajor: number): string[] => {

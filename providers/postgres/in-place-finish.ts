@@ -32,7 +32,7 @@ export const confirmInPlace = async (options: InPlaceOptions): Promise<string> =
             : `Database ${old} is kept by restore ${mark.restore}, not ${id}`,
         );
       try {
-        await dropDatabase(client, old);
+        await dropDatabase(connection, client, old);
       } catch (error) {
         throw mapPostgresError(error, `dropping ${old}`, connection, 'destinationBusy');
       }

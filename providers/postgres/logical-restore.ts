@@ -146,7 +146,7 @@ export const restoreLogical = async (options: LogicalRestoreOptions): Promise<Lo
           );
         } catch (error) {
           // The next attempt would drop it too; but nothing half-built should be left lying when we can help it.
-          await withMaintenance(connection, [database], (again) => dropDatabase(again, database)).catch(
+          await withMaintenance(connection, [database], (again) => dropDatabase(connection, again, database)).catch(
             () => undefined,
           );
           throw restoreError(error, database);

@@ -70,8 +70,8 @@ export const withSnapshot = async <T>(
   );
 
 /**
- * To be called once pg_dump has locked its tables: none may have got new storage since the snapshot. A TRUNCATE or rewrite in that gap
- * leaves a table empty for the older snapshot, without any error of pg_dump's. (Locking the tables ourselves first would be a trap: pg_dump
+ * To be called once pg_dump has locked its tables: none may have got new storage since the snapshot, or be gone. A TRUNCATE or rewrite in that gap
+ * leaves a table empty for the older snapshot, and so does one that was dropped and made anew, for pg_dump locks by name; without any error of pg_dump's. (Locking the tables ourselves first would be a trap: pg_dump
  * queues behind whoever waits for us.)
  * @throws dumpFailed naming the tables
  */
@@ -85,16 +85,14 @@ export const assertSameStorage = async (
     connection,
     async (client) => {
       const { rows } = await client.query<{ oid: number; storage: string }>(
-        `select oid::bigint::float8 as oid, relfilenode::text as storage from pg_class where relkind in ('r', 'm')`,
+        `select oid::bigint::float8 as oid, relfilenode::text as storage from pg_class where relkind in ('r', 'm', 'p', 'f', 'v', 'S')`,
       );
-      const changed = rows.flatMap(({ oid, storage }) => {
-        const table = tables.get(oid);
-        return table === undefined || table.storage === storage ? [] : [`${table.schema}.${table.name}`];
-      });
+      const now = new Map(rows.map(({ oid, storage }) => [oid, storage]));
+      const changed = [...tables].flatMap(([oid, table]) => (now.get(oid) === table.storage ? [] : [`${table.schema}.${table.name}`]));
       if (changed.length > 0) {
         throw new ResurgoError(
           'dumpFailed',
-          `${changed.slice(0, 5).join(', ')} ${changed.length === 1 ? 'was' : 'were'} truncated or rewritten between the snapshot and pg_dump's lock; the dump would show nothing in it`,
+          `${changed.slice(0, 5).join(', ')} ${changed.length === 1 ? 'was' : 'were'} truncated, rewritten or replaced between the snapshot and pg_dump's lock; the dump would show nothing in it`,
           {
             details: { hint: 'The dump is tried again.' },
           },

@@ -120,9 +120,27 @@ export const endSessions = async (
   }
 };
 
-/** Drops a database and its sessions. Gone already is success. */
-export const dropDatabase = async (client: PgClient, name: string): Promise<void> => {
-  if ((await databaseState(client, name)) === undefined) return;
+/**
+ * Drops a database, its sessions and its subscriptions: one, also a disabled one, holds its database. Their slots on the publisher stay, for the database that takes
+ * its place may use them. Gone already is success.
+ */
+export const dropDatabase = async (connection: PostgresConnection, client: PgClient, name: string): Promise<void> => {
+  const state = await databaseState(client, name);
+  if (state === undefined) return;
   await client.query(`alter database ${quoteIdent(name)} is_template false`);
+  const { rows } = await client.query<{ name: string }>('select subname::text as name from pg_subscription where subdbid = (select oid from pg_database where datname = $1)', [name]);
+  if (rows.length > 0) {
+    if (!state.allowsConnections) await client.query(`alter database ${quoteIdent(name)} allow_connections true`);
+    await withClient(
+      connection,
+      async (there) => {
+        for (const { name: subscription } of rows) {
+          for (const what of ['disable', 'set (slot_name = none)']) await there.query(`alter subscription ${quoteIdent(subscription)} ${what}`);
+          await there.query(`drop subscription ${quoteIdent(subscription)}`);
+        }
+      },
+      { database: name },
+    );
+  }
   await client.query(`drop database if exists ${quoteIdent(name)} with (force)`);
 };

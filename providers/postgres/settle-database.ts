@@ -52,6 +52,6 @@ export const discardDatabase = async (connection: PostgresConnection, database: 
   withMaintenance(connection, [database], async (client) => {
     const state = await databaseState(client, database);
     if (state === undefined || parseBuildMark(state.comment)?.id !== id) return false;
-    await dropDatabase(client, database);
+    await dropDatabase(connection, client, database);
     return true;
   });
