@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupKind, BackupRef } from '../domain/backup.ts';
+import type { BackupKind, BackupRef, Manifest } from '../domain/backup.ts';
 import type { PreparedBackup } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
@@ -12,6 +12,7 @@ import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { pingBackup } from './deadman.ts';
 import type { ActivityDeps } from './deps.ts';
+import { ParentKeys } from './parent-keys.ts';
 import type { PreparedSource } from './engines/engine.ts';
 import { engineDefinition } from './engines/index.ts';
 import { targetSettings, type TargetSettings } from './target-settings.ts';
@@ -63,7 +64,7 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   }
   warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
   const disk = reachable.find((store) => store.kind === 'disk');
-  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, disk ?? first, settings, withSwaps(source, await swapsIn(reachable, input.target, source.systemId)), input.kind, warnings);
+  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, [disk ?? first, ...reachable.filter((store) => store !== (disk ?? first))], settings, withSwaps(source, await swapsIn(reachable, input.target, source.systemId)), input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
   const primary = disk?.name ?? 'spool';
   const startedAt = await ownSecond(disk ?? first, input.target, input.startedAt);
@@ -120,16 +121,27 @@ interface Parent {
 }
 
 /** Differential: the newest full. Incremental: the newest backup of any kind. None: a full is taken and the reason said. */
-async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: TargetSettings, { systemId, refusesParent }: PreparedSource, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
+async function chooseParent(deps: ActivityDeps, stores: readonly [ObjectStore, ...ObjectStore[]], settings: TargetSettings, { systemId, refusesParent }: PreparedSource, kind: BackupKind, warnings: string[]): Promise<Parent | undefined> {
+  const [store] = stores;
   const all = (await listBackups(store, settings.name)).filter((ref) => ref.published || ref.state.length > 0);
   // One in which a verification found damage carries nothing.
   const damaged = (ref: ListedBackup): boolean => !ref.published || ref.state.includes('damaged');
   const good = all.filter((ref) => !damaged(ref));
   const here = good.filter((ref) => ref.systemId === systemId);
   const candidates: BackupRef[] = kind === 'differential' ? here.filter((ref) => ref.kind === 'full') : here;
+  const trusted = await deps.keys.trusted();
+  const manifestOf = async (ref: BackupRef): Promise<Manifest> => parseManifest(await readManifestBytes(store, ref), { ref, trusted });
+  const keys = new ParentKeys({
+    stores, audience: await deps.keys.audience(),
+    original: async (id) => {
+      const ref = here.find((one) => one.id === id);
+      return ref === undefined ? [] : (await manifestOf(ref)).encryption.recipients;
+    },
+  });
+  let closed = 0;
   for (const ref of candidates) {
     try {
-      const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted: await deps.keys.trusted() });
+      const manifest = await manifestOf(ref);
       if (manifest.engine !== settings.engine) continue;
       const links = linksOf(all, systemId, manifest.chain);
       const bad = links.find((link) => link.state.includes('damaged'));
@@ -143,19 +155,30 @@ async function chooseParent(deps: ActivityDeps, store: ObjectStore, settings: Ta
         warnings.push(`${ref.name} is not built on: ${refusal}`);
         continue;
       }
-      return { id: manifest.id, chain: [...manifest.chain, manifest.id] };
+      const chain = [...manifest.chain, manifest.id];
+      const wrapped = await keys.refusal(chain);
+      if (wrapped !== undefined) {
+        // After a change of recipients it is the same of every backup before: said once.
+        if (closed++ === 0) warnings.push(`${ref.name} is not built on: not everybody in the configuration could restore what is: ${wrapped}`);
+        continue;
+      }
+      return { id: manifest.id, chain };
     } catch (error) {
       if (!isResurgoError(error)) throw error;
       if (error.definition.retryable) throw error;
       warnings.push(`${ref.name} is not built on: ${error.message}`);
     }
   }
+<<<<<<< HEAD
   const own = all.filter((ref) => ref.systemId === systemId);
   const why =
     all.length === 0 ? 'there is no backup yet'
     : own.length === 0 ? `the backups there are of another source (this one is ${systemId})`
     : here.length === 0 ? `all of its ${String(own.length)} backups in ${store.name} are damaged`
     : 'none of its backups can be built on';
+=======
+  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another source (this one is ${systemId})` : closed > 0 ? 'the keys of those there are are not wrapped for everybody who is to restore now' : 'none of its backups can be built on';
+>>>>>>> fix-keys
   warnings.push(`a full backup was taken instead of ${kind}: ${why}`);
   return undefined;
 }

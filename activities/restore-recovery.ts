@@ -5,9 +5,11 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { planRecovery, type RecoveryBackup, type RecoveryPlan } from '../domain/recovery.ts';
 import { newestTime, presentFirst, sortPieces, type WalPiece } from '../domain/wal.ts';
 import { walRepositories } from '../config/lookup.ts';
+import { mapBounded } from '../providers/repository/bounded.ts';
 import { listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { listWalSystems, readArchive, WalReader, type ArchivedLineage, type ArchivedTimeline } from '../providers/wal/archive-read.ts';
+import { planSegments } from '../providers/wal/segment-map.ts';
 import { dropOwnWal, recoverCluster } from '../providers/wal/recover.ts';
 import { parseLsn, segmentFile } from '../domain/lsn.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -101,10 +103,7 @@ export async function planPoint(deps: ActivityDeps, settings: TargetSettings, in
     if (chosen.length === 0 && backups.length > 0) throw new ResurgoError('backupUnknown', `backup ${backup ?? ''} is none of ${settings.name} from which WAL can be replayed`);
     try {
       const plan = planRecovery(lineages, chosen, input);
-      // A wrong or missing key is said now.
-      const reader = new WalReader({ stores, trusted: await deps.keys.trusted(), credentials: await deps.keys.credentials() });
-      const first = lineages.find(({ id }) => id === plan.lineage)?.timelines.at(-1)?.pieces.find(({ key }) => key !== undefined)?.key;
-      if (first !== undefined) await reader.unlock(first);
+      await unlockPlan(deps, settings.name, { plan, lineages, stores });
       return plan;
     } catch (error) {
       if (!isResurgoError(error, 'recoveryTargetUnreachable')) throw error;
@@ -112,6 +111,20 @@ export async function planPoint(deps: ActivityDeps, settings: TargetSettings, in
     }
   }
   throw refused as Error;
+}
+
+/**
+ * A wrong or missing key is said now, and not in the middle of the replay. Only the keys of what the plan reads count: older WAL may have been sealed for
+ * an identity that is lost, and a backup behind it does not need it.
+ * @throws wrongKey, keyMissing, objectMissing, walGap
+ */
+async function unlockPlan(deps: ActivityDeps, target: string, { plan, lineages, stores }: { readonly plan: RecoveryPlan; readonly lineages: ArchivedLineage[]; readonly stores: ObjectStore[] }): Promise<void> {
+  const credentials = await deps.keys.credentials();
+  const reader = new WalReader({ stores, trusted: await deps.keys.trusted(), credentials });
+  const read = planSegments({ target, plan, lineages }).flatMap(({ pieces }) => pieces.flatMap(({ piece: { key } }) => (key === undefined ? [] : [key])));
+  const needed = [...new Set(read)];
+  // One passphrase is for all of them, and trying it takes a second each time.
+  await mapBounded(credentials.passphrase === undefined ? needed : needed.slice(0, 1), 8, (id) => reader.unlock(id));
 }
 
 /** Replays the WAL of a plan onto what was built. */

@@ -49,7 +49,7 @@ export function describeRestore(result: RestoreResult): string {
 export function describeVerify(report: VerifyReport): string {
   if (report.copies.length === 0 && report.wal === undefined) return `${report.target} has no backups to verify`;
   const lines = report.copies.map((copy) => {
-    const what = copy.status === 'verified' ? `✓ ${copy.depth ?? ''}  ${formatBytes(copy.bytes ?? 0)}` : `✗ ${copy.status}: ${copy.error?.message ?? ''}`;
+    const what = copy.status === 'verified' ? `✓ ${copy.depth ?? ''}  ${formatBytes(copy.bytes ?? 0)}` : `✗ ${copy.status === 'unopened' ? 'not opened' : copy.status}: ${copy.error?.message ?? ''}`;
     return `  ${copy.backup}  ${copy.kind.padEnd(12)}  ${copy.repository}  ${what}`;
   });
   return [`${report.target}: ${report.status}`, ...lines, ...describeWalReadBack(report.wal ?? []).map((line) => `  ${line}`)].join('\n');

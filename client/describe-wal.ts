@@ -12,6 +12,7 @@ export function describeWalReadBack(results: readonly WalReadBack[]): string[] {
       verified: `✓ ${result.depth}  ${read}${healed}`,
       planned: `would read ${read}`,
       damaged: `✗ damaged: ${result.error?.message ?? `${read}${healed}`}`,
+      unopened: `✗ not opened: ${result.error?.message ?? ''}`,
       unreachable: `✗ unreachable: ${result.error?.message ?? ''}`,
     }[result.status];
     return [`WAL  ${result.repository}  ${head}`, ...result.problems.map((problem) => `  ${problem}`), ...result.losses.map((loss) => `  ${describeLoss(loss)}`)];

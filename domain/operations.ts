@@ -95,7 +95,8 @@ export interface VerifiedCopy {
   readonly backup: string;
   readonly kind: BackupKind;
   readonly repository: string;
-  readonly status: 'verified' | 'damaged' | 'unreachable';
+  /** `unopened`: it may be whole; nothing on this host opens it. */
+  readonly status: 'verified' | 'damaged' | 'unreachable' | 'unopened';
   readonly depth?: VerifyDepth;
   readonly bytes?: number;
   readonly error?: { readonly code: string; readonly message: string };
@@ -104,6 +105,7 @@ export interface VerifiedCopy {
 export interface VerifyReport {
   readonly schemaVersion: 1;
   readonly target: string;
+  /** `incomplete`: not everything could be read, or opened. */
   readonly status: 'verified' | 'damaged' | 'incomplete';
   readonly copies: readonly VerifiedCopy[];
   /** The WAL archive, one entry a repository; absent where none is kept, or one backup was asked for. */
@@ -128,7 +130,7 @@ export interface WalLoss {
 export interface WalReadBack {
   readonly repository: string;
   /** `damaged`: something is damaged or missing, could not be healed, and no backup stands behind it. */
-  readonly status: 'verified' | 'damaged' | 'unreachable' | 'planned';
+  readonly status: 'verified' | 'damaged' | 'unreachable' | 'unopened' | 'planned';
   readonly depth: VerifyDepth;
   /** Read this time. */
   readonly objects: number;

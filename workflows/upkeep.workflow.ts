@@ -64,7 +64,7 @@ async function upkeepCopies(input: UpkeepOperationInput): Promise<UpkeepReport> 
       ...items.filter(({ outcome }) => outcome === 'failed' || outcome === 'damaged').slice(0, 20).map(({ action, name, repository, detail }) => `${action} ${name} in ${repository}: ${detail ?? 'failed'}`),
       ...(plan.more > 0 ? [`${String(plan.more)} more are left for the next run`] : []),
     ];
-    const incomplete = plan.unreachable.length > 0 || plan.hopeless.length > 0 || items.some(({ outcome }) => outcome === 'failed' || outcome === 'damaged') || (wal ?? []).some((one) => one.status === 'damaged' || one.status === 'unreachable');
+    const incomplete = plan.unreachable.length > 0 || plan.hopeless.length > 0 || items.some(({ outcome }) => outcome === 'failed' || outcome === 'damaged') || (wal ?? []).some((one) => one.status === 'damaged' || one.status === 'unreachable' || one.status === 'unopened');
     return { schemaVersion: 1, target, status: incomplete ? 'incomplete' : input.preview ? 'preview' : 'done', items, more: plan.more, warnings, ...(wal && { wal }) };
   } catch (error) {
     rethrow(error);

@@ -2,7 +2,7 @@ import type { VerifyInput, VerifyReport, VerifiedCopy } from '../domain/operatio
 import { heavyOn, lightOn, local } from './activity-profiles.ts';
 import { factsOf, rethrow } from './failures.ts';
 import { Checklist, searchAttributes, targetIn } from './progress.ts';
-import { readBackAll } from './wal-read-back.ts';
+import { readBackAll, unreadAs } from './wal-read-back.ts';
 
 /** Reads stored backups back, without touching them. Public: `{"target":"shop","backup":"latest","deep":true}`. Query: `steps`. */
 export async function verify(input: VerifyInput): Promise<VerifyReport> {
@@ -26,13 +26,13 @@ export async function verify(input: VerifyInput): Promise<VerifyReport> {
       } catch (error) {
         const { code, message } = factsOf(error);
         if (code === 'cancelled') throw error;
-        copies.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: 'unreachable', error: { code, message } });
+        copies.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: unreadAs(code), error: { code, message } });
         checklist.set(name, 'failed', message);
       }
     }
     const wal = checked.input.backup === undefined ? await readBackAll(checked.host, checked.input.target, { deep: checked.input.deep ?? false, all: true, heal: false }, checklist) : undefined;
     const all: readonly { readonly status: string }[] = [...copies, ...(wal ?? [])];
-    const status = all.some((one) => one.status === 'damaged') ? 'damaged' : all.some((one) => one.status === 'unreachable') ? 'incomplete' : 'verified';
+    const status = all.some((one) => one.status === 'damaged') ? 'damaged' : all.some((one) => one.status === 'unreachable' || one.status === 'unopened') ? 'incomplete' : 'verified';
     return { schemaVersion: 1, target: checked.input.target, status, copies, ...(wal && { wal }) };
   } catch (error) {
     rethrow(error);

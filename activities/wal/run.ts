@@ -11,6 +11,7 @@ import { RepositoryLane } from '../../providers/wal/repository-lane.ts';
 import { WalSealer } from '../../providers/wal/sealer.ts';
 import { slotName } from '../../providers/wal/slots.ts';
 import type { ActivityDeps } from '../deps.ts';
+import { currentContext } from '../failure-mapping.ts';
 import type { Pulse } from '../heartbeat.ts';
 import { sourceServer } from '../source-server.ts';
 import type { PostgresSettings } from '../target-settings.ts';
@@ -51,7 +52,10 @@ export async function openRun(deps: ActivityDeps, settings: PostgresSettings, { 
   const { connection, facts } = await sourceServer({ ...settings, config: { ...settings.config, backupFrom: 'primary' } }, 'resurgo-wal');
   if (facts.inRecovery) throw new ResurgoError('sourceUnreachable', `the only server of ${settings.name} that answers (${connection.redacted}) is a standby; WAL is archived from the primary`);
   if (!facts.canReplicate) throw new ResurgoError('sourceDenied', `The role ${facts.role} at ${connection.redacted} may not replicate.`, { details: { hint: `ALTER ROLE "${facts.role}" REPLICATION; and allow it for database "replication" in pg_hba.conf.` } });
-  const sealer = new WalSealer({ hostKey: await deps.keys.hostKey(), audience: await deps.keys.audience(), compression: settings.compression, level: settings.compressionLevel ?? 1 });
+  const sealer = new WalSealer({
+    hostKey: await deps.keys.hostKey(), audience: () => deps.keys.audience(), onNewAudience: ({ recipients }) => { sayNewKey(settings.name, recipients); },
+    compression: settings.compression, level: settings.compressionLevel ?? 1,
+  });
   const trusted = await deps.keys.trusted();
   const client = await openClient(connection, { signal });
   const stop = new AbortController();
@@ -72,6 +76,11 @@ export async function openRun(deps: ActivityDeps, settings: PostgresSettings, { 
     await run.close();
     throw error;
   }
+}
+
+/** In the worker's log: who looks into a stolen key later sees from when on it opens no WAL any more. */
+function sayNewKey(target: string, recipients: readonly string[] = []): void {
+  currentContext()?.log.warn(`WAL of ${target} is sealed under a new data key from here on: who can open it has changed${recipients.length === 0 ? '' : `, to ${recipients.join(', ')}`}`);
 }
 
 async function openLanes(run: WalRun): Promise<void> {

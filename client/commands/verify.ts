@@ -1,6 +1,14 @@
+import type { VerifyReport } from '../../domain/operations.ts';
 import type { Register } from './index.ts';
 
 interface VerifyFlags { readonly backup?: string; readonly deep?: boolean; readonly detach?: boolean }
+
+/** Damage is a failure; what no key here opens is a precondition, as anywhere else; what did not answer is not known. */
+function exitCodeOf({ status, copies, wal = [] }: VerifyReport): number | undefined {
+  if (status === 'verified') return undefined;
+  if (status === 'damaged') return 1;
+  return [...copies, ...wal].some((one) => one.status === 'unopened') ? 3 : 5;
+}
 
 export const registerVerify: Register = (program, cli) => {
   program
@@ -19,7 +27,7 @@ export const registerVerify: Register = (program, cli) => {
         if (report === undefined) return undefined;
         const { describeVerify } = await import('../describe-result.ts');
         context.output.result(report, () => describeVerify(report));
-        return report.status === 'verified' ? undefined : report.status === 'damaged' ? 1 : 5;
+        return exitCodeOf(report);
       }),
     );
 };

@@ -1,6 +1,7 @@
 import { KeyRing } from '../../activities/key-ring.ts';
 import { isResurgoError, ResurgoError } from '../../domain/errors.ts';
 import { parseRecipient, recipientOf } from '../../providers/vault/identity-file.ts';
+import { walTargets } from '../wal.ts';
 import type { CliContext } from '../cli-context.ts';
 import type { KeysAction } from '../commands/keys.ts';
 import { editRecipients } from './config-recipients.ts';
@@ -43,6 +44,7 @@ export async function runKeys(context: CliContext, action: KeysAction, given: st
   output.result({ action, recipients, repositories: reports, complete, ...(identity === undefined ? {} : { identity: identity.file, recipient: identity.recipient }), ...(retired === undefined ? {} : { retired }) }, () =>
     [...reports.map(describe), ...(retired === undefined ? [] : [`the old identity lies in ${retired} now`])].join('\n'),
   );
+  if (action !== 'rewrap') for (const target of walTargets(loaded.config)) notes.push(`The WAL archive of ${target} takes a new data key with what it stores next; what it stored before stays readable with the data keys of then.`);
   for (const note of notes) output.warn(note);
   if (complete) return undefined;
   return reports.every(({ status }) => status === 'unreachable') ? 1 : 7;

@@ -24,7 +24,10 @@ const attempt = 'wal';
 
 export interface SealerOptions {
   readonly hostKey: HostKey;
-  readonly audience: AgeAudience;
+  /** Who can open what is sealed, as the configuration says now: asked before every object, for a sealer lives for days and a key may be given up meanwhile. */
+  readonly audience: () => Promise<AgeAudience>;
+  /** The audience is another than before; told once the new key is made. */
+  readonly onNewAudience?: (audience: AgeAudience) => void;
   readonly compression: Compression;
   readonly level: number;
 }
@@ -32,8 +35,14 @@ export interface SealerOptions {
 interface Key {
   readonly id: string;
   readonly dataKey: Uint8Array;
-  readonly file: Uint8Array;
   used: number;
+}
+
+/** A key that is being made or is made, and for whom. */
+interface Making {
+  readonly key: Promise<Key>;
+  readonly mark: string;
+  made: Key | undefined;
 }
 
 export interface SealedWal {
@@ -55,8 +64,7 @@ type Header = Omit<WalHeader, 'signer' | 'body' | 'key' | 'n' | 'compression' | 
 
 export class WalSealer {
   private readonly options: SealerOptions;
-  private key: Promise<Key> | undefined;
-  private current: Key | undefined;
+  private making: Making | undefined;
   private readonly files = new Map<string, Uint8Array>();
   private readonly stored = new WeakMap<ObjectStore, Set<string>>();
 
@@ -64,20 +72,43 @@ export class WalSealer {
     this.options = options;
   }
 
-  private nextKey(): Promise<Key> {
-    if (this.key !== undefined && (this.current === undefined || this.current.used < objectsPerKey)) return this.key;
-    this.current = undefined;
-    this.key = this.makeKey();
-    return this.key;
+  private async nextKey(): Promise<Key> {
+    const audience = await this.audienceNow();
+    const before = this.making;
+    if (before !== undefined && (audience === undefined || before.mark === markOf(audience)) && (before.made === undefined || before.made.used < objectsPerKey)) return before.key;
+    return this.makeKey(audience ?? (await this.options.audience()), before);
   }
 
-  private async makeKey(): Promise<Key> {
+  /** Undefined: not to be told just now (a passphrase file that is being replaced). WAL that is not stored is lost, so the key there is goes on. */
+  private async audienceNow(): Promise<AgeAudience | undefined> {
+    try {
+      return await this.options.audience();
+    } catch (error) {
+      if (this.making === undefined || !isResurgoError(error)) throw error;
+      return undefined;
+    }
+  }
+
+  /** Without a wait before it is noted: of several that find the key used up, the first makes the next. */
+  private makeKey(audience: AgeAudience, before: Making | undefined): Promise<Key> {
+    const mark = markOf(audience);
+    if (this.making !== before && this.making?.mark === mark) return this.making.key;
+    const making: Making = { mark, key: this.wrapKey(audience), made: undefined };
+    this.making = making;
+    making.key.then((key) => {
+      making.made = key;
+      if (before !== undefined && before.mark !== mark) this.options.onNewAudience?.(audience);
+    }, () => {
+      if (this.making === making) this.making = undefined;
+    });
+    return making.key;
+  }
+
+  private async wrapKey(audience: AgeAudience): Promise<Key> {
     const id = `wal${idFromUuid(randomUUID())}`;
     const keys = generateAttemptKeys(id, attempt);
-    const file = await wrapKeys(keys, this.options.audience);
-    this.files.set(id, file);
-    this.current = { id, dataKey: keys.dataKey, file, used: 0 };
-    return this.current;
+    this.files.set(id, await wrapKeys(keys, audience));
+    return { id, dataKey: keys.dataKey, used: 0 };
   }
 
   /** `slot` is handed over; `plainBytes` of plaintext lie in it from {@link plainAt} on, see {@link roomFor}. */
@@ -123,6 +154,9 @@ export const plainAt = 32 * 1024;
 /** Memory that sealing so many bytes needs. */
 export const roomFor = (plainBytes: number): number => plainAt + slotBytes(plainBytes);
 export const walKeyAttempt = attempt;
+
+/** The same for the same people, whatever their order. Stays in memory: a passphrase is in it. */
+const markOf = ({ recipients, passphrase }: AgeAudience): string => JSON.stringify([[...(recipients ?? [])].sort(), passphrase ?? null]);
 
 function once<T>(make: () => T): () => T {
   let made: T | undefined;

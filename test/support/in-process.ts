@@ -36,7 +36,7 @@ export async function verifyHere(deps: ActivityDeps, input: { target: string; ba
       found.push(await verifyCopy({ ...copy, target: input.target, deep: input.deep ?? false }));
     } catch (error) {
       const { code, message } = toResurgoError(error);
-      found.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: 'unreachable', error: { code, message } });
+      found.push({ backup: copy.id, kind: copy.kind, repository: copy.repository, status: code === 'wrongKey' || code === 'keyMissing' ? 'unopened' : 'unreachable', error: { code, message } });
     }
   }
   return found;
