@@ -5,8 +5,9 @@ import type { ObjectStore } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { repositoriesFor } from '../config/lookup.ts';
 import { backupName } from '../providers/repository/layout.ts';
+import { swappedSince, type Swap } from '../domain/swaps.ts';
 import { deleteBackup, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
-import { readSwaps, swappedSince, type Swap } from '../providers/repository/swap-notes.ts';
+import { spreadSwaps } from '../providers/repository/swap-notes.ts';
 import { brokenLink, linksOf, withoutLost } from '../providers/repository/whole-chain.ts';
 import { claimEpoch } from '../providers/repository/writer-epoch.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
@@ -64,10 +65,11 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
   }
   warnings.push(...problems.map((problem) => `repository not reached at the start: ${problem}`));
   const disk = reachable.find((store) => store.kind === 'disk');
-  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, [disk ?? first, ...reachable.filter((store) => store !== (disk ?? first))], settings, withSwaps(source, await swapsIn(reachable, input.target, source.systemId)), input.kind, warnings);
+  const swaps = await spreadSwaps(reachable, input.target, source.systemId);
+  const parent = input.kind === 'full' ? undefined : await chooseParent(deps, [disk ?? first, ...reachable.filter((store) => store !== (disk ?? first))], settings, withSwaps(source, swaps), input.kind, warnings);
   const kind = parent === undefined ? 'full' : input.kind;
   const primary = disk?.name ?? 'spool';
-  const startedAt = await ownSecond(disk ?? first, input.target, input.startedAt);
+  const startedAt = await ownSecond(disk ?? first, input.target, input.startedAt, swaps);
   return {
     backup: input.id,
     target: input.target,
@@ -91,25 +93,20 @@ export async function prepareBackup(deps: ActivityDeps, input: PrepareInput): Pr
 
 /**
  * Names tell which backup is the newest, to the second: one that would share its second with the one before waits for the next, or `latest` and
- * the next incremental might take the older of the two.
+ * the next incremental might take the older of the two. They also tell whether it was before or after the data was swapped.
  */
-export async function ownSecond(store: ObjectStore, target: string, startedAt: string): Promise<string> {
+export async function ownSecond(store: ObjectStore, target: string, startedAt: string, swaps: readonly Pick<Swap, 'at'>[] = []): Promise<string> {
   const second = (time: string): number => Math.floor(Date.parse(time) / 1000);
   const [newest] = await listBackups(store, target);
-  if (newest === undefined) return startedAt;
-  const ahead = second(newest.startedAt) - second(startedAt);
+  const before = [...(newest === undefined ? [] : [second(newest.startedAt)]), ...swaps.map(({ at }) => Math.floor(at / 1000))];
+  if (before.length === 0) return startedAt;
+  const last = Math.max(...before);
+  const ahead = last - second(startedAt);
   // One of tomorrow, by a clock that was wrong, is not waited for.
   if (ahead < 0 || ahead > 2) return startedAt;
-  const next = (second(newest.startedAt) + 1) * 1000;
+  const next = (last + 1) * 1000;
   await sleep(Math.max(0, next - Date.now()));
   return new Date(Math.max(next, Date.now())).toISOString();
-}
-
-/** What any of the repositories knows of. */
-async function swapsIn(stores: readonly ObjectStore[], target: string, systemId: string): Promise<Swap[]> {
-  const found = new Map<string, Swap>();
-  for (const store of stores) for (const swap of await readSwaps(store, target, systemId)) found.set(`${swap.restore} ${swap.way}`, swap);
-  return [...found.values()];
 }
 
 const withSwaps = (source: PreparedSource, swaps: readonly Swap[]): PreparedSource =>
@@ -169,16 +166,13 @@ async function chooseParent(deps: ActivityDeps, stores: readonly [ObjectStore, .
       warnings.push(`${ref.name} is not built on: ${error.message}`);
     }
   }
-<<<<<<< HEAD
   const own = all.filter((ref) => ref.systemId === systemId);
   const why =
     all.length === 0 ? 'there is no backup yet'
     : own.length === 0 ? `the backups there are of another source (this one is ${systemId})`
     : here.length === 0 ? `all of its ${String(own.length)} backups in ${store.name} are damaged`
+    : closed > 0 ? 'the keys of those there are are not wrapped for everybody who is to restore now'
     : 'none of its backups can be built on';
-=======
-  const why = all.length === 0 ? 'there is no backup yet' : here.length === 0 ? `the backups there are of another source (this one is ${systemId})` : closed > 0 ? 'the keys of those there are are not wrapped for everybody who is to restore now' : 'none of its backups can be built on';
->>>>>>> fix-keys
   warnings.push(`a full backup was taken instead of ${kind}: ${why}`);
   return undefined;
 }

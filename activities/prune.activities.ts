@@ -138,7 +138,7 @@ async function heldElsewhere(deps: ActivityDeps, repositories: readonly string[]
 async function describe(store: ObjectStore, ref: ListedBackup, trusted: readonly string[]): Promise<Known> {
   const entry = {
     id: ref.id, name: ref.name, systemId: ref.systemId, kind: ref.kind, startedAt: ref.startedAt,
-    verified: ref.state.includes('verified') || ref.state.includes('proven'), held: ref.state.includes('hold'),
+    verified: ref.state.includes('verified') || ref.state.includes('proven'), held: ref.state.includes('hold'), ...(ref.givenUp === undefined ? {} : { givenUp: ref.givenUp }),
   };
   try {
     const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });

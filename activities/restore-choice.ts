@@ -2,7 +2,8 @@
 import type { BackupRef, Manifest, SignedManifest } from '../domain/backup.ts';
 import type { ObjectStore } from '../domain/ports.ts';
 import { isResurgoError, ResurgoError, type ErrorCode } from '../domain/errors.ts';
-import { listBackups, matchingBackups, noSuchBackup, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { whyGivenUp } from '../domain/swaps.ts';
+import { givenUpIn, listBackups, matchingBackups, noSuchBackup, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import type { ActivityDeps } from './deps.ts';
 
@@ -60,10 +61,10 @@ const isDamaged = ({ ref }: { readonly ref: ListedBackup }): boolean => ref.stat
  */
 export async function withBackup<T>(
   deps: ActivityDeps,
-  { repositories, target, which }: { readonly repositories: readonly string[]; readonly target: string; readonly which: string },
+  { repositories, target, which, asked = which }: { readonly repositories: readonly string[]; readonly target: string; readonly which: string; /** By a person; `which` may be what that led to. */ readonly asked?: string },
   use: (sources: Sources) => Promise<T>,
 ): Promise<Found<T>> {
-  const { backups, warnings, passedOver } = await listCopies(deps, repositories, target, which);
+  const { backups, warnings, passedOver } = await listCopies(deps, repositories, target, which, asked);
   let first: ResurgoError | undefined;
   for (const copies of backups) {
     const [{ ref }] = copies;
@@ -82,14 +83,16 @@ export async function withBackup<T>(
 }
 
 /** Every backup that may be meant: newest first, those in which a verification found damage in every copy last. */
-async function listCopies(deps: ActivityDeps, repositories: readonly string[], target: string, which: string): Promise<{ backups: Copies[]; warnings: string[]; passedOver: PassedOver[] }> {
+async function listCopies(deps: ActivityDeps, repositories: readonly string[], target: string, which: string, asked: string): Promise<{ backups: Copies[]; warnings: string[]; passedOver: PassedOver[] }> {
   const byName = new Map<string, [Copy, ...Copy[]]>();
   const problems: ResurgoError[] = [];
   const warnings: string[] = [];
+  const { listings, unreadable } = await listEverywhere(deps, repositories, target);
   for (const name of repositories) {
     try {
-      const store = await deps.stores.open(name);
-      const all = await listBackups(store, target);
+      const listing = listings.get(name);
+      if (listing === undefined) throw unreadable.get(name) as ResurgoError;
+      const { store, all } = listing;
       const matching = matchingBackups(all, which);
       if (matching.length === 0) throw noSuchBackup(store, all, which, target);
       for (const ref of matching) {
@@ -112,7 +115,38 @@ async function listCopies(deps: ActivityDeps, repositories: readonly string[], t
   const bad = newestFirst.filter((copies) => copies.every(isDamaged));
   const best = good[0]?.[0].ref.name;
   const passedOver = bad.flatMap(([{ ref }]) => (best !== undefined && ref.name > best ? [{ backup: ref.id, reason: `a verification found damage in it; \`--backup ${ref.id}\` tries it all the same` }] : []));
-  return { backups: [...good, ...bad], warnings, passedOver };
+  return { backups: [...good, ...bad], warnings: [...warnings, ...apartFrom([...listings.values()].flatMap(({ all }) => all), (good[0] ?? newestFirst[0])?.[0].ref, asked)], passedOver };
+}
+
+interface Listing {
+  readonly store: ObjectStore;
+  readonly all: readonly ListedBackup[];
+}
+
+/** What each repository holds. What one of them knows to be given up is so in all: one may have been away when that was noted. */
+async function listEverywhere(deps: ActivityDeps, repositories: readonly string[], target: string): Promise<{ listings: Map<string, Listing>; unreadable: Map<string, ResurgoError> }> {
+  const listings = new Map<string, Listing>();
+  const unreadable = new Map<string, ResurgoError>();
+  for (const name of repositories) {
+    try {
+      const store = await deps.stores.open(name);
+      listings.set(name, { store, all: await listBackups(store, target) });
+    } catch (error) {
+      if (!isResurgoError(error)) throw error;
+      unreadable.set(name, error);
+    }
+  }
+  const known = givenUpIn([...listings.values()].flatMap(({ all }) => all));
+  for (const [name, { store, all }] of listings) listings.set(name, { store, all: known(all) });
+  return { listings, unreadable };
+}
+
+/** Which backups, newer than the one meant, are not the history of what there is now; or that the one named is not. */
+function apartFrom(all: readonly ListedBackup[], meant: ListedBackup | undefined, asked: string): string[] {
+  if (meant?.givenUp !== undefined) return [`backup ${meant.id} is not of the history the server has now: ${whyGivenUp(meant.givenUp)}`];
+  if (meant === undefined || meant.id === asked || meant.name === asked) return [];
+  const apart = new Map(all.filter((ref) => ref.published && ref.givenUp !== undefined && ref.name > meant.name).map((ref) => [ref.id, ref.givenUp as string]));
+  return [...apart].map(([id, restore]) => `backup ${id} is newer than the one taken, and was left out: ${whyGivenUp(restore)}; \`--backup ${id}\` takes it all the same`);
 }
 
 /** All copies of one backup that are whole as far as their manifests tell. @throws when there is none */

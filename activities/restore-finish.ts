@@ -21,7 +21,8 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   if (told !== undefined) return told;
   const mark = await readMark(stateDir, id);
   // The configuration may have changed since; what counts is where the data lies now.
-  const plan = { ...(await planOf(deps, target, id)), configHash: settings.hash };
+  const recorded = await planOf(deps, target, id);
+  const plan = { ...recorded.plan, configHash: settings.hash };
   if (plan.mode !== 'in-place') throw new ResurgoError('inputInvalid', `restore ${id} of ${target} was not in place (${plan.mode}): there is nothing to ${action}`);
   const engine = engineDefinition(settings.engine).restore(deps, settings);
   const resumed = mark?.finishing === action;
@@ -43,7 +44,7 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   let detail: string;
   try {
     detail = pending ? await engine.rollback(plan) : `${plan.destination} is the old data again`;
-    await noteSwap(deps, plan, 'back', new Date().toISOString());
+    await noteSwap(deps, plan, 'back', new Date().toISOString(), recorded.swappedAt);
   } finally {
     if (plan.stopsServices) await hook(plan, 'start');
   }
@@ -51,13 +52,14 @@ export async function finishInPlace(deps: ActivityDeps, { id, target, action }: 
   return done(detail);
 }
 
-/** From the record of the restore; from its mark when it was ended by force before it was recorded. */
-async function planOf(deps: ActivityDeps, target: string, id: string): Promise<RestorePlan> {
+/** From the record of the restore; from its mark when it was ended by force before it was recorded. And by when, at the latest, its data was what there is, unless a note tells. */
+async function planOf(deps: ActivityDeps, target: string, id: string): Promise<{ plan: RestorePlan; swappedAt: string }> {
   try {
-    return (await readRestoreRecord(deps, target, id)).plan;
+    const { plan, result } = await readRestoreRecord(deps, target, id);
+    return { plan, swappedAt: result.endedAt };
   } catch (error) {
     const mark = isResurgoError(error, 'backupUnknown') ? await readMark(deps.loaded.stateDir, id) : undefined;
     if (mark?.plan.target !== target) throw error;
-    return mark.plan;
+    return { plan: mark.plan, swappedAt: mark.plan.startedAt };
   }
 }

@@ -1,4 +1,3 @@
-import type { Manifest } from '../domain/backup.ts';
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { BackupReader, ObjectStore } from '../domain/ports.ts';
 import { engineTraits } from '../domain/engines.ts';
@@ -7,8 +6,8 @@ import { listBackups } from '../providers/repository/catalogue.ts';
 import { openBackup, openKeys } from '../providers/vault/open.ts';
 import type { ActivityDeps } from './deps.ts';
 import { engineDefinition } from './engines/index.ts';
-import { withBackup } from './restore-choice.ts';
-import { newestArchived, planPoint, wantsPoint } from './restore-recovery.ts';
+import { withBackup, type Candidate } from './restore-choice.ts';
+import { goesOnTo, planPoint, wantsPoint } from './restore-recovery.ts';
 import { targetSettings, type TargetSettings } from './target-settings.ts';
 import type { RestoreEngine } from './engines/restore-engine.ts';
 
@@ -34,7 +33,7 @@ export async function planRestore(
   const recovery = wantsPoint(input) && settings.engine !== 'rds' ? await planPoint(deps, settings, input) : undefined;
   if (recovery === undefined && input.timeline !== undefined) throw new ResurgoError('inputInvalid', '--timeline goes with --time, --lsn or --point');
   const which = recovery?.backup ?? input.backup ?? 'latest';
-  const chosen = await withBackup(deps, { repositories: settings.repositories, target: input.target, which }, async (sources) => {
+  const chosen = await withBackup(deps, { repositories: settings.repositories, target: input.target, which, asked: input.backup ?? 'latest' }, async (sources) => {
     const [best] = sources;
     if (best.manifest.engine !== settings.engine) {
       throw new ResurgoError('unsupported', `backup ${best.ref.id} is ${best.manifest.engine}, but target ${input.target} is configured as ${settings.engine}`);
@@ -76,7 +75,7 @@ export async function planRestore(
     ...(facts.engineState === undefined ? {} : { engineState: facts.engineState }),
     recoversTo: facts.recoversTo !== undefined ? facts.recoversTo : recovery === undefined ? { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) } : { time: recovery.endTime ?? best.manifest.endedAt, lsn: recovery.endLsn },
     ...(recovery === undefined ? {} : { recovery }),
-    warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best.manifest) : [])],
+    warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best) : [])],
     ...(passedOver.length === 0 ? {} : { passedOver }),
     startedAt: input.startedAt,
   };
@@ -100,10 +99,10 @@ export async function openChain(deps: ActivityDeps, plan: RestorePlan): Promise<
 const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 1048576))} MiB`;
 
 /** Newer data than the backup's that a point in time would bring back: nobody should find that out afterwards. */
-async function leftOut(deps: ActivityDeps, settings: TargetSettings, manifest: Manifest): Promise<string[]> {
+async function leftOut(deps: ActivityDeps, settings: TargetSettings, { ref, manifest }: Candidate): Promise<string[]> {
   try {
-    const newest = await newestArchived(deps, settings);
-    if (newest === undefined || newest <= manifest.endedAt) return [];
+    const newest = await goesOnTo(deps, settings, ref, manifest);
+    if (newest === undefined) return [];
     return [`this restores the backup alone, as of ${manifest.endedAt}; WAL is archived up to ${newest}: --time latest restores that too`];
   } catch (error) {
     if (!isResurgoError(error)) throw error;

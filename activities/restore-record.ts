@@ -1,9 +1,10 @@
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RestorePlan, RestoreResult } from '../domain/operations.ts';
+import type { ObjectStore } from '../domain/ports.ts';
 import { ResurgoError } from '../domain/errors.ts';
 import { repositoriesFor } from '../config/lookup.ts';
-import { swapsPrefix, writeSwap } from '../providers/repository/swap-notes.ts';
+import { readSwaps, readSwapsOf, swapsPrefix, writeSwap } from '../providers/repository/swap-notes.ts';
 import type { ActivityDeps } from './deps.ts';
 import { sweepAfterCrash } from './sweep.ts';
 
@@ -35,18 +36,27 @@ export async function writeRestoreRecord(deps: ActivityDeps, plan: RestorePlan, 
 
 /**
  * In every repository of the target: what was taken before is not what the server grew from any more (`in`), or is again (`back`). Only a whole cluster keeps its
- * identity over a swap. @throws when no repository took it
+ * identity over a swap. A repository that lacks the `in` of what goes back gets that too: without it nothing tells what was taken meanwhile.
+ * @throws when no repository took it
  */
-export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' | 'back', at: string): Promise<void> {
+export async function noteSwap(deps: ActivityDeps, plan: RestorePlan, way: 'in' | 'back', at: string, swappedInAt = at): Promise<void> {
   const systemId = plan.chain.at(-1)?.systemId;
   if (plan.engine !== 'physical' || plan.mode !== 'in-place' || systemId === undefined) return;
   let problem: Error | undefined;
-  let noted = 0;
+  const stores: ObjectStore[] = [];
   for (const name of new Set([...repositoriesFor(deps.loaded.config, plan.target), ...plan.repositories])) {
-    await deps.stores.open(name).then(async (store) => {
+    await deps.stores.open(name).then((store) => stores.push(store), (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
+  }
+  const known = (await readSwapsOf(stores, plan.target, systemId)).find((swap) => swap.restore === plan.id && swap.way === 'in');
+  const begun = known === undefined ? swappedInAt : new Date(known.at).toISOString();
+  let noted = 0;
+  for (const store of stores) {
+    await (async () => {
       await sweepAfterCrash(store, swapsPrefix(plan.target, systemId));
-      await writeSwap(store, plan.target, systemId, { restore: plan.id, at, way });
-    }).then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
+      const own = (await readSwaps(store, plan.target, systemId)).some((swap) => swap.restore === plan.id && swap.way === 'in');
+      if (!own) await writeSwap(store, plan.target, systemId, { restore: plan.id, at: begun, way: 'in' });
+      if (way === 'back') await writeSwap(store, plan.target, systemId, { restore: plan.id, at, way });
+    })().then(() => noted++, (error: unknown) => { problem ??= error instanceof Error ? error : new Error(String(error)); });
   }
   if (noted === 0 && problem !== undefined) throw problem;
 }

@@ -1,12 +1,15 @@
 /** The point in time of a restore: which backup, which WAL, from where. */
+import type { Manifest } from '../domain/backup.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { ObjectStore } from '../domain/ports.ts';
-import { planRecovery, type RecoveryBackup, type RecoveryPlan } from '../domain/recovery.ts';
-import { newestTime, presentFirst, sortPieces, type WalPiece } from '../domain/wal.ts';
+import { planRecovery, recoveryBackup, type RecoveryBackup, type RecoveryPlan } from '../domain/recovery.ts';
+import { withHistories } from '../domain/swaps.ts';
+import { presentFirst, sortPieces, type WalPiece } from '../domain/wal.ts';
 import { walRepositories } from '../config/lookup.ts';
 import { mapBounded } from '../providers/repository/bounded.ts';
-import { listBackups, readManifestBytes } from '../providers/repository/catalogue.ts';
+import { givenUpIn, listBackups, readManifestBytes, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { readSwapsOf } from '../providers/repository/swap-notes.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
 import { listWalSystems, readArchive, WalReader, type ArchivedLineage, type ArchivedTimeline } from '../providers/wal/archive-read.ts';
 import { planSegments } from '../providers/wal/segment-map.ts';
@@ -43,7 +46,8 @@ async function readSystems(deps: ActivityDeps, target: string, onlySystem?: stri
       problems.push(error);
     }
   }
-  const systems = [...merged].map(([systemId, lineages]): System => ({ systemId, lineages: [...lineages.values()].sort(presentFirst) })).filter(({ lineages }) => lineages.length > 0);
+  const all = await Promise.all([...merged].map(async ([systemId, lineages]): Promise<System> => ({ systemId, lineages: withHistories([...lineages.values()], await readSwapsOf(stores, target, systemId)) })));
+  const systems = all.filter(({ lineages }) => lineages.length > 0);
   systems.sort((a, b) => presentFirst(a.lineages[0] as ArchivedLineage, b.lineages[0] as ArchivedLineage));
   return { systems, stores, problems };
 }
@@ -65,28 +69,37 @@ function merge(known: ArchivedLineage | undefined, more: ArchivedLineage): Archi
   return { ...known, timelines: [...timelines.values()].sort((a, b) => a.timeline - b.timeline) };
 }
 
-/** Physical backups that any repository holds undamaged. */
+/** Physical backups that any repository holds undamaged, newest first. */
 export async function backupsOf(deps: ActivityDeps, repositories: readonly string[], target: string, systemId: string): Promise<RecoveryBackup[]> {
   const trusted = await deps.keys.trusted();
   const found = new Map<string, RecoveryBackup>();
-  for (const name of repositories) {
-    try {
-      const store = await deps.stores.open(name);
-      for (const ref of await listBackups(store, target)) {
+  const listed: { store: ObjectStore; refs: readonly ListedBackup[] }[] = [];
+  const reachable = async (name: string, work: (store: ObjectStore) => Promise<void>): Promise<void> => {
+    await deps.stores.open(name).then(work).catch((error: unknown) => {
+      if (!isResurgoError(error)) throw error;
+    });
+  };
+  for (const name of repositories) await reachable(name, async (store) => void listed.push({ store, refs: await listBackups(store, target) }));
+  const known = givenUpIn(listed.flatMap(({ refs }) => refs));
+  for (const { store, refs } of listed) {
+    await reachable(store.name, async () => {
+      for (const ref of known(refs)) {
         if (!ref.published || ref.systemId !== systemId || ref.state.includes('damaged') || found.has(ref.id)) continue;
         try {
           const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });
-          if (manifest.wal !== undefined) found.set(ref.id, { id: ref.id, name: ref.name, ...manifest.wal, endedAt: manifest.endedAt });
+          if (manifest.wal !== undefined) found.set(ref.id, recoveryBackup(ref, manifest.wal, manifest.endedAt));
         } catch (error) {
           if (!isResurgoError(error) || error.definition.retryable) throw error;
         }
       }
-    } catch (error) {
-      if (!isResurgoError(error)) throw error;
-    }
+    });
   }
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => (a.name < b.name ? 1 : -1));
 }
+
+/** Those that were given up only when named. */
+const choosable = (backups: readonly RecoveryBackup[], which: string | undefined): RecoveryBackup[] =>
+  which === undefined || which === 'latest' ? backups.filter(({ givenUp }) => givenUp === undefined) : backups.filter((one) => one.id === which || one.name === which);
 
 /** @throws recoveryTargetUnreachable, recoveryTargetAmbiguous, inputInvalid, wrongKey; nothing was touched */
 export async function planPoint(deps: ActivityDeps, settings: TargetSettings, input: RestoreInput): Promise<RecoveryPlan> {
@@ -99,8 +112,9 @@ export async function planPoint(deps: ActivityDeps, settings: TargetSettings, in
   for (const { systemId, lineages } of systems) {
     const backups = await backupsOf(deps, settings.repositories, settings.name, systemId);
     const { backup } = input;
-    const chosen = backup === undefined || backup === 'latest' ? backups : backups.filter((one) => one.id === backup || one.name === backup);
-    if (chosen.length === 0 && backups.length > 0) throw new ResurgoError('backupUnknown', `backup ${backup ?? ''} is none of ${settings.name} from which WAL can be replayed`);
+    // Who names the timeline may mean one that was given up.
+    const chosen = input.timeline !== undefined && (backup ?? 'latest') === 'latest' ? backups : choosable(backups, backup);
+    if (chosen.length === 0 && backups.some(({ givenUp }) => givenUp === undefined)) throw new ResurgoError('backupUnknown', `backup ${backup ?? ''} is none of ${settings.name} from which WAL can be replayed`);
     try {
       const plan = planRecovery(lineages, chosen, input);
       await unlockPlan(deps, settings.name, { plan, lineages, stores });
@@ -140,10 +154,15 @@ export async function replayTo(deps: ActivityDeps, settings: TargetSettings, pla
   return recoverCluster({ ...places, target: settings.name, plan: recovery, lineages, reader, toolDirs: settings.toolsDirs, signal, onProgress: report });
 }
 
-/** What a restore without a point in time leaves out, where WAL is archived; undefined where none is. */
-export async function newestArchived(deps: ActivityDeps, settings: TargetSettings): Promise<string | undefined> {
-  if (settings.engine !== 'physical') return undefined;
-  const { systems } = await readSystems(deps, settings.name);
-  const newest = Math.max(0, ...(systems[0]?.lineages ?? []).flatMap(({ timelines }) => timelines.map(({ pieces }) => newestTime(pieces) ?? 0)));
-  return newest === 0 ? undefined : new Date(newest).toISOString();
+/** Up to when the archived WAL goes on from a backup, where it does so beyond the end of the backup; undefined where nothing leads further. */
+export async function goesOnTo(deps: ActivityDeps, settings: TargetSettings, ref: ListedBackup, manifest: Pick<Manifest, 'wal' | 'endedAt'>): Promise<string | undefined> {
+  if (settings.engine !== 'physical' || manifest.wal === undefined || ref.givenUp !== undefined) return undefined;
+  const { systems } = await readSystems(deps, settings.name, ref.systemId);
+  try {
+    const { endTime } = planRecovery(systems[0]?.lineages ?? [], [recoveryBackup(ref, manifest.wal, manifest.endedAt)], { time: 'latest' });
+    return endTime === undefined || endTime <= manifest.endedAt ? undefined : endTime;
+  } catch (error) {
+    if (!isResurgoError(error, 'recoveryTargetUnreachable')) throw error;
+    return undefined;
+  }
 }

@@ -109,8 +109,17 @@ export function restoreActivities(deps: ActivityDeps) {
       return told === undefined ? seen : `${told}; ${seen}`;
     },
 
-    swapIn: (plan: RestorePlan) => engineOf(plan).swapIn(plan),
-    swapBack: (plan: RestorePlan) => engineOf(plan).swapBack(plan),
+    /** Effect: a note in the repositories, then the swap. The note comes before anything that could be archived or backed up of the new data; `recordRestore` sees to it again. */
+    swapIn: async (plan: RestorePlan): Promise<{ readonly kept?: string }> => {
+      await noteSwap(deps, plan, 'in', new Date().toISOString()).catch(() => undefined);
+      return engineOf(plan).swapIn(plan);
+    },
+    swapBack: async (plan: RestorePlan): Promise<string> => {
+      const detail = await engineOf(plan).swapBack(plan);
+      // Where there was nothing to bring back, what was restored stays.
+      if (plan.replaces) await noteSwap(deps, plan, 'back', new Date().toISOString()).catch(() => undefined);
+      return detail;
+    },
     settleRestore: async (plan: RestorePlan): Promise<string> => {
       const detail = await engineOf(plan).settle(plan);
       await removeMark(stateDir, plan.id);

@@ -117,7 +117,7 @@ async function copiesIn(deps: ActivityDeps, store: ObjectStore, target: string):
 }
 
 async function describe(store: ObjectStore, ref: ListedBackup & { readonly aside?: 'deleted' | 'copying' }, trusted: readonly string[]): Promise<UpkeepCopy> {
-  const base = { id: ref.id, name: ref.name, systemId: ref.systemId, kind: ref.kind, startedAt: ref.startedAt, held: ref.state.includes('hold') };
+  const base = { id: ref.id, name: ref.name, systemId: ref.systemId, kind: ref.kind, startedAt: ref.startedAt, held: ref.state.includes('hold'), ...(ref.givenUp === undefined ? {} : { givenUp: ref.givenUp }) };
   const none = { chain: null, bytes: null, verifiedAt: null } as const;
   if (ref.aside !== undefined) return { ...base, ...none, state: ref.aside };
   const isVerified = ref.arriving !== true && (ref.state.includes('verified') || ref.state.includes('proven'));

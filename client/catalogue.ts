@@ -6,7 +6,7 @@ import { repositoriesFor } from '../config/lookup.ts';
 import { isResurgoError, ResurgoError, type ErrorCode } from '../domain/errors.ts';
 import { KeyRing } from '../activities/key-ring.ts';
 import { Stores } from '../activities/stores.ts';
-import { listBackups, listRunRecords, type ListedBackup } from '../providers/repository/catalogue.ts';
+import { givenUpIn, listBackups, listRunRecords, type ListedBackup } from '../providers/repository/catalogue.ts';
 import { ManifestCache } from '../providers/repository/manifest-cache.ts';
 import { brokenLink, withoutLost } from '../providers/repository/whole-chain.ts';
 import { parseManifest } from '../providers/vault/publish.ts';
@@ -27,6 +27,8 @@ export interface BackupEntry {
   readonly complete: boolean;
   /** Retention may not remove it. */
   readonly held: boolean;
+  /** The restore in place whose data it holds, where that was rolled back: no backup of what there is now. */
+  readonly givenUp: string | null;
   readonly systemId: string;
   readonly engine: string | null;
   readonly counts: Manifest['counts'] | null;
@@ -121,6 +123,7 @@ async function entryOf(loaded: LoadedConfig, copies: readonly Copy[], cache: Man
     repositories,
     complete: here.every((name) => good.includes(name)),
     held: copies.some((copy) => copy.ref.state.includes('hold')),
+    givenUp: givenUpIn(copies.map((copy) => copy.ref))([ref])[0]?.givenUp ?? null,
     systemId: ref.systemId,
     engine: manifest?.engine ?? null,
     counts: manifest?.counts ?? null,

@@ -21,7 +21,7 @@ export async function rescueList(address: string, target: string | undefined, si
     for (const name of targets) {
       for (const ref of await withoutLost(store, await listBackups(store, name, signal), signal)) {
         // Without a manifest it is damage when its state says it was published, else a run that did not end.
-        if (ref.published || ref.state.length > 0) found.push({ target: name, id: ref.id, kind: ref.kind, startedAt: ref.startedAt, state: ref.published ? ref.state : [...ref.state, 'no manifest'] });
+        if (ref.published || ref.state.length > 0) found.push({ target: name, id: ref.id, kind: ref.kind, startedAt: ref.startedAt, state: [...ref.state, ...(ref.published ? [] : ['no manifest']), ...(ref.givenUp === undefined ? [] : ['given up'])] });
       }
     }
     return found;

@@ -20,7 +20,7 @@ export async function showBackup(loaded: LoadedConfig, id: string): Promise<obje
         const ref = await findBackup(store, id);
         manifest ??= parseManifest(await readManifestBytes(store, ref), { ref, trusted });
         const lock = await lockOf(store, ref);
-        repositories.push({ name, state: ref.state, verified: (await readState(store, ref, 'verified')) ?? null, ...(lock === undefined ? {} : { lock }) });
+        repositories.push({ name, state: ref.state, ...(ref.givenUp === undefined ? {} : { givenUp: ref.givenUp }), verified: (await readState(store, ref, 'verified')) ?? null, ...(lock === undefined ? {} : { lock }) });
       } catch (error) {
         if (!isResurgoError(error)) throw error;
         if (error.code !== 'backupUnknown') problems.push(`${name}: ${error.message}`);

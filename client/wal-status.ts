@@ -56,7 +56,7 @@ export async function walStatus(loaded: LoadedConfig, target: string, now = Date
       try {
         const store = await stores.open(name);
         const archives = (await Promise.all((await listWalSystems(store, target)).map((systemId) => readArchive(store, target, systemId, trusted)))).flat();
-        for (const { timelines } of archives) for (const { pieces } of timelines) newest = Math.max(newest ?? 0, newestTime(pieces) ?? 0);
+        for (const { timelines } of archives) for (const { pieces, givenUp } of timelines) if (givenUp !== true) newest = Math.max(newest ?? 0, newestTime(pieces) ?? 0);
         return {
           name, required, gaps: lossesOf(archives, withDamaged(archives), [], now).map(describeHole),
           lineages: archives.map(({ id, systemId, createdAt, facts, parent, timelines }) => ({

@@ -117,13 +117,15 @@ export interface AppliedRetention {
   readonly configured: boolean;
 }
 
-/** The retention rules that apply to a target in a repository. */
+const rulesIn = (config: Config, target: string, repository: string): NonNullable<Config['retention']> =>
+  (config.retention ?? []).filter((rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true));
+
+/** The retention rules that apply to a target in a repository; with a WAL archive also the one that keeps what its window begins with. */
 export function retentionOf(config: Config, target: string, repository: string): AppliedRetention {
-  const rules = (config.retention ?? []).filter(
-    (rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true),
-  );
-  if (rules.length === 0) return { rules: defaultRetention, configured: false };
-  return { rules: rules.map(({ targets: _, repositories: __, pitr, ...rule }) => withoutUndefined(hasWal(config, target) ? { ...rule, pitr } : rule)), configured: true };
+  const rules = rulesIn(config, target, repository);
+  const window: RetentionRule[] = hasWal(config, target) ? [{ pitr: pitrOf(config, target, repository) }] : [];
+  if (rules.length === 0) return { rules: [...defaultRetention, ...window], configured: false };
+  return { rules: [...rules.map(({ targets: _, repositories: __, pitr: ___, ...rule }) => withoutUndefined(rule)), ...window], configured: true };
 }
 
 const withoutUndefined = (rule: object): RetentionRule =>
@@ -148,10 +150,8 @@ export function hasWal(config: Config, target: string): boolean {
   return own.type === 'postgres' && own.engine === 'physical' && own.wal === true;
 }
 
-/** How far back points in time stay reachable in a repository, ms. */
+/** How far back points in time stay reachable in a repository, ms: the one window of its base backups and of its WAL. */
 export function pitrOf(config: Config, target: string, repository: string): number {
-  const windows = (config.retention ?? [])
-    .filter((rule) => (rule.targets?.includes(target) ?? true) && (rule.repositories?.includes(repository) ?? true))
-    .flatMap(({ pitr }) => (pitr === undefined ? [] : [pitr]));
+  const windows = rulesIn(config, target, repository).flatMap(({ pitr }) => (pitr === undefined ? [] : [pitr]));
   return windows.length === 0 ? defaultPitrMs : Math.max(...windows);
 }

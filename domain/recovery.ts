@@ -1,7 +1,7 @@
 /** Which backup and which WAL lead to a point in time, or why none does. Pure; the archive and the backups are those of one database system. */
 import { ResurgoError } from './errors.ts';
 import { formatLsn, isLsn, parseLsn } from './lsn.ts';
-import { cover, coverage, frontier, newestTime, pathOf, type PathStep, type WalLineage, type WalPiece, type WalTimeline } from './wal.ts';
+import { cover, coverage, frontier, newestTime, passesThrough, pathOf, type PathStep, type WalLineage, type WalPiece, type WalTimeline } from './wal.ts';
 
 export interface RecoveryInput {
   /** ISO time, or `latest`: the end of what is archived. */
@@ -20,7 +20,15 @@ export interface RecoveryBackup {
   readonly timeline: number;
   /** By the clock of the host that took it; only where no sample of the database's clock tells. */
   readonly endedAt: string;
+  /** The restore in place whose data it holds, `''`: of none. Absent: not known. */
+  readonly history?: string;
+  /** That restore, where it was rolled back. */
+  readonly givenUp?: string;
 }
+
+export const recoveryBackup = (ref: Pick<RecoveryBackup, 'id' | 'name' | 'history' | 'givenUp'>, wal: Pick<RecoveryBackup, 'startLsn' | 'stopLsn' | 'timeline'>, endedAt: string): RecoveryBackup => ({
+  id: ref.id, name: ref.name, ...wal, endedAt, ...(ref.history === undefined ? {} : { history: ref.history }), ...(ref.givenUp === undefined ? {} : { givenUp: ref.givenUp }),
+});
 
 export interface RecoveryStep {
   readonly lineage: string;
@@ -82,11 +90,11 @@ function branches(lineages: readonly WalLineage[]): Branch[] {
 const isTip = (branch: Branch): boolean => branch.lineage.timelines.at(-1) === branch.timeline;
 
 /** A backup lies on a branch when the branch passed through its stop. */
-function liesOn(branch: Branch, backup: RecoveryBackup): boolean {
-  const stop = parseLsn(backup.stopLsn);
-  const index = branch.path.findIndex((step) => step.timeline === backup.timeline && stop >= step.start && stop <= step.end);
-  return index >= 0;
-}
+export const liesOn = ({ path }: Pick<Branch, 'path'>, { stopLsn, timeline, history }: RecoveryBackup): boolean =>
+  passesThrough(path, { lsn: parseLsn(stopLsn), timeline, ...(history === undefined ? {} : { history }) });
+
+/** What was given up counts only for whom a backup of it, or its timeline, was named. */
+const isMeant = ({ timeline }: Branch, backups: readonly RecoveryBackup[]): boolean => timeline.givenUp !== true || backups.some(({ givenUp }) => givenUp === timeline.history);
 
 /** What is to be read between a backup and `end`; the hole where there is one. */
 function stepsTo(branch: Branch, backup: RecoveryBackup, end: bigint): { steps: RecoveryStep[]; pieces: WalPiece[] } | { hole: string } {
@@ -144,7 +152,7 @@ function reachOf(branch: Branch, backups: readonly RecoveryBackup[]): bigint {
 
 /** Of the history people mean when they name none: the newest timeline of the present lineage, which is the first. */
 export function windowOf(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[]): RecoveryWindow {
-  const branch = branches(lineages).find(isTip);
+  const branch = branches(lineages).find((one) => isTip(one) && isMeant(one, backups));
   if (branch === undefined) return { from: null, fromLsn: null, to: null, toLsn: null };
   const usable = backups.filter((backup) => liesOn(branch, backup));
   const end = reachOf(branch, backups);
@@ -170,15 +178,17 @@ interface Goal {
 }
 
 /**
- * @param backups published, undamaged, of this system, any order
+ * @param backups published, undamaged, of this system, any order; those that were given up only when they were asked for
  * @throws recoveryTargetUnreachable, recoveryTargetAmbiguous, inputInvalid
  */
 export function planRecovery(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[], input: RecoveryInput): RecoveryPlan {
   const window = windowOf(lineages, backups);
   const said = [input.time, input.lsn, input.point].filter((one) => one !== undefined).length;
   if (said !== 1) throw new ResurgoError('inputInvalid', 'a point in time is named by exactly one of time, lsn and point');
-  const all = branches(lineages).filter((branch) => input.timeline === undefined || branch.timeline.timeline === input.timeline);
-  if (all.length === 0) throw unreachable(input.timeline === undefined ? 'no WAL is archived' : `no WAL of timeline ${String(input.timeline)} is archived`);
+  const named = branches(lineages).filter((branch) => input.timeline === undefined || branch.timeline.timeline === input.timeline);
+  const meant = named.filter((branch) => isMeant(branch, backups));
+  const all = input.timeline !== undefined && meant.length === 0 ? named : meant;
+  if (all.length === 0) throw unreachable(input.timeline === undefined ? `no WAL is archived${named.length === 0 ? '' : ' but of restores that were rolled back'}` : `no WAL of timeline ${String(input.timeline)} is archived`);
   const { kind, value, goals } = goalsOf(all, backups, input, window);
   // Of two ways to the same place one is enough: a branch that only goes on from another says nothing new.
   const distinct = goals.filter((goal, i) => !goals.some((other, j) => i !== j && other.end === goal.end && sameWay(other, goal) && (j < i)));

@@ -4,6 +4,7 @@
  */
 import type { BackupKind } from './backup.ts';
 import { keptByRule, type RetentionRule } from './retention-rules.ts';
+import { whyGivenUp } from './swaps.ts';
 
 export interface RetentionEntry {
   readonly id: string;
@@ -16,6 +17,8 @@ export interface RetentionEntry {
   /** This repository's copy was read back. */
   readonly verified: boolean;
   readonly held: boolean;
+  /** The restore in place whose data it holds, where that was rolled back: no backup of what there is now. */
+  readonly givenUp?: string;
 }
 
 export interface RetentionDecision {
@@ -34,7 +37,8 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
  * A backup stays if any rule keeps it, if a backup that stays needs it, if it is held, damaged, or the newest verified one; and what is newer than that
- * one stays in any case. Where nothing is verified, everything stays.
+ * one stays in any case. Where nothing is verified, everything stays. One that was given up is never that one and takes no place from others; it stays as long as it
+ * would have had a place.
  * @param rules those that apply to the target in this repository, at least one
  * @returns newest first
  */
@@ -48,7 +52,8 @@ export function decideRetention(entries: readonly RetentionEntry[], rules: reado
   const reasons = new Map<RetentionEntry, string[]>(all.map((entry) => [entry, []]));
   const keep = (entry: RetentionEntry, why: string): void => void reasons.get(entry)?.push(why);
 
-  const whole = all.filter((entry) => entry.chain !== null && missingOf(entry).length === 0);
+  const readable = all.filter((entry) => entry.chain !== null && missingOf(entry).length === 0);
+  const whole = readable.filter((entry) => entry.givenUp === undefined);
   const sound = whole.filter((entry) => entry.verified && linksOf(entry).every((link) => link.verified));
   const newest = sound[0];
   const isSound = new Set(sound);
@@ -60,6 +65,9 @@ export function decideRetention(entries: readonly RetentionEntry[], rules: reado
     // What is not verified takes no place from what is, and is kept where it would have had one.
     byRule(whole, rule, now, (entry, why) => {
       if (!isSound.has(entry)) keep(entry, `${why}, not verified`);
+    });
+    byRule(readable, rule, now, (entry, why) => {
+      if (entry.givenUp !== undefined) keep(entry, `${why}, counted apart: ${whyGivenUp(entry.givenUp)}`);
     });
   }
   for (const entry of all) {
@@ -73,7 +81,7 @@ export function decideRetention(entries: readonly RetentionEntry[], rules: reado
     const why = reasons.get(entry) as string[];
     if (why.length > 0) return { entry, action: 'keep', reasons: [...new Set(why)] };
     const other = newest !== undefined && newest.systemId !== entry.systemId ? [`it is of another database system (${entry.systemId}) than the newest (${newest.systemId})`] : [];
-    return { entry, action: 'remove', reasons: ['no rule keeps it', ...other] };
+    return { entry, action: 'remove', reasons: ['no rule keeps it', ...other, ...(entry.givenUp === undefined ? [] : [whyGivenUp(entry.givenUp)])] };
   });
 }
 

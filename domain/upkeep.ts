@@ -14,6 +14,8 @@ export interface UpkeepCopy {
   readonly chain: readonly string[] | null;
   readonly bytes: number | null;
   readonly held: boolean;
+  /** As of {@link RetentionEntry}. */
+  readonly givenUp?: string;
   readonly state: 'verified' | 'unverified' | 'damaged' | 'copying' | 'deleted';
   /** ms since the epoch; null: never. */
   readonly verifiedAt: number | null;
@@ -87,7 +89,7 @@ function missingIn(repository: UpkeepRepository, all: readonly UpkeepRepository[
   }
   const candidates = [...elsewhere.values()].filter((copy) => repository.kinds.includes(copy.kind));
   const entries = [...repository.copies.filter((copy) => copy.state !== 'copying' && copy.state !== 'deleted'), ...elsewhere.values()].map(
-    (copy): RetentionEntry => ({ id: copy.id, name: copy.name, systemId: copy.systemId, kind: copy.kind, startedAt: copy.startedAt, chain: copy.chain, verified: copy.state === 'verified' || elsewhere.has(keyOf(copy)), held: copy.held && here.has(keyOf(copy)) }),
+    (copy): RetentionEntry => ({ id: copy.id, name: copy.name, systemId: copy.systemId, kind: copy.kind, startedAt: copy.startedAt, chain: copy.chain, verified: copy.state === 'verified' || elsewhere.has(keyOf(copy)), held: copy.held && here.has(keyOf(copy)), ...(copy.givenUp === undefined ? {} : { givenUp: copy.givenUp }) }),
   );
   const kept = new Set(decideRetention(entries, repository.rules, now).filter(({ action }) => action === 'keep').map(({ entry }) => keyOf(entry)));
   const wanted = new Map<string, UpkeepCopy>();

@@ -1,6 +1,6 @@
 /** Which WAL a repository may let go. Pure. Whatever a point in the window needs stays, from the backup before the window on; without a backup all stays. */
 import { parseLsn } from './lsn.ts';
-import type { RecoveryBackup } from './recovery.ts';
+import { liesOn, type RecoveryBackup } from './recovery.ts';
 import { newestTime, pathOf, type WalLineage, type WalPiece } from './wal.ts';
 
 /** Where no rule says how long points in time are to be reachable. */
@@ -34,10 +34,7 @@ export function decideWal(lineages: readonly WalLineage[], backups: readonly Rec
       // A history that ended before the window is in nobody's way; the present one always counts.
       if (!isTip && newest !== undefined && newest < cutoff) continue;
       const path = pathOf(lineages, lineage, timeline);
-      const on = backups.filter((backup) => {
-        const stop = parseLsn(backup.stopLsn);
-        return path.some((step) => step.timeline === backup.timeline && stop >= step.start && stop <= step.end);
-      }).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? 1 : -1));
+      const on = backups.filter((backup) => liesOn({ path }, backup)).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? 1 : -1));
       let written = 0n;
       for (const { pieces, end } of path) for (const piece of pieces) if (piece.time !== undefined && piece.time <= cutoff && piece.end <= end && piece.end > written) written = piece.end;
       const anchor = on.find((backup) => parseLsn(backup.stopLsn) <= written) ?? on.at(-1);

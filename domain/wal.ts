@@ -41,6 +41,10 @@ export interface WalTimeline {
   /** By start, then the longer first. */
   readonly pieces: readonly WalPiece[];
   readonly points: readonly RestorePoint[];
+  /** The restore in place whose data it is, `''`: of none. Absent: not known, or no data was ever swapped. */
+  readonly history?: string;
+  /** That restore was rolled back. */
+  readonly givenUp?: true;
 }
 
 /** One unbroken line of history of a cluster, with the timelines it passed through. */
@@ -53,6 +57,9 @@ export interface WalLineage {
   readonly parent: { readonly lineage: string; readonly timeline: number; readonly lsn: bigint } | null;
   /** Ascending. */
   readonly timelines: readonly WalTimeline[];
+  /** As of a timeline: what it was when the lineage began. */
+  readonly history?: string;
+  readonly givenUp?: true;
 }
 
 const compactTime = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(\d{3})Z$/;
@@ -122,6 +129,8 @@ export function cover(pieces: readonly WalPiece[], from: bigint, to: bigint): Wa
 export interface PathStep extends Stretch {
   readonly lineage: string;
   readonly timeline: number;
+  /** As of its timeline. */
+  readonly history?: string;
 }
 
 /** The timelines a branch consists of, oldest first, each from where it was entered to where it was left; the last is open. */
@@ -131,30 +140,38 @@ export function pathOf(lineages: readonly WalLineage[], lineage: WalLineage, tim
   const all = [...timeline.ancestors, { timeline: timeline.timeline, lsn: (1n << 64n) - 1n }];
   for (const { timeline: number, lsn } of all) {
     const held = timelineIn(lineages, lineage, number, lsn);
-    steps.push({ lineage: held?.lineage ?? lineage.id, timeline: number, start, end: lsn, pieces: held?.pieces ?? [] });
+    steps.push({ lineage: held?.lineage ?? lineage.id, timeline: number, start, end: lsn, pieces: held?.pieces ?? [], ...(held?.history === undefined ? {} : { history: held.history }) });
     start = lsn;
   }
   return steps;
 }
 
 /** An older timeline may lie in the lineage itself or in one it came from, where it is the same only up to the point of leaving. */
-function timelineIn(lineages: readonly WalLineage[], from: WalLineage, timeline: number, upTo: bigint): { lineage: string; pieces: readonly WalPiece[] } | undefined {
+function timelineIn(lineages: readonly WalLineage[], from: WalLineage, timeline: number, upTo: bigint): { lineage: string; pieces: readonly WalPiece[]; history: string | undefined } | undefined {
   const seen = new Set<string>();
   let pieces: readonly WalPiece[] = [];
-  let owner: string | undefined;
+  let owner: { lineage: string; history: string | undefined } | undefined;
   for (let at: WalLineage | undefined = from; at !== undefined && !seen.has(at.id); ) {
     seen.add(at.id);
     const held = at.timelines.find((one) => one.timeline === timeline);
-    if (held !== undefined) {
-      owner ??= at.id;
+    owner ??= held && { lineage: at.id, history: held.history };
+    // A restore that made no timeline of its own left that of its parent nobody knows where: only its own bytes are its own.
+    if (held !== undefined && sameHistory(held.history, owner?.history)) {
       // Beyond the point of leaving it is another history; below it the bytes are the same.
       pieces = [...pieces, ...held.pieces.filter((piece) => piece.start < upTo)];
     }
     const parent: string | undefined = at.parent?.lineage;
     at = lineages.find((one) => one.id === parent);
   }
-  return owner === undefined ? undefined : { lineage: owner, pieces };
+  return owner === undefined ? undefined : { ...owner, pieces };
 }
+
+/** What is not known of may be the same. */
+export const sameHistory = (a: string | undefined, b: string | undefined): boolean => a === undefined || b === undefined || a === b;
+
+/** Whether a branch passed through the end of a backup: its timeline, its position, and in the history it is of. */
+export const passesThrough = (path: readonly PathStep[], at: { readonly timeline: number; readonly lsn: bigint; readonly history?: string }): boolean =>
+  path.some((step) => step.timeline === at.timeline && at.lsn >= step.start && at.lsn <= step.end && sameHistory(step.history, at.history));
 
 /** The newest known moment of a timeline: mark or piece, at or below `upTo`. */
 export function newestTime(pieces: readonly WalPiece[], upTo?: bigint): number | undefined {

@@ -7,6 +7,8 @@ import { ReplicationSession } from '../../providers/postgres/replication-session
 import { listBackups, readManifestBytes } from '../../providers/repository/catalogue.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
 import { readArchive, type ArchivedLineage } from '../../providers/wal/archive-read.ts';
+import { presentHistory } from '../../domain/swaps.ts';
+import { readSwaps } from '../../providers/repository/swap-notes.ts';
 import { copyArchive } from '../../providers/wal/copy-archive.ts';
 import { lineageFile, lineagePrefix } from '../../providers/wal/layout.ts';
 import { formatLineage, lineageId } from '../../providers/wal/lineage-file.ts';
@@ -26,7 +28,7 @@ export async function beginRun(run: WalRun, asked: readonly string[]): Promise<B
     const slotBefore = await ensureSlot(run.client, run.slot, connection);
     const lead = await leading(run);
     await alignLanes(run, lead.lane);
-    await takePosition(run, lead.archive, server);
+    await takePosition(run, lead.archive, server, presentHistory(await readSwaps(lead.lane.store, run.settings.name, run.source.systemId, run.signal)));
     await loadPieces(run);
     if (slotBefore.walStatus === 'lost') run.problems.push(`the server gave up the slot ${run.slot}: it held more WAL than max_slot_wal_keep_size allows; it was made anew`);
     return await stretchWithoutBackup(run, lead.archive, asked);
@@ -58,8 +60,8 @@ async function alignLanes(run: WalRun, lead: RepositoryLane): Promise<void> {
   }
 }
 
-async function takePosition(run: WalRun, archive: readonly ArchivedLineage[], server: ServerPosition): Promise<void> {
-  const decision = decidePosition(archive, server);
+async function takePosition(run: WalRun, archive: readonly ArchivedLineage[], server: ServerPosition, present: string | undefined): Promise<void> {
+  const decision = decidePosition(archive, server, present);
   if (decision.kind === 'continue') {
     run.lineage = decision.lineage.id;
     run.timeline = decision.timeline;
@@ -101,7 +103,7 @@ async function newLineage(run: WalRun, decision: Extract<ReturnType<typeof decid
 /** WAL from the newest backup on is worth having too, if the server still has it. */
 async function backupStart(run: WalRun, server: ServerPosition): Promise<bigint | undefined> {
   for (const lane of requiredLanes(run)) {
-    const newest = (await listBackups(lane.store, run.settings.name, run.signal)).find((ref) => ref.published && ref.systemId === run.source.systemId);
+    const newest = (await listBackups(lane.store, run.settings.name, run.signal)).find((ref) => ref.published && ref.systemId === run.source.systemId && ref.givenUp === undefined);
     if (newest === undefined) continue;
     const { wal } = parseManifest(await readManifestBytes(lane.store, newest), { ref: newest, trusted: run.trusted });
     if (wal?.timeline === server.timeline) return parseLsn(wal.startLsn);

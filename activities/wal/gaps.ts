@@ -69,7 +69,7 @@ export async function stretchWithoutBackup(run: WalRun, archive: readonly Archiv
 async function hasBackupFrom(run: WalRun, lsn: bigint): Promise<boolean> {
   for (const lane of run.lanes) {
     for (const ref of await listBackups(lane.store, run.settings.name, run.signal).catch(() => [])) {
-      if (!ref.published || ref.systemId !== run.source.systemId) continue;
+      if (!ref.published || ref.systemId !== run.source.systemId || ref.givenUp !== undefined) continue;
       const { wal } = parseManifest(await readManifestBytes(lane.store, ref), { ref, trusted: run.trusted });
       if (wal !== undefined && parseLsn(wal.startLsn) >= lsn && wal.timeline >= run.timeline) return true;
       // Older ones are not behind it either.

@@ -1,7 +1,7 @@
 import { isResurgoError } from '../../domain/errors.ts';
 import { lockIds } from '../../domain/ids.ts';
 import type { PrunedWal } from '../../domain/operations.ts';
-import type { RecoveryBackup } from '../../domain/recovery.ts';
+import { recoveryBackup, type RecoveryBackup } from '../../domain/recovery.ts';
 import { decideWal, type WalDecision } from '../../domain/wal-retention.ts';
 import { pitrOf, walRepositories } from '../../config/lookup.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
@@ -33,7 +33,7 @@ async function decide(deps: ActivityDeps, store: ObjectStore, target: string, no
       if (!ref.published || ref.systemId !== systemId || without.has(ref.name)) continue;
       try {
         const manifest = parseManifest(await readManifestBytes(store, ref), { ref, trusted });
-        if (manifest.wal !== undefined) backups.push({ id: ref.id, name: ref.name, ...manifest.wal, endedAt: manifest.endedAt });
+        if (manifest.wal !== undefined) backups.push(recoveryBackup(ref, manifest.wal, manifest.endedAt));
       } catch (error) {
         // One that cannot be read now may need any of it.
         if (!isResurgoError(error) || error.definition.retryable) throw error;

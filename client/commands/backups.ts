@@ -1,4 +1,5 @@
 import { ResurgoError } from '../../domain/errors.ts';
+import { whyGivenUp } from '../../domain/swaps.ts';
 import type { Register } from './index.ts';
 
 export const registerBackups: Register = (program, cli) => {
@@ -44,7 +45,7 @@ export const registerBackups: Register = (program, cli) => {
               backup.target,
               backup.kind,
               backup.id,
-              [backup.status, ...(backup.complete ? [] : ['degraded']), ...(backup.held ? ['held'] : [])].join(', '),
+              [backup.status, ...(backup.complete ? [] : ['degraded']), ...(backup.held ? ['held'] : []), ...(backup.givenUp === null ? [] : ['given up'])].join(', '),
               backup.bytes === null ? '?' : formatBytes(backup.bytes.source),
               backup.bytes === null ? '?' : formatBytes(backup.bytes.stored),
               backup.durationMs === null ? '?' : formatDuration(backup.durationMs),
@@ -52,6 +53,7 @@ export const registerBackups: Register = (program, cli) => {
             ]),
           );
         }
+        for (const backup of backups.filter(({ givenUp }) => givenUp !== null).slice(0, 3)) output.note(`backup ${backup.id} of ${backup.target} is given up: ${whyGivenUp(backup.givenUp ?? '')}`);
         for (const run of failedRuns.slice(0, 3)) output.note(`failed run ${run.id} of ${run.target} at ${run.startedAt}: ${run.error?.message ?? 'unknown'}`);
         for (const problem of problems) output.note(`repository ${problem.repository}: ${problem.message}`);
         return problems.length > 0 && backups.length === 0 ? 1 : undefined;

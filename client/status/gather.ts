@@ -7,13 +7,13 @@ import type { ObjectStore } from '../../domain/ports.ts';
 import { KeyRing } from '../../activities/key-ring.ts';
 import { Stores } from '../../activities/stores.ts';
 import { mapBounded } from '../../providers/repository/bounded.ts';
-import { listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
+import { givenUpIn, listBackups, listRunRecords, type ListedBackup } from '../../providers/repository/catalogue.ts';
 import { ManifestCache } from '../../providers/repository/manifest-cache.ts';
 import { keysOf } from '../../providers/repository/layout.ts';
 import { brokenLink, linksOf, withoutLost } from '../../providers/repository/whole-chain.ts';
 import { parseManifest } from '../../providers/vault/publish.ts';
 import type { DueTimes } from '../../domain/run-log.ts';
-import { windowOf } from '../../domain/recovery.ts';
+import { recoveryBackup, windowOf } from '../../domain/recovery.ts';
 import { readArchive } from '../../providers/wal/archive-read.ts';
 import { rememberedDueTimes, runLogNames, targetHealth, type RunLogNames } from './health.ts';
 import { walFacts } from './wal.ts';
@@ -106,8 +106,10 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
   const own = repositoriesFor(loaded.config, name);
   // By id, newest first; a copy that is not verified counts for nothing.
   const verified = new Map<string, Copy[]>();
+  const known = givenUpIn(copies.map(({ ref }) => ref));
   for (const copy of [...copies].sort((a, b) => (a.ref.name < b.ref.name ? 1 : -1))) {
-    if (!copy.ref.published || !isVerified(copy.ref)) continue;
+    // Nor does one of a history that was given up.
+    if (!copy.ref.published || !isVerified(copy.ref) || known([copy.ref])[0]?.givenUp !== undefined) continue;
     const same = verified.get(copy.ref.id);
     if (same === undefined) verified.set(copy.ref.id, [copy]);
     else same.push(copy);
@@ -142,7 +144,7 @@ async function walReaches(scope: Scope, { store, ref }: Copy): Promise<boolean> 
     if (wal === undefined) return false;
     for (const other of scope.open.values()) {
       const lineages = await readArchive(other, ref.target, ref.systemId, scope.trusted);
-      if (windowOf(lineages, [{ id: ref.id, name: ref.name, ...wal, endedAt }]).fromLsn !== null) return true;
+      if (windowOf(lineages, [recoveryBackup(ref, wal, endedAt)]).fromLsn !== null) return true;
     }
   } catch (error) {
     if (!isResurgoError(error)) throw error;

@@ -39,11 +39,13 @@ export interface SessionOptions {
   readonly theirs?: boolean;
   /** Whether the server knows what only PostgreSQL 17 and later do. */
   readonly newer?: boolean;
+  /** Whether the role is known to be a superuser there. */
+  readonly superuser?: boolean;
 }
 
 /** The `options` of a startup packet. */
-export const sessionOptions = ({ before, theirs = false, newer: isNewer = false }: SessionOptions): string =>
-  [before, asOptions({ ...neutral, ...(isNewer ? newer : {}), ...(theirs ? {} : reading) })].filter(Boolean).join(' ');
+export const sessionOptions = ({ before, theirs = false, newer: isNewer = false, superuser = false }: SessionOptions): string =>
+  [before, asOptions({ ...neutral, ...(isNewer ? newer : {}), ...(isNewer && superuser ? quiet : {}), ...(theirs ? {} : reading) })].filter(Boolean).join(' ');
 
 /**
  * First statements of a session in which queries of somebody else are to run. They resolve no name. Given in the startup packet the path could not be
@@ -55,7 +57,19 @@ export const pinReading = `set search_path = pg_catalog, pg_temp; set DateStyle 
 export const lacksNewer = (error: unknown): boolean =>
   (error as { code?: unknown } | undefined)?.code === '42704' && String((error as { message?: unknown }).message).includes('transaction_timeout');
 
+/** For superusers of PostgreSQL 17 and later: triggers of a database on logins and on commands run for its users, not for those who take it away or bring it back. */
+const quiet = { event_triggers: 'off' } as const;
+
 /** Whether a server (`host:port`) has the settings of PostgreSQL 17, as its last session told. Tools cannot try twice, so they ask here. */
 const known = new Map<string, boolean>();
 export const knowsNewer = (server: string): boolean | undefined => known.get(server);
 export const noteNewer = (server: string, knows: boolean): void => void known.set(server, knows);
+
+/** Whether a role of a server (`user@host:port`) is a superuser, as its last session told. */
+const superusers = new Map<string, boolean>();
+export const knowsSuperuser = (login: string): boolean => superusers.get(login) === true;
+export const noteSuperuser = (login: string, is: boolean): void => void superusers.set(login, is);
+
+/** The server's word for a setting that the role may not have (any more). */
+export const refusesQuiet = (error: unknown): boolean =>
+  (error as { code?: unknown } | undefined)?.code === '42501' && String((error as { message?: unknown }).message).includes('event_triggers');

@@ -3,9 +3,11 @@ import { archivedTarget } from '../../domain/archive.ts';
 import type { BackupRef } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
+import { historyOfBackup } from '../../domain/swaps.ts';
 import { mapBounded } from './bounded.ts';
 import { backupRef, backupsPrefix, isTargetName, keysOf, parseStateName, safeTarget, statePrefix } from './layout.ts';
 import { compareKeys, isSafeSegment } from './safe-key.ts';
+import { readSwaps } from './swap-notes.ts';
 
 export { initRepository, openRepository, type RepositoryInfo } from './repository-file.ts';
 export { readManifestBytes, readState, removeState, writeState } from './backup-files.ts';
@@ -23,6 +25,10 @@ export interface ListedBackup extends BackupRef {
   readonly state: readonly string[];
   /** A copy that arrived and still has the mark of its arrival: whoever brought it died, or a store wrote that late. Reading it back takes the mark away. */
   readonly arriving?: true;
+  /** The restore in place whose data it holds, `''`: of none. Absent where no data was ever swapped. */
+  readonly history?: string;
+  /** That restore, where it was rolled back: no backup of what there is now. */
+  readonly givenUp?: string;
 }
 
 /** Targets that have something in the repository; names that are none, and archives, are passed over. */
@@ -78,16 +84,17 @@ async function listSystem(
   systemId: string,
   signal?: AbortSignal,
 ): Promise<ListedBackup[]> {
-  const [names, facts] = await Promise.all([
+  const [names, facts, swaps] = await Promise.all([
     store.listDirectories(backupsPrefix(target, systemId), signal),
     listFacts(store, target, systemId, signal),
+    readSwaps(store, target, systemId, signal),
   ]);
   const refs = names.flatMap((name) => backupRef(target, systemId, name) ?? []);
   return mapBounded(refs, 16, async (ref) => {
     const state = facts.get(ref.name) ?? [];
     const published =
       state.some((fact) => publishedFacts.has(fact)) || (await store.head(keysOf(ref).manifest, signal)) !== undefined;
-    return { ...ref, published, state };
+    return { ...ref, published, state, ...historyOfBackup(swaps, ref.startedAt) };
   });
 }
 
@@ -112,6 +119,16 @@ async function listFacts(
 async function* keysBelow(store: ObjectStore, prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
   if (store.listKeys !== undefined) yield* store.listKeys(prefix, signal);
   else for await (const { key } of store.list(prefix, signal)) yield key;
+}
+
+/** Of listings of several repositories: what one of them knows to be given up is so in the others, which may have been away when it was noted. */
+export function givenUpIn(everywhere: readonly ListedBackup[]): (all: readonly ListedBackup[]) => ListedBackup[] {
+  const known = new Map(everywhere.flatMap((ref) => (ref.givenUp === undefined ? [] : [[`${ref.target}/${ref.systemId}/${ref.id}`, ref.givenUp] as const])));
+  return (all) =>
+    all.map((ref) => {
+      const givenUp = known.get(`${ref.target}/${ref.systemId}/${ref.id}`);
+      return givenUp === undefined ? ref : { ...ref, givenUp, history: givenUp };
+    });
 }
 
 export type BackupSelector = string;
@@ -146,9 +163,11 @@ export function noSuchBackup(
     newest === undefined
       ? 'it holds none'
       : `it holds ${String(published.length)}, the newest is ${newest.id} of ${newest.startedAt}`;
+  const apart = published.filter((ref) => ref.givenUp !== undefined);
+  const note = apart.length === 0 ? '' : `; of restores that were rolled back, and only given when named: ${apart.slice(0, 5).map(({ id }) => id).join(', ')}`;
   return new ResurgoError(
     'backupUnknown',
-    `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}.`,
+    `There is no backup ${JSON.stringify(which)}${target === undefined ? '' : ` of ${target}`} in repository ${store.name}; ${there}${note}.`,
   );
 }
 
@@ -157,14 +176,15 @@ export function chooseBackup(all: readonly ListedBackup[], which: BackupSelector
   return matchingBackups(all, which)[0];
 }
 
-/** Every published backup that may serve, the one that is meant first; only `latest`, a day or a time leave a choice. @throws inputInvalid */
+/** Every published backup that may serve, the one that is meant first; only `latest`, a day or a time leave a choice, and then none that was given up. @throws inputInvalid */
 export function matchingBackups(all: readonly ListedBackup[], which: BackupSelector): ListedBackup[] {
   const published = all.filter((ref) => ref.published);
-  if (which === 'latest') return published;
+  const present = published.filter((ref) => ref.givenUp === undefined);
+  if (which === 'latest') return present;
   const named = published.filter((ref) => ref.id === which || ref.name === which);
   if (named.length > 0 || !/^\d{4}-\d{2}-\d{2}/.test(which)) return named.slice(0, 1);
   const until = Date.parse(which.length === 10 ? `${which}T23:59:59.999Z` : which);
   if (Number.isNaN(until))
     throw new ResurgoError('inputInvalid', `${JSON.stringify(which)} is neither a backup nor a date.`);
-  return published.filter((ref) => Date.parse(ref.startedAt) <= until);
+  return present.filter((ref) => Date.parse(ref.startedAt) <= until);
 }

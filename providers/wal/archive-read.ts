@@ -1,12 +1,14 @@
 /** Reads the WAL archive of a target from one repository: one listing, and a few small objects. */
 import type { WalLineage, WalPiece, RestorePoint, WalTimeline } from '../../domain/wal.ts';
-import { parsePieceName, presentFirst, sortPieces } from '../../domain/wal.ts';
+import { withHistories } from '../../domain/swaps.ts';
+import { parsePieceName, sortPieces } from '../../domain/wal.ts';
 import { parseLsn } from '../../domain/lsn.ts';
 import type { ObjectStore } from '../../domain/ports.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { open } from '../vault/crypto-pool.ts';
 import { openKeys, type Credentials } from '../vault/open-keys.ts';
 import { isSafeSegment } from '../repository/safe-key.ts';
+import { readSwaps } from '../repository/swap-notes.ts';
 import { historyFile, lineageFile, lineagePrefix, parsePointFile, timelinePrefix, walPrefix } from './layout.ts';
 import { parseLineage, type LineageFacts } from './lineage-file.ts';
 import { headerRoom, parseWalHeader, placeOf, splitWalObject, type WalHeader } from './wal-object.ts';
@@ -74,7 +76,7 @@ async function listFound(store: ObjectStore, target: string, systemId: string, s
   return { lineages, hasReadBack };
 }
 
-/** The present lineage first. A lineage whose own file is not there yet (its writer died) is left out. @throws walDamaged, manifestSignature */
+/** The present lineage first, those that were given up last. A lineage whose own file is not there yet (its writer died) is left out. @throws walDamaged, manifestSignature */
 export async function readArchive(store: ObjectStore, target: string, systemId: string, trusted: readonly string[], signal?: AbortSignal): Promise<ArchivedLineage[]> {
   const { lineages: found, hasReadBack } = await listFound(store, target, systemId, signal);
   const known = hasReadBack ? await readReadBack(store, target, systemId, signal) : undefined;
@@ -96,7 +98,7 @@ export async function readArchive(store: ObjectStore, target: string, systemId: 
     const { parent } = facts;
     lineages.push({ id, systemId, createdAt: facts.createdAt, segmentBytes: facts.segmentBytes, parent: parent === null ? null : { lineage: parent.lineage, timeline: parent.timeline, lsn: parseLsn(parent.lsn) }, facts, timelines: read });
   }
-  return lineages.sort(presentFirst);
+  return withHistories(lineages, lineages.length === 0 ? [] : await readSwaps(store, target, systemId, signal));
 }
 
 /** The same with the damaged objects among the pieces: what was stored, not what is of use. */

@@ -1,6 +1,6 @@
 /** Decides where archiving goes on: in which lineage, on which timeline, from which position. Pure. */
 import type { Ancestor } from '../../domain/wal.ts';
-import { coverage } from '../../domain/wal.ts';
+import { coverage, sameHistory } from '../../domain/wal.ts';
 import { formatLsn } from '../../domain/lsn.ts';
 import type { ArchivedLineage, ArchivedTimeline } from './archive-read.ts';
 
@@ -26,17 +26,18 @@ export type Decision =
   /** Another history begins: the first of all, or one that left a known one earlier than the archive reaches. */
   | { readonly kind: 'begin'; readonly parent: { readonly lineage: string; readonly timeline: number; readonly lsn: bigint } | null; readonly start: bigint | undefined; readonly reason: string };
 
-export function decidePosition(lineages: readonly ArchivedLineage[], server: ServerPosition): Decision {
+/** @param present the history the server is of: a timeline of another is not gone on with, whatever its number and position say */
+export function decidePosition(lineages: readonly ArchivedLineage[], server: ServerPosition, present?: string): Decision {
   const ancestors = server.history === undefined ? [] : parseHistory(server.history);
   for (const lineage of lineages) {
     const last = lineage.timelines.at(-1);
     if (last === undefined) {
-      if (lineage.facts.timeline === server.timeline) return { kind: 'continue', lineage, timeline: server.timeline, stored: startOf(lineage), leavesAt: undefined };
+      if (lineage.facts.timeline === server.timeline && sameHistory(lineage.history, present)) return { kind: 'continue', lineage, timeline: server.timeline, stored: startOf(lineage), leavesAt: undefined };
       continue;
     }
     const stored = coverage(last.pieces).at(-1)?.end ?? beginningOf(lineage, last);
     if (last.timeline === server.timeline) {
-      if (last.historySha256 !== server.historySha256) continue;
+      if (last.historySha256 !== server.historySha256 || !sameHistory(last.history, present)) continue;
       if (server.flushLsn >= stored) return { kind: 'continue', lineage, timeline: server.timeline, stored, leavesAt: undefined };
       continue;
     }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { cannotBuildOn } from '../../providers/postgres/parent-check.ts';
 import { MemoryStore } from '../../providers/repository/memory-store.ts';
-import { readSwaps, swappedSince, writeSwap } from '../../providers/repository/swap-notes.ts';
+import { swappedSince } from '../../domain/swaps.ts';
+import { readSwaps, writeSwap } from '../../providers/repository/swap-notes.ts';
 
 describe('B2 what a backup may build on after a restore', () => {
   test('a swap ends what was taken before it; its rollback brings that back and ends what was taken meanwhile', async () => {
