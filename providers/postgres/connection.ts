@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ClientConfig } from 'pg';
 import { ResurgoError } from '../../domain/errors.ts';
-import { knowsNewer, sessionOptions } from './session-settings.ts';
+import { knowsNewer, knowsSuperuser, sessionOptions } from './session-settings.ts';
 
 export { openClient, withClient } from './postgres-client.ts';
 export { mapPostgresError } from './postgres-error.ts';
@@ -37,7 +37,7 @@ export interface PostgresConnection {
    */
   clientConfig(
     database?: string,
-    options?: { tls?: boolean; replication?: 'true' | 'database'; theirs?: boolean; newer?: boolean; bare?: boolean },
+    options?: { tls?: boolean; replication?: 'true' | 'database'; theirs?: boolean; newer?: boolean; superuser?: boolean; bare?: boolean },
   ): ClientConfig;
   /** Environment for libpq tools: secrets travel here and never in argv, and so do our settings. Merge over a minimal environment. */
   toolEnv(database?: string): Record<string, string>;
@@ -147,9 +147,9 @@ function tlsOptions(mode: SslMode, host: string, values: Map<string, string>): N
   };
 }
 
-function startup(before: string | undefined, { bare, theirs, newer }: { bare?: boolean; theirs?: boolean; newer?: boolean }): { options?: string } {
+function startup(before: string | undefined, { bare, theirs, newer, superuser }: { bare?: boolean; theirs?: boolean; newer?: boolean; superuser?: boolean }): { options?: string } {
   if (bare === true) return before === undefined ? {} : { options: before };
-  return { options: sessionOptions({ before, theirs: theirs === true, newer: newer === true }) };
+  return { options: sessionOptions({ before, theirs: theirs === true, newer: newer === true, superuser: superuser === true }) };
 }
 
 /** What the driver reads by itself when there is no password: tools must log in as it does, or a restore fails after its check was well. */
@@ -205,7 +205,7 @@ export function resolveConnection(url: string, overrides: ConnectionOverrides = 
       PGSSLMODE: mode,
       PGAPPNAME: applicationName,
       PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(timeout / 1000))),
-      PGOPTIONS: sessionOptions({ before: values.get('options'), newer: knowsNewer(`${host}:${port}`) === true }),
+      PGOPTIONS: sessionOptions({ before: values.get('options'), newer: knowsNewer(`${host}:${port}`) === true, superuser: knowsSuperuser(`${user}@${host}:${String(port)}`) }),
     };
     if (password !== undefined) env['PGPASSWORD'] = password;
     else Object.assign(env, inheritedLogin());

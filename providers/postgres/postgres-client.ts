@@ -4,7 +4,7 @@ import pg from 'pg';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { PostgresConnection } from './connection.ts';
 import { mapPostgresError, poolerHint } from './postgres-error.ts';
-import { knowsNewer, lacksNewer, noteNewer, pinReading, takenDateStyle } from './session-settings.ts';
+import { knowsNewer, knowsSuperuser, lacksNewer, noteNewer, noteSuperuser, pinReading, refusesQuiet, takenDateStyle } from './session-settings.ts';
 
 export interface ClientOptions {
   readonly database?: string;
@@ -25,6 +25,8 @@ const refusesTls = (error: unknown): boolean =>
   /does not support SSL/.test(String((error as Error | undefined)?.message));
 const wantsTls = (error: unknown): boolean => (error as { code?: string } | undefined)?.code === '28000';
 
+const loginOf = ({ user, host, port }: PostgresConnection): string => `${user}@${host}:${String(port)}`;
+
 /** A server older than 17 refuses settings it does not have; it is asked once, and remembered. */
 async function connectKnowing(connection: PostgresConnection, options: ClientOptions, tls: boolean | undefined): Promise<PgClient> {
   const server = `${connection.host}:${connection.port}`;
@@ -34,6 +36,11 @@ async function connectKnowing(connection: PostgresConnection, options: ClientOpt
     noteNewer(server, true);
     return client;
   } catch (error) {
+    if (refusesQuiet(error)) {
+      // It was a superuser before.
+      noteSuperuser(loginOf(connection), false);
+      return connectOnce(connection, options, tls, true);
+    }
     if (!lacksNewer(error)) throw error;
     noteNewer(server, false);
     return connectOnce(connection, options, tls, false);
@@ -63,6 +70,7 @@ async function connectOnce(
     newer,
     theirs,
     bare,
+    superuser: knowsSuperuser(loginOf(connection)),
     ...(tls === undefined ? {} : { tls }),
     ...(replication === undefined ? {} : { replication }),
   });
@@ -72,8 +80,10 @@ async function connectOnce(
   const abort = () => destroyClient(client);
   options.signal?.addEventListener('abort', abort, { once: true });
   const style = reported(client, 'DateStyle');
+  const superuser = reported(client, 'is_superuser');
   try {
     await client.connect();
+    if (superuser() !== undefined) noteSuperuser(loginOf(connection), superuser() === 'on');
     if (theirs) await client.query(pinReading);
     else if (!bare && style() !== takenDateStyle) throw notTaken(connection);
     return client;

@@ -8,6 +8,9 @@ import { replaceRows } from '../../providers/dataset/replace.ts';
 import { buildStage } from '../../providers/dataset/stage.ts';
 import { analyzeDatabase } from '../../providers/postgres/analyze.ts';
 import { resolveConnection, type PostgresConnection } from '../../providers/postgres/connection.ts';
+import { readDatabaseFacts } from '../../providers/postgres/logical-facts.ts';
+import { assertSameStorage } from '../../providers/postgres/logical-snapshot.ts';
+import { dropDatabase, withMaintenance } from '../../providers/postgres/maintenance.ts';
 import { findLogicalTools } from '../../providers/postgres/find-logical-tools.ts';
 import { dumpLogical } from '../../providers/postgres/logical-dump.ts';
 import { restoreLogical } from '../../providers/postgres/logical-restore.ts';
@@ -156,5 +159,35 @@ describe('queries of the configuration', () => {
       await client.query('rollback');
       expect(await path()).toBe('pg_catalog, pg_temp');
     }, theirs);
+  });
+});
+
+describe('B1 R2 what runs in a database, or holds it', () => {
+  test('event triggers: one that writes at each login, one that refuses commands', { timeout: 120_000 }, async ({ skip }) => {
+    if (server.major < 17) return skip('they can be turned off from 17 on');
+    await server.sql('postgres', 'create database triggers_on');
+    await server.sql('triggers_on', `create table public.logins (at timestamptz); create table public.data as select generate_series(1, 10) i; create materialized view public.sums as select sum(i) from public.data;
+      create function public.note() returns event_trigger language plpgsql as $$ begin insert into public.logins values (now()); end $$;
+      create function public.refuse() returns event_trigger language plpgsql as $$ begin raise exception 'no commands here'; end $$;
+      create event trigger at_login on login execute function public.note(); alter event trigger at_login enable always;
+      create event trigger at_command on ddl_command_start execute function public.refuse();`);
+    await roundTrip('triggers_on');
+  });
+
+  test('a database with a subscription is restored, and dropped again', { timeout: 120_000 }, async () => {
+    await server.sql('postgres', 'create database subscribed');
+    await server.sql('subscribed', `create table public.t (i int primary key); create subscription s1 connection 'host=127.0.0.1 port=1 dbname=nowhere' publication p with (connect = false, slot_name = 's1')`);
+    await roundTrip('subscribed');
+    await withMaintenance(connection, ['subscribed_copy'], (client) => dropDatabase(connection, client, 'subscribed_copy'));
+    expect(await server.sql('postgres', `select datname from pg_database where datname = 'subscribed_copy'`)).toEqual([]);
+  });
+
+  test('B10 a table that is replaced between the snapshot and the lock of pg_dump fails the dump', { timeout: 60_000 }, async () => {
+    await server.sql('postgres', 'create database replaced');
+    await server.sql('replaced', 'create table public.z as select generate_series(1, 1000) i; create table public.calm (i int)');
+    const facts = await withClient(connection, readDatabaseFacts, { database: 'replaced' });
+    await expect(assertSameStorage(connection, 'replaced', facts.tables, undefined)).resolves.toBeUndefined();
+    await server.sql('replaced', 'begin; create table public.z_new as select generate_series(1, 1000) i; drop table public.z; alter table public.z_new rename to z; commit');
+    await expect(assertSameStorage(connection, 'replaced', facts.tables, undefined)).rejects.toMatchObject({ code: 'dumpFailed', message: expect.stringContaining('public.z') as string });
   });
 });
