@@ -93,8 +93,11 @@ const isTip = (branch: Branch): boolean => branch.lineage.timelines.at(-1) === b
 export const liesOn = ({ path }: Pick<Branch, 'path'>, { stopLsn, timeline, history }: RecoveryBackup): boolean =>
   passesThrough(path, { lsn: parseLsn(stopLsn), timeline, ...(history === undefined ? {} : { history }) });
 
-/** What was given up counts only for whom a backup of it, or its timeline, was named. */
-const isMeant = ({ timeline }: Branch, backups: readonly RecoveryBackup[]): boolean => timeline.givenUp !== true || backups.some(({ givenUp }) => givenUp === timeline.history);
+/** What was given up counts only for whom a backup of it, or its timeline, was named; and then alone. */
+function isMeant({ timeline }: Branch, backups: readonly RecoveryBackup[]): boolean {
+  if (timeline.givenUp === true) return backups.some(({ givenUp }) => givenUp === timeline.history);
+  return backups.length === 0 || backups.some(({ givenUp }) => givenUp === undefined);
+}
 
 /** What is to be read between a backup and `end`; the hole where there is one. */
 function stepsTo(branch: Branch, backup: RecoveryBackup, end: bigint): { steps: RecoveryStep[]; pieces: WalPiece[] } | { hole: string } {

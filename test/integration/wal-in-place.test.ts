@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { walStatus } from '../../client/wal-status.ts';
+import { pruneActivities } from '../../activities/prune.activities.ts';
+import { listCatalogue } from '../../client/catalogue.ts';
+import { gatherFacts } from '../../client/status/gather.ts';
 import { parseLsn } from '../../domain/lsn.ts';
+import type { RestoreInput } from '../../domain/operations.ts';
+import { depsOf } from '../support/in-process.ts';
 import { startPostgres, type PostgresServer } from '../support/index.ts';
 import { sleep } from '../support/server-process.ts';
 import { startStack, type Stack } from '../support/stack.ts';
@@ -86,5 +91,47 @@ describe('after a restore in place', () => {
     // The history that was rolled back began last, but is not the present one.
     const preview = await stack.run('restore', { target: 'shop', mode: 'beside', to: `${server.socketDir}/never`, time: 'latest', preview: true });
     expect(preview.plan?.recovery).toMatchObject({ timeline: 1, lineage: (await walStatus(stack.loaded, 'shop')).repositories[0]?.lineages[0]?.id });
+  }, 600_000);
+
+  test('B2 B11 B13 R4 a backup taken between the swap and the rollback is of a history that was given up: nobody takes it for the newest', async () => {
+    const base = await stack.run('backup', { target: 'shop', kind: 'full', onBusy: 'wait' });
+    await server.sql('postgres', 'insert into t select generate_series(1, 3000)');
+    const rows = await count();
+    await archived(await lsnNow());
+    await server.shutdown();
+    const restored = await stack.run('restore', { target: 'shop', mode: 'in-place', backup: base.id });
+    await server.start();
+    await server.sql('postgres', 'insert into t select generate_series(1, 70000)');
+    const given = await stack.run('backup', { target: 'shop', kind: 'full', onBusy: 'wait' });
+    await archived(await lsnNow());
+    await server.shutdown();
+    expect(await stack.run('finishRestore', { id: restored.id, target: 'shop', action: 'rollback' })).toMatchObject({ status: 'rolled-back' });
+    await server.start();
+    expect(await count()).toBe(rows);
+    // Before anything new is archived or backed up the newest is the one of before.
+    const to = `${server.socketDir}/never`;
+    const preview = async (input: Partial<RestoreInput>) => stack.run('restore', { target: 'shop', mode: 'beside', to, preview: true, ...input });
+    const latest = await preview({});
+    expect(latest.plan?.backup).toBe(base.id);
+    expect(latest.warnings.join('\n')).toContain(`backup ${given.id} is newer than the one taken, and was left out`);
+    expect((await preview({ time: 'latest' })).plan).toMatchObject({ backup: base.id });
+    const named = await preview({ backup: given.id });
+    expect(named.plan?.backup).toBe(given.id);
+    expect(named.warnings.join('\n')).toContain(`restore ${restored.id}, which was rolled back`);
+    expect((await listCatalogue(stack.loaded, 'shop')).backups.filter(({ givenUp }) => givenUp !== null).map(({ id }) => id)).toContain(given.id);
+    expect((await gatherFacts(stack.loaded, ['shop'])).targets[0]?.newest?.id).toBe(base.id);
+    const pruned = await pruneActivities(depsOf(stack.loaded.path)).planPrune({ target: 'shop', repository: 'local', now: Date.now() });
+    expect(pruned.keep.find(({ id }) => id === base.id)?.reasons).toContain('the newest verified backup');
+    expect(pruned.keep.find(({ id }) => id === given.id)?.reasons.join()).toContain('counted apart');
+    // The history goes on, beyond the positions of the one given up; what is restored is its end.
+    await server.sql('postgres', 'insert into t select generate_series(1, 90000); select pg_switch_wal(); insert into t values (7)');
+    await archived(await lsnNow());
+    const end = await preview({ time: 'latest' });
+    expect(end.plan).toMatchObject({ backup: base.id });
+    const beside = await stack.run('restore', { target: 'shop', mode: 'scratch', time: 'latest' });
+    expect(beside.status).toBe('restored');
+    const next = await stack.run('backup', { target: 'shop', kind: 'incremental', onBusy: 'wait' });
+    expect(next.warnings.join('\n')).toContain(`${given.id} is not built on`);
+    expect(next.parent).toBe(base.id);
   }, 600_000);
 });

@@ -84,6 +84,18 @@ describe('B11 decisions', () => {
     expect(ids(decideRetention([entry('a', now - 900 * day, { verified: false }), entry('b', now, { verified: false })], [{ last: 1 }], now), 'remove')).toEqual([]);
   });
 
+  test('B2 what was given up is never the newest verified one, takes no place, and goes when its place would have gone', () => {
+    const entries = [entry('given', now - hour, { givenUp: 'rrr' }), entry('true', now - day), entry('older', now - 2 * day), entry('oldest', now - 3 * day), entry('long', now - 40 * day, { givenUp: 'qqq' })];
+    const decided = decideRetention(entries, [{ last: 2 }], now);
+    expect(why(decided, 'true')).toContain('the newest verified backup');
+    expect(why(decided, 'given')).toContain('restore rrr, which was rolled back');
+    expect(ids(decided, 'keep')).toEqual(['given', 'older', 'true']);
+    expect(why(decided, 'long')).toContain('restore qqq');
+    // Alone they are no backup of what there is: nothing goes.
+    expect(ids(decideRetention([entry('a', now - 90 * day, { givenUp: 'rrr' }), entry('b', now - 91 * day, { verified: false })], [{ age: day }], now), 'remove')).toEqual([]);
+    expect(ids(decideRetention([entry('a', now - 80 * day, { givenUp: 'rrr' }), entry('b', now - 91 * day)], [{ age: day }], now), 'keep')).toContain('b');
+  });
+
   test('damaged ones stay for a person to see, take no place, and keep what they may need', () => {
     const entries = [
       entry('new', now), entry('lost', now - day, { chain: null }), entry('good', now - 2 * day), entry('inc', now - 3 * day, { kind: 'incremental', chain: null }),
@@ -112,7 +124,7 @@ const historyArb = fc
   .array(
     fc.record({
       gap: fc.oneof(fc.integer({ min: 0, max: 2 * 24 * 3600 }), fc.integer({ min: 0, max: 40 * 24 * 3600 })), kind: fc.constantFrom('full', 'full', 'full', 'differential', 'incremental', 'incremental'), system: fc.constantFrom(0, 0, 0, 0, 1),
-      fate: fc.constantFrom(...Array<'good'>(20).fill('good'), 'unverified', 'damaged', 'gone', 'held'),
+      fate: fc.constantFrom(...Array<'good'>(20).fill('good'), 'unverified', 'damaged', 'gone', 'held'), given: fc.constantFrom(false, false, false, false, true),
     }),
     { maxLength: 24 },
   )
@@ -123,9 +135,10 @@ const historyArb = fc
     for (const [i, step] of steps.entries()) {
       time += step.gap * 1000;
       const systemId = String(7000 + step.system);
-      const here = built.filter((other) => other.systemId === systemId);
+      // What was given up builds on anything; nothing else builds on it.
+      const here = built.filter((other) => other.systemId === systemId && (step.given || other.givenUp === undefined));
       const parent = step.kind === 'full' ? undefined : here.findLast((other) => step.kind === 'incremental' || other.kind === 'full');
-      const made = entry(`id${String(i)}`, time, { systemId, kind: parent === undefined ? 'full' : (step.kind), chain: parent === undefined ? [] : [...(parent.chain ?? []), parent.id] });
+      const made = entry(`id${String(i)}`, time, { systemId, kind: parent === undefined ? 'full' : (step.kind), chain: parent === undefined ? [] : [...(parent.chain ?? []), parent.id], ...(step.given ? { givenUp: 'rrr' } : {}) });
       built.push(made);
       if (step.fate !== 'gone') entries.push({ ...made, verified: step.fate !== 'unverified', held: step.fate === 'held', chain: step.fate === 'damaged' ? null : made.chain });
     }
@@ -160,7 +173,7 @@ test('B11 10,000 random histories: kept is restorable, last verified stays, same
         expect(half.filter((one) => wholeIn(entries, one) && !wholeIn(half, one))).toEqual([]);
       }
       // The newest verified chain, holds, damaged ones, and whatever is newer stay.
-      const sound = entries.filter((one) => wholeIn(entries, one) && [one.id, ...(one.chain ?? [])].every((id) => entries.some((other) => other.id === id && other.systemId === one.systemId && other.verified)));
+      const sound = entries.filter((one) => one.givenUp === undefined && wholeIn(entries, one) && [one.id, ...(one.chain ?? [])].every((id) => entries.some((other) => other.id === id && other.systemId === one.systemId && other.verified)));
       const newest = Math.max(...sound.map((one) => Date.parse(one.startedAt)));
       if (sound.length > 0) expect(left.some((one) => sound.includes(one) && Date.parse(one.startedAt) === newest)).toBe(true);
       else expect(removed).toEqual([]);
@@ -168,10 +181,15 @@ test('B11 10,000 random histories: kept is restorable, last verified stays, same
         expect(one.held || one.chain === null || !wholeIn(entries, one)).toBe(false);
         expect(Date.parse(one.startedAt)).toBeLessThanOrEqual(newest);
       }
+      // What was given up takes no place: without it what is left goes or stays all the same, but for what it builds on.
+      const live = entries.filter((one) => one.givenUp === undefined);
+      const alone = plan(live, rules);
+      if (entries.every((one) => one.chain !== null)) expect(removed.filter((one) => one.givenUp === undefined).every((one) => alone.includes(one))).toBe(true);
+      if (live.length < entries.length && sound.length > 0 && entries.every((one) => one.chain !== null && (one.givenUp === undefined || one.chain.length === 0))) expect(removed.filter((one) => one.givenUp === undefined).map((one) => one.id)).toEqual(alone.map((one) => one.id));
       // Any rule alone keeps no more than all rules together.
       for (const rule of rules.length > 1 ? rules : []) {
-        const alone = plan(entries, [rule]);
-        expect(removed.every((one) => alone.includes(one))).toBe(true);
+        const byOne = plan(entries, [rule]);
+        expect(removed.every((one) => byOne.includes(one))).toBe(true);
       }
       // Order of the listing does not matter.
       const mixed = [...entries].map((one, i) => ({ one, key: (i * 7919 + seed) % 31 })).sort((a, b) => a.key - b.key).map(({ one }) => one);
