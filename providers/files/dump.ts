@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, misfits, rea
 import { packFiles } from './pack.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
-import { absolute, statOf, walk } from './walk.ts';
+import { absolute, identityOf, statOf, walk } from './walk.ts';
 
 export interface FilesDumpOptions {
   readonly selection: Selection;
@@ -199,13 +199,13 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   const totals = noTotals();
   const names = new Map<string, { paths: string[]; changed: number }>();
   for await (const batch of walk({
-    roots: rootsOf(selection.paths),
-    inner: innerRootsOf(selection.paths),
+    roots: selection.paths,
     leaveOut: leavesOut(selection),
+    never: identitiesOf(selection.never),
     oneFileSystem: options.oneFileSystem,
     onProblem: (path, error) => {
       if (error.code !== 'ENOENT') problems.report(path, error.message);
-      else if (selection.paths.includes(`/${path}`)) problems.report(path, 'it does not exist');
+      else if (selection.paths.some((root) => root.replace(/^\/+|\/+$/g, '') === path)) problems.report(path, 'it does not exist');
       else problems.vanished.push(path);
     },
     onSocket: () => {
@@ -245,16 +245,16 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   };
 }
 
-/** Those that lie inside another. */
-function innerRootsOf(paths: readonly string[]): string[] {
-  const outer = new Set(rootsOf(paths));
-  return [...new Set(paths.map((path) => path.replace(/\/+$/, '')))].filter((path) => path !== '' && !outer.has(path)).map((path) => path.replace(/^\/+/, ''));
-}
-
-/** In the order of a listing, none inside another. */
-export function rootsOf(paths: readonly string[]): string[] {
-  const sorted = [...new Set(paths.map((path) => path.replace(/\/+$/, '') || '/'))].sort((a, b) => comparePaths(a.slice(1), b.slice(1)));
-  return sorted.filter((path) => !sorted.some((other) => other !== path && path.startsWith(other === '/' ? '/' : `${other}/`)));
+/** Of those that are there: the paths may lead to them by a symbolic link or a bind mount. */
+function identitiesOf(directories: readonly string[]): Set<string> {
+  return new Set(directories.flatMap((path) => {
+    try {
+      return [identityOf(statSync(path, { bigint: true }))];
+    } catch {
+      // Not there, or not to be looked at: left out by its name alone.
+      return [];
+    }
+  }));
 }
 
 function* changedIn(draft: string): Generator<Entry> {
