@@ -1,11 +1,13 @@
 /** B4: what is named is in the backup, wherever it lies; what is ours is not, whichever way leads to it. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { finishInPlace } from '../../activities/restore-finish.ts';
 import { leavesOut } from '../../providers/files/selection.ts';
 import { rootsOf, walk } from '../../providers/files/walk.ts';
 import { backupHere, configHere, depsOf, restoreHere } from '../support/in-process.ts';
+import { describeTree } from '../support/tree.ts';
 import { tempDir, type TempDir } from '../support/temp.ts';
 
 let work: TempDir;
@@ -112,5 +114,38 @@ test('B4 a repository that a symbolic link or a bind mount leads to is not backe
   } finally {
     await deps.stores.close();
     if (bound) execFileSync('umount', [at('ov/bound')]);
+  }
+});
+
+test('R3 names of one file in two roots: in place they are names of one file again, or copies where the roots are on two file systems now', { timeout: 120_000 }, async () => {
+  for (const name of ['a/f', 'm/b/g', 'm/b/sub/h']) put(name);
+  linkSync(at('a/f'), at('m/b/f'));
+  linkSync(at('a/f'), at('m/b/sub/f'));
+  utimesSync(at('m/b'), 1000, 1000.5);
+  const tree = (): string => describeTree(at('a')) + describeTree(at('m/b'));
+  const before = tree();
+  const deps = depsOf(await configHere(work.path, { media: { type: 'files', paths: [at('a'), at('m/b')] } }));
+  const inPlace = () => restoreHere(deps, { target: 'media', mode: 'in-place' });
+  const confirm = async (id: string) => {
+    await finishInPlace(deps, { id, target: 'media', action: 'confirm' }, () => Promise.resolve());
+  };
+  try {
+    await backupHere(deps, { target: 'media', kind: 'full' });
+    rmSync(at('m/b/sub'), { recursive: true });
+    const one = await inPlace();
+    expect(one).toMatchObject({ status: 'restored', warnings: [] });
+    expect(tree()).toBe(before);
+    expect(statSync(at('a/f')).ino).toBe(statSync(at('m/b/f')).ino);
+    await confirm(one.id);
+    if (!mounts(at('m'))) return;
+    const two = await inPlace();
+    expect(two).toMatchObject({ status: 'restored', warnings: [expect.stringMatching(/^1 files .* are copies there: [^ ]*\/m\/b\/f"$/)] });
+    expect(statSync(at('m/b/f')).ino).toBe(statSync(at('m/b/sub/f')).ino);
+    expect(readFileSync(at('m/b/f'), 'utf8')).toBe('a/f');
+    expect(statSync(at('m/b')).mtimeMs).toBe(1_000_500);
+    await confirm(two.id);
+  } finally {
+    await deps.stores.close();
+    execFileSync('sh', ['-c', 'umount "$1" 2>/dev/null || true', 'sh', at('m')]);
   }
 });
