@@ -1,8 +1,10 @@
 /** B4: what tar says is filed under the file it is about, and what it writes is taken apart in one go. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { dumpFiles } from '../../providers/files/dump.ts';
+import { misfits, readListing } from '../../providers/files/listing.ts';
 import { packFiles } from '../../providers/files/pack.ts';
 import { TarMembers } from '../../providers/files/tar-members.ts';
 import { pathBytes, textOfBytes } from '../../providers/vault/tar-path.ts';
@@ -79,4 +81,32 @@ test('B4 a file of many extents as the real tar packs it', { timeout: 60_000 }, 
   ftruncateSync(fd, 3000 * 65_536);
   closeSync(fd);
   expect(await pack([at('holes').slice(1)])).toEqual(new Map());
+});
+
+test('B4 a read error of a file that got its second name while the tree was walked: neither name is in the backup, both are told', { timeout: 60_000 }, async () => {
+  const real = execFileSync('sh', ['-c', 'command -v tar'], { encoding: 'utf8' }).trim();
+  for (const name of ['bin', 'src', 'src/a', 'src/z']) mkdirSync(at(name));
+  for (let i = 0; i < 600; i++) writeFileSync(at('src', 'a', `f${String(i).padStart(3, '0')}`), String(i));
+  const first = at('src', 'a', 'f000');
+  writeFileSync(at('bin', 'tar'), `#!/bin/sh\n'${real}' "$@"\necho 'tar: "${first.slice(1)}": Read error at byte 0, while reading 1 bytes: Input/output error' >&2\nexit 2\n`, { mode: 0o755 });
+  const path = process.env['PATH'];
+  process.env['PATH'] = `${at('bin')}:${path ?? ''}`;
+  let isLinked = false;
+  try {
+    const { listing, warnings, facts } = await dumpFiles({
+      selection: { paths: [at('src')], exclude: [], include: [], never: [] }, oneFileSystem: false, link: 0, staging: at('staging'), signal,
+      onProgress: ({ phase }) => {
+        if (phase === 'look at files' && !isLinked) linkSync(first, at('src', 'z', 'late'));
+        isLinked = true;
+      },
+      writer: { sourceBytes: 0, storedBytes: 0, openStream: () => ({ write: () => undefined, end: () => Promise.resolve() }) },
+    });
+    const entries = [...readListing(listing)];
+    expect([...misfits(entries)]).toEqual([]);
+    expect(entries.filter(({ path: name }) => /late|f000/.test(name))).toEqual([]);
+    expect(facts.unread).toBe(2);
+    expect(warnings.join()).toMatch(/f000" \(Read error.*late" \(it is another name of/);
+  } finally {
+    process.env['PATH'] = path;
+  }
 });
