@@ -62,9 +62,10 @@ export function restoreActivities(deps: ActivityDeps) {
     const settings = targetSettings(deps, own.target, own.configHash);
     const engine = engineDefinition(settings.engine).restore(deps, settings);
     for (const { plan } of await marksOf(stateDir, own.target)) {
-      if (plan.id === own.id || plan.engine !== settings.engine || (plan.mode === 'in-place' && (await engine.keeps(plan)))) continue;
-      await removeStaging(deps, plan.target, plan.id);
+      if (plan.id === own.id || plan.engine !== settings.engine) continue;
       try {
+        if (plan.mode === 'in-place' && (await engine.keeps(plan))) continue;
+        await removeStaging(deps, plan.target, plan.id);
         await engine.discard(plan);
         await removeMark(stateDir, plan.id);
       } catch (error) {

@@ -95,6 +95,7 @@ export const errors = define({
   outsideReferences: refused('Rows outside what is restored refer to rows the restore would take away.', 'Restore beside and merge by hand, or add the named table to the set.'),
   destinationNotEmpty: refused('The destination exists and is not empty.', 'Choose another, or use --mode in-place.'),
   destinationBusy: refused('The destination is in use.', 'Stop the server or end the sessions the message names.'),
+  destinationDenied: refused('The destination cannot be written to.', 'Choose another, or mount it writable and give the user of the worker the right.'),
   extensionMissing: refused('The destination server lacks an extension the backup needs.', 'Install its package on the destination server.'),
   roleMissing: refused('The destination server lacks a role the backup needs.', 'Create it (see globals.sql in the backup), or let missing roles be created.'),
   destinationSpace: refused('There is not enough space at the destination.', 'Free space or choose another destination.'),

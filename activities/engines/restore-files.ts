@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, realpath, rename, rmdir } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, realpath, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { tmpdir } from 'node:os';
 import type { BackupIndex, FilesFacts } from '../../domain/backup.ts';
 import type { BackupReader } from '../../domain/ports.ts';
 import type { RestorePlan } from '../../domain/operations.ts';
 import { ResurgoError } from '../../domain/errors.ts';
-import { rootsOf } from '../../providers/files/dump.ts';
 import { isWithin, readListing } from '../../providers/files/listing.ts';
 import { listingOf, restoreFiles, selects, syncFiles, withFirstNames, type Place } from '../../providers/files/restore.ts';
 import { assertSwappable, confirmFiles, readSwap, swapBackFiles, swapInFiles, type SwapPath } from '../../providers/files/swap.ts';
 import { verifyFiles } from '../../providers/files/verify.ts';
+import { rootsOf } from '../../providers/files/walk.ts';
 import { removeTree } from '../../providers/host/remove-tree.ts';
-import { freeBytes } from '../../providers/host/space.ts';
+import { existing, freeBytes } from '../../providers/host/space.ts';
 import { syncDirectory } from '../../providers/host/files.ts';
 import type { ActivityDeps } from '../deps.ts';
 import { plansInPlace } from '../restore-record.ts';
@@ -45,7 +45,7 @@ export function filesRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
       const listing = listingOf(reader);
       const asked = (input.only ?? []).map(relative);
       const only = withFirstNames(listing, asked);
-      const bytes = sizeOf(listing, only);
+      const { bytes, longest } = sizesOf(listing, only);
       assertKnown(listing, asked);
       const warnings = facts.unread + facts.changing === 0 ? [] : [`the backup has ${String(facts.unread)} files less than its source, and ${String(facts.changing)} that changed while they were read`];
       const common = { stopsServices: mode === 'in-place' && settings.service?.stop !== undefined, requiredBytes: bytes };
@@ -65,6 +65,8 @@ export function filesRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
           swaps.push({ path: root, work: join(dirname(root), `${buildName(input.id)}-${shortHash(root)}`) });
         }
         const places = swaps.map(({ path, work }) => ({ path: relative(path), directory: work, strip: relative(path).split('/').length - 1 }));
+        for (const { work } of swaps) await assertWritable(dirname(work));
+        assertFits(longest, Buffer.byteLength(`${buildName(input.id)}-${shortHash('')}/`));
         const free = await Promise.all(swaps.map(({ work }) => freeBytes(dirname(work))));
         return {
           ...common,
@@ -78,6 +80,8 @@ export function filesRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
       const destination = mode === 'scratch' ? join(settings.config.staging ?? tmpdir(), `resurgo-scratch-${input.id}`) : resolve(input.to as string);
       const content = await contentOf(destination);
       if (content !== undefined && content.some((name) => !name.startsWith(buildName('')))) throw new ResurgoError('destinationNotEmpty', `${destination} exists and is not empty`);
+      await assertWritable(destination);
+      assertFits(longest, Buffer.byteLength(join(destination, buildName(input.id))));
       return {
         ...common,
         destination,
@@ -197,11 +201,39 @@ function hasEntry(listing: string, path: string): boolean {
   return false;
 }
 
-function sizeOf(listing: string, only: readonly string[]): number {
+/** What is to be written, and the path of it that takes the most bytes. */
+function sizesOf(listing: string, only: readonly string[]): { bytes: number; longest: string } {
   const wanted = selects(only);
   let bytes = 0;
+  let longest = '';
+  let most = 0;
   for (const entry of readListing(listing)) {
+    // A character takes three bytes at most.
+    if (entry.path.length * 3 > most && wanted(entry) && Buffer.byteLength(entry.path) > most) {
+      most = Buffer.byteLength(entry.path);
+      longest = entry.path;
+    }
     if (entry.type === 'f' && entry.hardlink === undefined && wanted(entry)) bytes += entry.extents?.reduce((sum, [, length]) => sum + length, 0) ?? entry.size;
   }
-  return bytes;
+  return { bytes, longest };
+}
+
+/** The system takes no longer path. */
+const mostPath = 4095;
+
+/** What is built must be compared by its whole path. @throws unsupported */
+function assertFits(path: string, more: number): void {
+  const length = 1 + Buffer.byteLength(path) + more;
+  if (length > mostPath) throw new ResurgoError('unsupported', `${JSON.stringify(`/${path.slice(0, 80)}`)}… would be restored under a path of ${String(length)} bytes; the system takes ${String(mostPath)}`, { details: { hint: 'Restore beside with a shorter --to, or name other parts with --only.' } });
+}
+
+/** Making directories on a read-only file system fails with words about something else. @throws destinationDenied */
+async function assertWritable(path: string): Promise<void> {
+  const at = await existing(path);
+  try {
+    await access(at, constants.W_OK);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new ResurgoError('destinationDenied', `${at} cannot be written to: ${code === 'EROFS' ? 'its file system is read-only (EROFS)' : code}`, { cause: error });
+  }
 }

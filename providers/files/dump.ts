@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, misfits, rea
 import { packFiles } from './pack.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
-import { absolute, statOf, walk } from './walk.ts';
+import { absolute, identityOf, statOf, walk } from './walk.ts';
 
 export interface FilesDumpOptions {
   readonly selection: Selection;
@@ -87,6 +87,7 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
       if (next.done === true) throw new ResurgoError('dumpFailed', `tar packed ${member.path}, which it was not told to`);
       const { entry, whole } = settle(next.value, member, content, { link, stream: 1, startedAt });
       if (!whole) again.set(entry.path, 'it changed while it was read');
+      if (entry.hardlink !== undefined) tie(walked.names, entry.hardlink, entry.path);
       packed.add(lineOf(entry));
       next = wanted.next();
     });
@@ -120,6 +121,7 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
       if (stat === undefined) throw new ResurgoError('dumpFailed', `tar packed ${member.path}, which it was not told to`);
       pending.delete(member.path);
       const { entry, whole } = settle({ ...stat, link, stream: n }, member, content, { link, stream: n, startedAt });
+      if (entry.hardlink !== undefined) tie(walked.names, entry.hardlink, entry.path);
       mended.set(entry.path, whole ? entry : { ...entry, torn: true });
       if (!whole) again.set(entry.path, 'it changed while it was read');
     });
@@ -173,10 +175,29 @@ interface Surveyed {
   readonly changed: number;
   /** What the lines of the parent that still hold add up to. */
   readonly unchanged: Totals;
-  /** All names of every file that has several. */
-  readonly names: ReadonlyMap<string, readonly string[]>;
-  /** Names of files of which some names are unchanged and others are not: they are packed together. */
+  /** All names of every file that has several, as far as they are known. */
+  readonly names: Map<string, readonly string[]>;
+  /** Names of files of which some names are unchanged and others are not, or the one with the content is gone: they are packed together. */
   readonly mixed: readonly string[];
+}
+
+interface Names {
+  readonly paths: string[];
+  changed: number;
+  /** Names that the unchanged ones have their content under. */
+  readonly firsts: Set<string>;
+}
+
+/** With the first name moved out of the tree, or out of the paths, the others are hard links to nothing. */
+const isMixed = ({ paths, changed, firsts }: Names): boolean =>
+  changed < paths.length && (changed > 0 || [...firsts].some((first) => !paths.includes(first)));
+
+/** A name that a file got after its first one was looked at is known when tar has found it: from then on they go together. */
+function tie(names: Map<string, readonly string[]>, first: string, other: string): void {
+  const [one, two] = [names.get(first), names.get(other)];
+  if (one !== undefined && one === two) return;
+  const all = [...new Set([...(one ?? [first]), ...(two ?? [other])])];
+  for (const path of all) names.set(path, all);
 }
 
 /** Walks the tree beside the parent's list, both in the same order. */
@@ -197,15 +218,15 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
   const draft = new LineWriter(out.draft);
   const list = new LineWriter(out.list, '\0');
   const totals = noTotals();
-  const names = new Map<string, { paths: string[]; changed: number }>();
+  const names = new Map<string, Names>();
   for await (const batch of walk({
-    roots: rootsOf(selection.paths),
-    inner: innerRootsOf(selection.paths),
+    roots: selection.paths,
     leaveOut: leavesOut(selection),
+    never: identitiesOf(selection.never),
     oneFileSystem: options.oneFileSystem,
     onProblem: (path, error) => {
       if (error.code !== 'ENOENT') problems.report(path, error.message);
-      else if (selection.paths.includes(`/${path}`)) problems.report(path, 'it does not exist');
+      else if (selection.paths.some((root) => root.replace(/^\/+|\/+$/g, '') === path)) problems.report(path, 'it does not exist');
       else problems.vanished.push(path);
     },
     onSocket: () => {
@@ -224,9 +245,10 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
       } else draft.add(`+${lineOf({ ...stat, link, stream: 0 })}`);
       if (!unchanged) list.add(Buffer.from(pathBytes(stat.path === '' ? '.' : stat.path)));
       if (stat.links > 1) {
-        const group = names.get(stat.ino) ?? { paths: [], changed: 0 };
+        const group = names.get(stat.ino) ?? { paths: [], changed: 0, firsts: new Set() };
         group.paths.push(stat.path);
         if (!unchanged) group.changed++;
+        else if (!same && then.entry.hardlink !== undefined) group.firsts.add(then.entry.hardlink);
         names.set(stat.ino, group);
       }
     }
@@ -241,20 +263,20 @@ async function survey(options: FilesDumpOptions, out: { draft: string; list: str
     changed: list.lines,
     unchanged: totals,
     names: new Map(groups.flatMap(({ paths }) => paths.map((path) => [path, paths] as const))),
-    mixed: groups.filter(({ paths, changed }) => changed > 0 && changed < paths.length).flatMap(({ paths }) => paths),
+    mixed: groups.filter(isMixed).flatMap(({ paths }) => paths),
   };
 }
 
-/** Those that lie inside another. */
-function innerRootsOf(paths: readonly string[]): string[] {
-  const outer = new Set(rootsOf(paths));
-  return [...new Set(paths.map((path) => path.replace(/\/+$/, '')))].filter((path) => path !== '' && !outer.has(path)).map((path) => path.replace(/^\/+/, ''));
-}
-
-/** In the order of a listing, none inside another. */
-export function rootsOf(paths: readonly string[]): string[] {
-  const sorted = [...new Set(paths.map((path) => path.replace(/\/+$/, '') || '/'))].sort((a, b) => comparePaths(a.slice(1), b.slice(1)));
-  return sorted.filter((path) => !sorted.some((other) => other !== path && path.startsWith(other === '/' ? '/' : `${other}/`)));
+/** Of those that are there: the paths may lead to them by a symbolic link or a bind mount. */
+function identitiesOf(directories: readonly string[]): Set<string> {
+  return new Set(directories.flatMap((path) => {
+    try {
+      return [identityOf(statSync(path, { bigint: true }))];
+    } catch {
+      // Not there, or not to be looked at: left out by its name alone.
+      return [];
+    }
+  }));
 }
 
 function* changedIn(draft: string): Generator<Entry> {

@@ -67,8 +67,9 @@ export async function packFiles({ list, stream, sink, onMember, onBytes, signal 
 
 /** GNU tar's `--quoting-style=c`, back to the name as a listing has it. */
 function unescapeName(text: string): string {
-  const simple: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\u0007', b: '\b', f: '\f', v: '\v', '\\': '\\', '"': '"', '?': '?', ' ': ' ' };
-  return decodeEscaped(text.replace(/\\([0-7]{3}|.)/gs, (whole: string, code: string) => (code.length === 3 ? `\u0000${code}` : (simple[code] ?? whole))));
+  // Every other character stands for itself: of a name in a message tar escapes the colon as well.
+  const simple: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\u0007', b: '\b', f: '\f', v: '\v' };
+  return decodeEscaped(text.replace(/\\([0-7]{3}|.)/gs, (_: string, code: string) => (code.length === 3 ? `\u0000${code}` : (simple[code] ?? code))));
 }
 
 /** Octal escapes are bytes of UTF-8, or stray ones. */

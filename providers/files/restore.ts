@@ -6,6 +6,7 @@ import { runTool, startTool, type RunningTool } from '../host/child.ts';
 import { streamName } from './dump.ts';
 import { comparePaths, isWithin, misfits, readListing, type Entry } from './listing.ts';
 import { TarMembers, type TarMember } from './tar-members.ts';
+import { tieNames, tieOf, type Tie } from './ties.ts';
 
 /** Where a part of the tree goes. */
 export interface Place {
@@ -77,18 +78,19 @@ export async function restoreFiles({ chain, places, only, signal, onProgress }: 
     .sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const tars = await Promise.all(places.map((place) => startUntar(place, signal)));
   const totals = { entries: 0, files: 0, bytes: 0 };
+  const ties: Tie[] = [];
   try {
     for (const [link, stream] of streams) {
       const reader = chain[link] as BackupReader;
       const expected = entriesOf(listing, (entry) => entry.link === link && entry.stream === stream && wanted(entry));
-      await feed({ reader, stream, expected, places, tars, signal, totals, onProgress });
+      await feed({ reader, stream, expected, places, tars, ties, signal, totals, onProgress });
     }
     for (const tar of tars) tar.stdin.end(Buffer.alloc(1024));
     const said = await Promise.all(tars.map(async (tar) => {
       const end = await tar.tool.done;
       return { ...end, lines: tar.lines };
     }));
-    return { ...totals, warnings: said.flatMap(({ lines }) => lines).slice(0, 20) };
+    return { ...totals, warnings: [...said.flatMap(({ lines }) => lines).slice(0, 20), ...(await tieNames(ties, signal))] };
   } catch (error) {
     for (const tar of tars) tar.tool.stop(error);
     // When tar gave up first, that is the cause.
@@ -168,13 +170,15 @@ interface FeedOptions {
   readonly expected: Iterable<Entry>;
   readonly places: readonly Place[];
   readonly tars: readonly Untar[];
+  /** Gets what is to be done when the tars have ended. */
+  readonly ties: Tie[];
   readonly signal: AbortSignal;
   readonly totals: { entries: number; files: number; bytes: number };
   readonly onProgress: OnProgress;
 }
 
 /** One stream: members that are wanted go to the tar of their place, the others pass by. */
-async function feed({ reader, stream, expected, places, tars, signal, totals, onProgress }: FeedOptions): Promise<void> {
+async function feed({ reader, stream, expected, places, tars, ties, signal, totals, onProgress }: FeedOptions): Promise<void> {
   const name = streamName(stream);
   const entries = expected[Symbol.iterator]();
   let next = entries.next();
@@ -190,7 +194,9 @@ async function feed({ reader, stream, expected, places, tars, signal, totals, on
       totals.entries++;
       if (member.type === 'f') totals.files++;
       next = entries.next();
-      out = tars[at];
+      const tie = tieOf(member, at, places);
+      if (tie !== undefined) ties.push(tie);
+      out = tie === undefined ? tars[at] : undefined;
       return out !== undefined && components(member.path) > (places[at]?.strip ?? 0);
     },
     raw(bytes) {

@@ -25,16 +25,30 @@ interface Journal {
   readonly confirmed?: true;
 }
 
-/** `_failed_` and the id of a restore. */
-const longestSuffix = 24;
+const mostName = 255;
+const mostPath = 4095;
 
-export const oldName = (path: string): string => `${path}_old`;
-/** Beside the path; where the name is too long for that, by a digest of it. */
+/** A name beside the path; where the two together would be too long for a name, its begin and a digest of it. */
+export function beside(path: string, suffix: string): string {
+  const name = basename(path);
+  if (Buffer.byteLength(name) + Buffer.byteLength(suffix) <= mostName) return path + suffix;
+  const digest = `~${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+  // A character that is cut is no character.
+  const begin = Buffer.from(name).subarray(0, mostName - Buffer.byteLength(digest + suffix)).toString('utf8').replace(/\ufffd+$/, '');
+  return join(dirname(path), begin + digest + suffix);
+}
+
+export const oldName = (path: string): string => beside(path, '_old');
+/** Beside the path; where the name is too long for that, by a digest of it. It is written by way of a longer name. */
 const journalOf = (path: string): string => {
   const name = basename(path);
   return join(dirname(path), Buffer.byteLength(name) <= 200 ? `.${name}.resurgo-swap` : `.${createHash('sha256').update(name).digest('hex')}.resurgo-swap`);
 };
+const failedName = (path: string, id: string): string => beside(path, `_failed_${id}`);
 const built = ({ path, work }: SwapPath): string => join(work, basename(path));
+
+/** What a file that is being replaced is longer by while it is written. */
+const roomOfTemporary = 16;
 
 export async function readSwap(path: string): Promise<Journal | undefined> {
   try {
@@ -57,6 +71,8 @@ const exists = async (path: string): Promise<boolean> => {
 
 /** Refuses what renames cannot do, before anything is built. @throws destinationBusy, destinationNotEmpty */
 export async function assertSwappable(path: string, id: string): Promise<void> {
+  const longest = [oldName(path), failedName(path, id), journalOf(path)].find((each) => Buffer.byteLength(each) > mostPath - roomOfTemporary);
+  if (longest !== undefined) throw new ResurgoError('unsupported', `${path} is too long a path to be swapped: what is kept beside it would have a path of ${String(Buffer.byteLength(longest))} bytes`, { details: { hint: 'Restore beside with --to, and move it there by hand.' } });
   const pending = await readSwap(path);
   if (pending !== undefined && pending.id !== id) {
     throw new ResurgoError('destinationBusy', `restore ${pending.id} of ${path} was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${pending.id}, or resurgo restore rollback ${pending.id}` } });
@@ -66,7 +82,6 @@ export async function assertSwappable(path: string, id: string): Promise<void> {
   if (mounted !== undefined) {
     throw new ResurgoError('destinationBusy', `${mounted} is a mount point: ${path} cannot be swapped by renames`, { details: { hint: 'Restore beside it with --to, and copy; or name directories below the mount point with --only.' } });
   }
-  if (Buffer.byteLength(basename(path)) > 255 - longestSuffix) throw new ResurgoError('unsupported', `the name of ${path} is too long: the old one could not be kept beside it`, { details: { hint: 'Restore beside with --to, and move it there by hand.' } });
   const parent = dirname(path);
   if (!(await exists(parent))) throw new ResurgoError('destinationNotEmpty', `${parent} does not exist: ${path} cannot be restored in place`, { details: { hint: 'Create it with the right owner and mode first.' } });
 }
@@ -114,10 +129,10 @@ export async function swapBackFiles(swaps: readonly SwapPath[], id: string, keep
     // With nothing kept, what lies there is the restored one only if it is not in the directory it was built in any more.
     const isSwapped = journal.old ? await exists(kept) : !(await exists(built(swap)));
     if (isSwapped && (await exists(path))) {
-      const away = keepFailed ? `${path}_failed_${id}` : `${path}.resurgo-undone-${id}`;
+      const away = keepFailed ? failedName(path, id) : beside(path, `.resurgo-undone-${id}`);
       await rename(path, away);
       if (keepFailed) failed.push(away);
-      else await rm(away, { recursive: true, force: true });
+      else await removeTree(away);
     }
     if (journal.old && (await exists(kept))) {
       await rename(kept, path);
@@ -143,19 +158,29 @@ export interface Leftover {
 export async function confirmFiles(swaps: readonly SwapPath[], id: string): Promise<{ removed: string[]; left: Leftover[] }> {
   const removed: string[] = [];
   const left: Leftover[] = [];
+  const mine: { readonly path: string; readonly journal: Journal }[] = [];
   for (const { path } of swaps) {
     const journal = await readSwap(path);
-    if (journal?.id !== id) continue;
-    const away = join(dirname(path), `.resurgo-removing-${id}-${String(swaps.findIndex((swap) => swap.path === path))}`);
+    if (journal?.id === id) mine.push({ path, journal });
+  }
+  // All of them before anything of one is gone: a rollback of the others would make a tree that never was.
+  for (const { path, journal } of mine) await writeFileAtomic(journalOf(path), JSON.stringify({ ...journal, confirmed: true } satisfies Journal));
+  for (const { path, journal } of mine) {
     if (journal.old) {
-      await writeFileAtomic(journalOf(path), JSON.stringify({ ...journal, confirmed: true } satisfies Journal));
-      if (await exists(oldName(path))) await rename(oldName(path), away);
-      await syncDirectory(dirname(path));
+      const away = join(dirname(path), `.resurgo-removing-${id}-${String(swaps.findIndex((swap) => swap.path === path))}`);
+      let kept = away;
       try {
+        if (await exists(oldName(path))) {
+          // A directory that is immutable itself stays under its name.
+          kept = oldName(path);
+          await rename(oldName(path), away);
+          kept = away;
+        }
+        await syncDirectory(dirname(path));
         await removeTree(away);
         removed.push(oldName(path));
       } catch (error) {
-        left.push({ path: away, why: error instanceof Error ? error.message : String(error) });
+        left.push({ path: kept, why: error instanceof Error ? error.message : String(error) });
       }
     }
     await rm(journalOf(path), { force: true });

@@ -34,6 +34,8 @@ export async function verifyFiles({ listing, places, only, signal, onProgress }:
   const asRoot = process.getuid?.() === 0;
   let owners = 0;
   const wanted = selects(only);
+  /** First names that may have others in further places, where they can be copies. */
+  const firsts = new Map<string, Entry>();
   for (const place of places) {
     const inodes = new Map<string, string>();
     const expected = expectedIn(listing, place, wanted);
@@ -54,9 +56,11 @@ export async function verifyFiles({ listing, places, only, signal, onProgress }:
           note(found.path, 'was not in the backup');
           continue;
         }
-        const { entry, synthetic } = next.value;
+        const { entry: listed, synthetic } = next.value;
         next = expected.next();
         if (synthetic) continue;
+        if (places.length > 1 && listed.links > 1 && listed.hardlink === undefined && listed.type === 'f') firsts.set(listed.path, listed);
+        const entry = standingAlone(listed, place, firsts);
         totals.entries++;
         const why = differences(entry, found, inodes);
         if (why !== undefined) note(entry.path, why);
@@ -77,6 +81,14 @@ export async function verifyFiles({ listing, places, only, signal, onProgress }:
   }
   if (wrong.length > 0) throw new ResurgoError('restoreMismatch', `the restored files are not those of the backup: ${wrong.slice(0, 5).join('; ')}${wrong.length > 5 ? ' …' : ''}`, { details: { differences: wrong } });
   return { ...totals, warnings: owners === 0 ? [] : [`${String(owners)} entries belong to the user of the worker: only root can give files away`] };
+}
+
+/** A further name whose first one is in another place may be a copy of it: what counts is its content. */
+function standingAlone(entry: Entry, place: Place, firsts: ReadonlyMap<string, Entry>): Entry {
+  const { hardlink, ...alone } = entry;
+  if (hardlink === undefined || isWithin(hardlink, place.path)) return entry;
+  const { sha256, extents } = firsts.get(hardlink) ?? {};
+  return { ...alone, links: 1, ...(sha256 === undefined ? {} : { sha256 }), ...(extents === undefined ? {} : { extents }) };
 }
 
 interface Expected {

@@ -4,12 +4,12 @@ import { pathBytes, textOfBytes } from '../vault/tar-path.ts';
 import { comparePaths, type EntryStat, type EntryType } from './listing.ts';
 
 export interface WalkOptions {
-  /** Absolute, in the order of a listing, none inside another. */
+  /** Absolute. One inside another is walked where it stands, whatever of the way to it is left out or on another file system. */
   readonly roots: readonly string[];
-  /** Paths inside a root, without the leading `/`, that are walked whatever is left out above them, each on its own file system. */
-  readonly inner?: readonly string[];
-  /** By path without the leading `/`. A directory left out is not entered. */
+  /** By path without the leading `/`. A directory left out is entered only on the way to a root inside it. */
   readonly leaveOut: (path: string, isDirectory: boolean) => boolean;
+  /** Directories left out by what they are ({@link identityOf}), whichever way leads to them. */
+  readonly never?: ReadonlySet<string>;
   readonly oneFileSystem: boolean;
   /** What could not be looked at, by path. ENOENT: it vanished meanwhile. */
   readonly onProblem: (path: string, error: NodeJS.ErrnoException) => void;
@@ -21,40 +21,32 @@ export interface WalkOptions {
 /** Entries between two looks at the event loop: heartbeats go on. */
 const perBatch = 256;
 
-interface Level {
-  /** Last first. */
-  readonly names: string[];
-  /** File system that is walked here. */
-  readonly dev: bigint;
-}
-
 /** Everything below the roots in the order of a listing; memory for one directory per level. Symbolic links are never followed. */
 export async function* walk(options: WalkOptions): AsyncGenerator<EntryStat[]> {
-  const { inner = [] } = options;
   let batch: EntryStat[] = [];
-  for (const root of options.roots) {
-    const top = root.replace(/^\/+/, '');
-    const pending: Level[] = [];
+  const unmet = new Set(options.roots.map(listed));
+  const inner = new Set(unmet);
+  const tops = rootsOf(options.roots).map(listed);
+  const ways = waysTo(unmet);
+  for (const top of tops) {
+    const pending: { readonly names: string[]; readonly dev: bigint | undefined }[] = [];
+    /** @param above device of the root it is walked for */
     const visit = (path: string, above: bigint | undefined): void => {
+      unmet.delete(path);
       const seen = look(path, options);
       if (seen === undefined) return;
-      const { entry, stats } = seen;
-      if (entry !== undefined) batch.push(entry);
-      if (!stats.isDirectory()) return;
-      const dev = above === undefined || inner.includes(path) ? stats.dev : above;
-      const isWalked = entry !== undefined && (!options.oneFileSystem || stats.dev === dev);
-      const names = isWalked ? namesIn(path, options) : wayTo(inner, path);
+      if (seen.entry !== undefined) batch.push(seen.entry);
+      if (!seen.stats.isDirectory()) return;
+      const dev = inner.has(path) ? seen.stats.dev : above;
+      const isWhole = seen.entry !== undefined && (!options.oneFileSystem || seen.stats.dev === dev);
+      const names = isWhole ? namesIn(path, options) : [...(ways.get(path) ?? [])];
       if (names.length > 0) pending.push({ names, dev });
     };
     visit(top, undefined);
-    while (pending.length > 0) {
-      const { names, dev } = pending.at(-1) as Level;
-      const path = names.pop();
-      if (path === undefined) {
-        pending.pop();
-        continue;
-      }
-      visit(path, dev);
+    for (let level = pending.at(-1); level !== undefined; level = pending.at(-1)) {
+      const path = level.names.pop();
+      if (path === undefined) pending.pop();
+      else visit(path, level.dev);
       if (batch.length >= perBatch) {
         yield batch;
         batch = [];
@@ -64,26 +56,55 @@ export async function* walk(options: WalkOptions): AsyncGenerator<EntryStat[]> {
     }
   }
   if (batch.length > 0) yield batch;
+  for (const path of unmet) options.onProblem(path, unreached(path));
 }
 
-/** Children of a directory that is not walked itself, on the way to what is; last first. */
-function wayTo(inner: readonly string[], path: string): string[] {
-  const above = path === '' ? '' : `${path}/`;
-  const next = inner.flatMap((each) => (each.startsWith(above) && each !== path ? [above + (each.slice(above.length).split('/')[0] ?? '')] : []));
-  return [...new Set(next)].sort(comparePaths).reverse();
+/** Absolute, in the order of a listing, none inside another. */
+export function rootsOf(paths: readonly string[]): string[] {
+  const sorted = [...new Set(paths.map((path) => `/${listed(path)}`))].sort((a, b) => comparePaths(a.slice(1), b.slice(1)));
+  return sorted.filter((path) => !sorted.some((other) => other !== path && path.startsWith(other === '/' ? '/' : `${other}/`)));
 }
+
+/** As a listing has it. */
+const listed = (path: string): string => path.replace(/^\/+|\/+$/g, '');
+
+/** What of a directory leads to a root inside it; last first, so that the next one is popped. */
+function waysTo(roots: ReadonlySet<string>): Map<string, string[]> {
+  const ways = new Map<string, Set<string>>();
+  for (const root of roots) {
+    const names = root === '' ? [] : root.split('/');
+    for (let i = 0; i < names.length; i++) {
+      const above = names.slice(0, i).join('/');
+      ways.set(above, (ways.get(above) ?? new Set()).add(names.slice(0, i + 1).join('/')));
+    }
+  }
+  return new Map([...ways].map(([above, paths]) => [above, [...paths].sort(comparePaths).reverse()]));
+}
+
+/** Why a root inside another was not come to. */
+function unreached(path: string): NodeJS.ErrnoException {
+  try {
+    lstatSync(absolute(path));
+    return Object.assign(new Error('a symbolic link inside the paths leads there: name where it leads to'), { code: 'ELOOP' });
+  } catch (error) {
+    return error as NodeJS.ErrnoException;
+  }
+}
+
+/** What a directory is, by whichever name. */
+export const identityOf = ({ dev, ino }: Pick<BigIntStats, 'dev' | 'ino'>): string => `${String(dev)}:${String(ino)}`;
 
 interface Seen {
-  /** Undefined for what is left out and only on the way to something that is not. */
+  /** Undefined when it is left out. */
   readonly entry: EntryStat | undefined;
   readonly stats: BigIntStats;
 }
 
-function look(path: string, { leaveOut, onProblem, onSocket, inner = [] }: WalkOptions): Seen | undefined {
+function look(path: string, { leaveOut, never, onProblem, onSocket }: WalkOptions): Seen | undefined {
   try {
-    const full = absolute(path);
-    const stats = lstatSync(full, { bigint: true });
-    if (leaveOut(path, stats.isDirectory())) return stats.isDirectory() && inner.some((each) => each.startsWith(`${path}/`)) ? { entry: undefined, stats } : undefined;
+    const stats = lstatSync(absolute(path), { bigint: true });
+    const isDirectory = stats.isDirectory();
+    if (leaveOut(path, isDirectory) || (isDirectory && never?.has(identityOf(stats)) === true)) return { entry: undefined, stats };
     const entry = statEntry(path, stats);
     if (entry === undefined) onSocket?.(path);
     else return { entry, stats };

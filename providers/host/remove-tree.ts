@@ -1,13 +1,17 @@
-import { rm } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { runTool } from './child.ts';
 
-/** Removes a tree, also one that lies deeper than a path can be long. Nothing there is success. @throws what the system says */
+/**
+ * Removes a tree, also one that lies deeper than a path can be long: `rm` walks by directories, goes on after what it cannot remove, and names that. Nothing there is
+ * success, and so is a name that is too long to be there.
+ * @throws toolFailed with what is left and why
+ */
 export async function removeTree(path: string): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true });
+    await lstat(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENAMETOOLONG') throw error;
-    // It walks by directories, not by whole paths.
-    await runTool({ command: 'rm', args: ['-rf', '--', path] });
+    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(String((error as NodeJS.ErrnoException).code))) return;
+    throw error;
   }
+  await runTool({ command: 'rm', args: ['-rf', '--', path] });
 }

@@ -6,7 +6,7 @@ import { ResurgoError, type ErrorCode } from '../../domain/errors.ts';
 import { runTool } from './child.ts';
 
 /** The path itself, or its nearest ancestor that exists. */
-const existing = async (path: string): Promise<string> => {
+export const existing = async (path: string): Promise<string> => {
   for (let at = path; ; at = dirname(at)) {
     try {
       await lstat(at);

@@ -123,7 +123,7 @@ describe('B4 a tree that does not hold still', () => {
     // A disk that cannot be read is hard to have; what tar says of it is not.
     const real = execFileSync('sh', ['-c', 'command -v tar'], { encoding: 'utf8' }).trim();
     mkdirSync(at('bin'));
-    writeFileSync(at('bin', 'tar'), `#!/bin/sh\n'${real}' "$@"; code=$?\ncase " $* " in *" --create "*) grep -qz 'big: file' "$(printf '%s\\n' "$@" | sed -n 's/^--files-from=//p')" && printf '%s\\n' 'tar: "${at('source', 'big: file').slice(1)}": Read error at byte 0, while reading 4096 bytes: Input/output error' 'tar: "${at('source', 'one').slice(1)}": Read error at byte 0, while reading 3 bytes: Input/output error' 'tar: Exiting with failure status due to previous errors' >&2 && code=2;; esac\nexit $code\n`, { mode: 0o755 });
+    writeFileSync(at('bin', 'tar'), `#!/bin/sh\n'${real}' "$@"; code=$?\ncase " $* " in *" --create "*) grep -qz 'big: file' "$(printf '%s\\n' "$@" | sed -n 's/^--files-from=//p')" && printf '%s\\n' 'tar: "${at('source', 'big\\: file').slice(1)}": Read error at byte 0, while reading 4096 bytes: Input/output error' 'tar: "${at('source', 'one').slice(1)}": Read error at byte 0, while reading 3 bytes: Input/output error' 'tar: Exiting with failure status due to previous errors' >&2 && code=2;; esac\nexit $code\n`, { mode: 0o755 });
     writeFileSync(at('source', 'big: file'), 'big');
     writeFileSync(at('source', 'one'), 'one');
     linkSync(at('source', 'one'), at('source', 'two'));
