@@ -1,6 +1,7 @@
 import type { RestoreInput, RestorePlan } from '../domain/operations.ts';
 import type { BackupReader, ObjectStore } from '../domain/ports.ts';
 import { engineTraits } from '../domain/engines.ts';
+import type { RecoveryPlan } from '../domain/recovery.ts';
 import { isResurgoError, ResurgoError } from '../domain/errors.ts';
 import { listBackups } from '../providers/repository/catalogue.ts';
 import { openBackup, openKeys } from '../providers/vault/open.ts';
@@ -75,7 +76,7 @@ export async function planRestore(
     ...(facts.engineState === undefined ? {} : { engineState: facts.engineState }),
     recoversTo: facts.recoversTo !== undefined ? facts.recoversTo : recovery === undefined ? { time: best.manifest.endedAt, ...(best.manifest.wal === undefined ? {} : { lsn: best.manifest.wal.stopLsn }) } : { time: recovery.endTime ?? best.manifest.endedAt, lsn: recovery.endLsn },
     ...(recovery === undefined ? {} : { recovery }),
-    warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best) : [])],
+    warnings: [...warnings, ...facts.warnings, ...(recovery === undefined ? await leftOut(deps, settings, best) : holeIn(recovery))],
     ...(passedOver.length === 0 ? {} : { passedOver }),
     startedAt: input.startedAt,
   };
@@ -97,6 +98,10 @@ export async function openChain(deps: ActivityDeps, plan: RestorePlan): Promise<
 }
 
 const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 1048576))} MiB`;
+
+/** The end of the archive is not the end that can be reached. */
+const holeIn = ({ target, window: { behindHole, to, toLsn } }: RecoveryPlan): string[] =>
+  target.kind !== 'latest' || behindHole === undefined ? [] : [`WAL is archived up to ${behindHole.to} (LSN ${behindHole.toLsn}), but there is a hole behind LSN ${toLsn ?? '?'}: what was committed after ${to ?? 'the backup'} is not restored`];
 
 /** Newer data than the backup's that a point in time would bring back: nobody should find that out afterwards. */
 async function leftOut(deps: ActivityDeps, settings: TargetSettings, { ref, manifest }: Candidate): Promise<string[]> {

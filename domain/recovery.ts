@@ -63,6 +63,8 @@ export interface RecoveryWindow {
   readonly fromLsn: string | null;
   readonly to: string | null;
   readonly toLsn: string | null;
+  /** WAL that lies behind a hole after `toLsn`: it is archived, and nothing leads to it. */
+  readonly behindHole?: { readonly to: string; readonly toLsn: string };
 }
 
 type Pieces = readonly WalPiece[];
@@ -153,6 +155,9 @@ function reachOf(branch: Branch, backups: readonly RecoveryBackup[]): bigint {
   return frontier(branch.timeline.pieces, newest > entered ? newest : entered);
 }
 
+/** What is stored out of order is in order again after this. */
+const transientMs = 20_000;
+
 /** Of the history people mean when they name none: the newest timeline of the present lineage, which is the first. */
 export function windowOf(lineages: readonly WalLineage[], backups: readonly RecoveryBackup[]): RecoveryWindow {
   const branch = branches(lineages).find((one) => isTip(one) && isMeant(one, backups));
@@ -162,7 +167,11 @@ export function windowOf(lineages: readonly WalLineage[], backups: readonly Reco
   const oldest = usable.filter((backup) => parseLsn(backup.stopLsn) <= end && 'steps' in stepsTo(branch, backup, end)).sort((a, b) => (parseLsn(a.stopLsn) < parseLsn(b.stopLsn) ? -1 : 1))[0];
   if (oldest === undefined) return { from: null, fromLsn: null, to: null, toLsn: null };
   const newest = newestTime(branch.timeline.pieces, end);
-  return { from: oldest.endedAt, fromLsn: oldest.stopLsn, to: newest === undefined ? null : new Date(newest).toISOString(), toLsn: formatLsn(end) };
+  const behind = newestTime(branch.timeline.pieces);
+  const far = branch.timeline.pieces.reduce((most, piece) => (piece.end > most ? piece.end : most), end);
+  // Objects are stored several at once: what is only seconds ahead will be led to in a moment.
+  const cut = far > end && behind !== undefined && behind - (newest ?? Date.parse(oldest.endedAt)) > transientMs ? { behindHole: { to: new Date(behind).toISOString(), toLsn: formatLsn(far) } } : {};
+  return { from: oldest.endedAt, fromLsn: oldest.stopLsn, to: newest === undefined ? null : new Date(newest).toISOString(), toLsn: formatLsn(end), ...cut };
 }
 
 export function describeWindow(window: RecoveryWindow): string {

@@ -133,23 +133,27 @@ async function targetFacts(scope: Scope): Promise<Omit<TargetFacts, 'schedules'>
     space: own.flatMap((repository) => (scope.free.has(repository) ? [{ name: repository, freeBytes: scope.free.get(repository) ?? 0 }] : [])),
     damaged: lost.size + copies.filter((copy) => !copy.ref.published && copy.ref.state.length > 0).length,
     failedRuns: await failedRuns(scope, own, since),
-    ...(wal === undefined ? {} : { wal, walReachable: lead !== undefined && (await walReaches(scope, lead)) }),
+    ...(wal === undefined ? {} : { wal, ...(lead === undefined ? { walReachable: false } : await walReach(scope, lead)) }),
   };
 }
 
-/** Whether the archive of any repository goes on from the backup to its own end, without a hole. */
-async function walReaches(scope: Scope, { store, ref }: Copy): Promise<boolean> {
+/** Whether the archive of any repository goes on from the backup, and whether to its own end. */
+async function walReach(scope: Scope, { store, ref }: Copy): Promise<Pick<TargetFacts, 'walReachable' | 'walCut'>> {
+  let cut: Pick<TargetFacts, 'walReachable' | 'walCut'> = { walReachable: false };
   try {
     const { wal, endedAt } = parseManifest(await scope.cache.read(store, ref), { ref, trusted: scope.trusted });
-    if (wal === undefined) return false;
+    if (wal === undefined) return cut;
     for (const other of scope.open.values()) {
       const lineages = await readArchive(other, ref.target, ref.systemId, scope.trusted);
-      if (windowOf(lineages, [recoveryBackup(ref, wal, endedAt)]).fromLsn !== null) return true;
+      const { fromLsn, to, behindHole } = windowOf(lineages, [recoveryBackup(ref, wal, endedAt)]);
+      if (fromLsn === null) continue;
+      if (behindHole === undefined) return { walReachable: true };
+      cut = { walReachable: true, walCut: { to, behind: behindHole.to } };
     }
   } catch (error) {
     if (!isResurgoError(error)) throw error;
   }
-  return false;
+  return cut;
 }
 
 /**

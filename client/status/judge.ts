@@ -45,6 +45,8 @@ export interface TargetFacts {
   readonly wal?: WalFacts;
   /** The newest backup leads to the end of the archived WAL without a hole. */
   readonly walReachable?: boolean;
+  /** Where a hole cuts it off: the newest time before the hole (null: the backup itself), and what lies behind it in vain. */
+  readonly walCut?: { readonly to: string | null; readonly behind: string };
   /** Absent: not watched, or Temporal could not be asked. */
   readonly replication?: ReplicationStatus;
 }
@@ -102,7 +104,8 @@ export const recoversTo = (backup: KnownBackup): number => Date.parse(backup.eng
 export function judge(facts: TargetFacts, now: number): TargetStatus {
   const { newest } = facts;
   const { wal } = facts;
-  const archived = newest !== null && facts.walReachable === true && wal?.newest != null ? Date.parse(wal.newest) : 0;
+  const end = facts.walCut === undefined ? wal?.newest : facts.walCut.to;
+  const archived = newest !== null && facts.walReachable === true && end != null ? Date.parse(end) : 0;
   const rpoMs = newest === null ? null : Math.max(0, now - Math.max(archived, recoversTo(newest)));
   const problems: Problem[] = [];
   const objective = (code: ProblemCode, message: string): void => void problems.push({ code, severity: 'objective', message });
@@ -123,6 +126,7 @@ export function judge(facts: TargetFacts, now: number): TargetStatus {
   if (wal !== undefined) {
     if (wal.newest === null) warn('wal', 'no WAL is archived yet: resurgo wal start');
     else if (newest !== null && facts.walReachable !== true) warn('wal', 'the archived WAL does not go on from the newest backup: take a full one');
+    if (facts.walCut !== undefined) warn('wal', `the WAL archived up to ${facts.walCut.behind} lies behind a hole and cannot be reached: take a full backup`);
     if (wal.running === false && (wal.newest === null || now - Date.parse(wal.newest) > 120_000)) warn('wal', `the WAL archive does not run${wal.newest === null ? '' : `; it ends at ${wal.newest}`}`);
     for (const problem of wal.problems) warn('wal', problem);
     for (const gap of wal.gaps.slice(0, 3)) warn('walGap', gap);

@@ -83,6 +83,9 @@ describe('R4 planning', () => {
     expect(code(() => planRecovery([one], base, { lsn: formatLsn(18n * block) }))).toMatchObject({ code: 'recoveryTargetUnreachable', message: expect.stringContaining(`WAL from ${formatLsn(12n * block)} to ${formatLsn(14n * block)}`) as string });
     expect(planRecovery([one], [...base, backup('b3', 15n * block, 15n * block + 9n, t0 + 16 * minute)], { lsn: formatLsn(18n * block) })).toMatchObject({ backup: 'b3' });
     expect(planRecovery([one], base, { lsn: formatLsn(11n * block) })).toMatchObject({ backup: 'b2' });
+    // The newest that can be had is before the gap, and that there is more is said.
+    expect(planRecovery([one], base, { time: 'latest' })).toMatchObject({ endLsn: formatLsn(12n * block), window: { behindHole: { toLsn: formatLsn(20n * block), to: new Date(t0 + 20 * minute).toISOString() } } });
+    expect(planRecovery([lineage('a', [timeline(1, blocks(0, 20))])], base, { time: 'latest' }).window).not.toHaveProperty('behindHole');
   });
 
   test('the end is where nothing is missing: what a crash left behind a hole, stored out of order, is not waited for', () => {
