@@ -82,6 +82,8 @@ export async function isolate({ home, control, major, owner, hba: more = [] }: I
     ...isolation(control),
     // A login trigger of the source would run in every session of ours.
     ...(major >= 17 ? { event_triggers: 'off' } : {}),
+    // Of a source that has such tablespaces; without it the start panics.
+    ...(major >= 15 ? { allow_in_place_tablespaces: 'on' } : {}),
     unix_socket_directories: home,
     unix_socket_permissions: '0700',
     config_file: config,
