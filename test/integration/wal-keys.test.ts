@@ -60,7 +60,7 @@ async function opens(identity: string, key: string): Promise<boolean> {
 async function rowsIn(dataDir: string): Promise<number> {
   const local = await startLocalServer({ dataDir, toolDirs: [server.pgBin] });
   try {
-    return await withClient(local.connection, async (client) => (await client.query<{ n: number }>('select count(*)::int as n from t')).rows[0]?.n ?? -1, { database: 'postgres' });
+    return await withClient(local.connection, async (client) => (await client.query<{ n: number }>('select count(*)::int as n from public.t')).rows[0]?.n ?? -1, { database: 'postgres' });
   } finally {
     await local.stop();
   }
