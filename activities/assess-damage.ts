@@ -103,7 +103,7 @@ async function backups(deps: ActivityDeps, target: string | undefined, signal: A
   const found = await Promise.all(names.map(async (name) => {
     try {
       const all = await listBackups(await deps.stores.open(name), target, signal);
-      const good = all.filter((ref) => ref.givenUp === undefined).filter((ref) => ref.state.includes('verified') || ref.state.includes('proven'));
+      const good = all.filter((ref) => ref.givenUp === undefined && (ref.state.includes('verified') || ref.state.includes('proven')));
       return { ok: good.length > 0, detail: good.length === 0 ? `${name} has no verified backup` : `${name}: ${String(good.length)} verified, newest ${good.map((ref) => ref.name).sort().at(-1) ?? ''}` };
     } catch (error) {
       return { ok: false, detail: `${name}: ${error instanceof Error ? error.message.slice(0, 120) : String(error)}` };

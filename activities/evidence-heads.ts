@@ -9,14 +9,9 @@ import type { EvidenceHead } from '../providers/evidence/index.ts';
 import type { EvidenceChain } from '../providers/evidence/layout.ts';
 import { knownRepository } from './known-repositories.ts';
 
-interface Chain {
-  readonly kind: string;
-  readonly target: string;
-}
-
 const rootOf = async (stateDir: string, repository: string): Promise<string> => join(stateDir, 'evidence', (await knownRepository(stateDir, repository)) ?? repository);
 
-async function pathOf(stateDir: string, repository: string, { kind, target }: Chain): Promise<string> {
+async function pathOf(stateDir: string, repository: string, { kind, target }: EvidenceChain): Promise<string> {
   return join(await rootOf(stateDir, repository), kind, `${target}.json`);
 }
 
@@ -28,7 +23,7 @@ export async function rememberedChains(stateDir: string, repository: string): Pr
   return found.flat();
 }
 
-export async function readHead(stateDir: string, repository: string, chain: Chain): Promise<EvidenceHead | undefined> {
+export async function readHead(stateDir: string, repository: string, chain: EvidenceChain): Promise<EvidenceHead | undefined> {
   const text = await readFile(await pathOf(stateDir, repository, chain), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   try {
@@ -40,7 +35,7 @@ export async function readHead(stateDir: string, repository: string, chain: Chai
 }
 
 /** Never goes back: of two writers the later in the chain is kept. */
-export async function rememberHead(stateDir: string, repository: string, chain: Chain, head: EvidenceHead): Promise<void> {
+export async function rememberHead(stateDir: string, repository: string, chain: EvidenceChain, head: EvidenceHead): Promise<void> {
   const known = await readHead(stateDir, repository, chain);
   if (known !== undefined && known.sequence >= head.sequence) return;
   const path = await pathOf(stateDir, repository, chain);

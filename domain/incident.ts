@@ -143,30 +143,23 @@ export const memoryOf = (state: IncidentState): Memory => ({
   seen: state.seen ?? {}, failures: state.failures ?? [], disarmed: state.disarmed ?? false, cooldownUntil: state.cooldownUntil ?? 0, pending: state.pending ?? [], previous: state.previous ?? [],
 });
 
-/** Keys as they stand in `seen`. */
-const endOf = (alert: Alert): string | undefined => (alert.startsAt === null ? undefined : `end ${alert.identity} ${alert.startsAt}`);
+/** Key of its end as it stands in `seen`. Where neither an id nor a time tells one time it happens from the next, the end is of all of them. */
+const endOf = ({ ofContent, identity, startsAt }: Alert): string | undefined => (ofContent === true ? `end ${identity}` : startsAt === null ? undefined : `end ${identity} ${startsAt}`);
 
 /**
  * Remembers it. False when it was delivered before, or is the late news of something that is over already. What a sender sends without an id or a time of its own
  * is the same text each time it happens: once it has ended, the same text is news.
  */
 export function remember(memory: Memory, alert: Alert, now: number): boolean {
-  const end = alert.ofContent === true ? `end ${alert.identity}` : endOf(alert);
-  const last = Object.hasOwn(memory.seen, alert.key) ? memory.seen[alert.key] : undefined;
-  const ended = alert.ofContent === true && end !== undefined && Object.hasOwn(memory.seen, end) ? (memory.seen[end] ?? 0) : 0;
+  const at = (key: string | undefined): number | undefined => (key !== undefined && Object.hasOwn(memory.seen, key) ? memory.seen[key] : undefined);
+  const end = endOf(alert);
+  const [last, ended] = [at(alert.key), at(end)];
   memory.seen[alert.key] = now;
-  if (alert.ofContent === true) {
-    const { status } = alert;
-    // An end is told again at no cost.
-    if (status === 'resolved') memory.seen[end ?? ''] = now;
-    return status === 'resolved' || last === undefined || ended >= last;
-  }
-  const known = last !== undefined;
   if (alert.status === 'resolved') {
     if (end !== undefined) memory.seen[end] = now;
-    return !known;
+    return last === undefined || alert.ofContent === true;
   }
-  return !known && !(end !== undefined && Object.hasOwn(memory.seen, end));
+  return alert.ofContent === true ? last === undefined || (ended ?? 0) >= last : last === undefined && ended === undefined;
 }
 
 /** Forgets what no sender repeats any more, and the oldest where there is too much. */
@@ -198,7 +191,7 @@ export function openIncident(fingerprint: string, alert: Alert, now: string): In
     timeline: [],
     stage: 'decide',
     candidates: [],
-    plans: alert.plans === undefined ? null : Object.fromEntries(Object.entries(alert.plans).map(([scenario, names]) => [scenario, [...names]])),
+    plans: plansOf(alert),
     scenario: alert.scenario ?? null,
     approvalRule: alert.approval ?? null,
     attempts: [],
@@ -221,13 +214,15 @@ export function openIncident(fingerprint: string, alert: Alert, now: string): In
   return record;
 }
 
+const plansOf = ({ plans }: Alert): IncidentRecord['plans'] => (plans === undefined ? null : Object.fromEntries(Object.entries(plans).map(([scenario, names]) => [scenario, [...names]])));
+
 /** A further alert about the same thing. */
 export function joinIncident(record: IncidentRecord, alert: Alert, now: string): void {
   const before = record.severity;
   record.severity = worst(record.severity, alert.severity);
   addTo(record, alert);
   record.target ??= alert.target ?? null;
-  if (alert.plans !== undefined && record.plans === null) record.plans = Object.fromEntries(Object.entries(alert.plans).map(([scenario, names]) => [scenario, [...names]]));
+  record.plans ??= plansOf(alert);
   record.scenario ??= alert.scenario ?? null;
   if (alert.handled !== undefined) record.handled = alert.handled;
   addTimeline(record, now, 'joined', `${alert.source}: ${alert.name}${record.severity === before ? '' : `; severity is now ${record.severity}`}`);
@@ -259,7 +254,7 @@ function addRule(record: IncidentRecord, plan: string, word: ApprovalWord): void
 }
 
 /** Whether people have to approve a plan: `standard` is what the configuration says where a rule does not. */
-export function needsApproval(record: IncidentRecord, plan: string, standard: 'never' | 'always' | 'critical'): boolean {
+export function needsApproval(record: Pick<IncidentRecord, 'approvalRule' | 'approvalRules' | 'severity'>, plan: string, standard: 'never' | 'always' | 'critical'): boolean {
   const said = record.approvalRules !== undefined && Object.hasOwn(record.approvalRules, plan) ? (record.approvalRules[plan] ?? []) : [];
   const words = said.length > 0 ? said : [record.approvalRule ?? 'default'];
   return words.some((word) => (word === 'default' ? standard === 'always' || (standard === 'critical' && record.severity === 'critical') : word === 'always'));

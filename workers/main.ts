@@ -70,19 +70,14 @@ export async function runWorkerProcess(options: WorkerProcessOptions): Promise<v
     const running = worker.run();
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });
-    await startWalArchives(client, walTargets(loaded.config), `worker ${host}`).catch((error: unknown) => {
-      logger.warn(`the WAL archives were not started: ${error instanceof Error ? error.message : String(error)}; see resurgo wal start`);
-    });
+    const orWarn = (what: string, advice: string, started: Promise<void>): Promise<void> =>
+      started.catch((error: unknown) => { logger.warn(`${what} were not started: ${error instanceof Error ? error.message : String(error)}; ${advice}`); });
+    const again = 'the next start of a worker tries again';
+    await orWarn('the WAL archives', 'see resurgo wal start', startWalArchives(client, walTargets(loaded.config), `worker ${host}`));
     const reaping = reapDaily(deps, logger);
-    await startMonitors(client, loaded.config).catch((error: unknown) => {
-      logger.warn(`the monitors were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
-    });
-    await startDeadman(client, loaded.config).catch((error: unknown) => {
-      logger.warn(`the dead-man pings were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
-    });
-    await startTraces(client, loaded.config).catch((error: unknown) => {
-      logger.warn(`the traces were not started: ${error instanceof Error ? error.message : String(error)}; the next start of a worker tries again`);
-    });
+    await orWarn('the monitors', again, startMonitors(client, loaded.config));
+    await orWarn('the dead-man pings', again, startDeadman(client, loaded.config));
+    await orWarn('the traces', again, startTraces(client, loaded.config));
     options.onReady?.({ address: target.connection.address, namespace: target.namespace, host });
     await running.finally(() => { clearInterval(reaping); });
   } finally {

@@ -51,11 +51,20 @@ export function spansOfRun(run: { readonly workflowId: string; readonly runId: s
   return [runSpan(run, namespace, events, traceId, end), ...steps];
 }
 
-interface End {
+/** How something ended. */
+interface Ending {
   readonly status: SpanStatus;
-  readonly outcome: string;
   readonly failure?: Failure | null | undefined;
   readonly message?: string;
+}
+
+function ending({ status, failure, message }: Ending): Pick<Span, 'status' | 'message'> {
+  const said = failure == null ? message : failureMessage(failure);
+  return said === undefined ? { status } : { status, message: said };
+}
+
+interface End extends Ending {
+  readonly outcome: string;
 }
 
 function endOf(event: HistoryEvent): End | undefined {
@@ -73,7 +82,6 @@ function runSpan(run: { readonly workflowId: string; readonly runId: string }, n
   const started = events[0]?.workflowExecutionStartedEventAttributes;
   const parent = started?.parentWorkflowExecution?.runId;
   const summary = textOf(events[0]?.userMetadata?.summary);
-  const message = end.failure == null ? end.message : failureMessage(end.failure);
   return {
     traceId,
     spanId: spanOfRun(run.runId),
@@ -86,8 +94,7 @@ function runSpan(run: { readonly workflowId: string; readonly runId: string }, n
       ...(summary === undefined ? {} : { 'temporal.summary': summary }), ...searchFacts(events), 'resurgo.run.outcome': end.outcome, ...(end.failure == null ? {} : errorType(end.failure)),
     },
     events: events.flatMap((event) => messageOf(event)),
-    status: end.status,
-    ...(message === undefined ? {} : { message }),
+    ...ending(end),
   };
 }
 
@@ -114,12 +121,9 @@ function searchFacts(events: readonly HistoryEvent[]): SpanAttributes {
   return facts;
 }
 
-interface StepEnd {
+interface StepEnd extends Ending {
   /** Id of the event that scheduled it. */
   readonly scheduled: string;
-  readonly status: SpanStatus;
-  readonly failure?: Failure | null | undefined;
-  readonly message?: string;
 }
 
 function stepEnd(event: HistoryEvent): StepEnd | undefined {
@@ -130,7 +134,7 @@ function stepEnd(event: HistoryEvent): StepEnd | undefined {
   return cancelled == null ? undefined : { scheduled: String(cancelled.scheduledEventId), status: 'unset', message: 'cancelled' };
 }
 
-interface Step extends Omit<StepEnd, 'scheduled'> {
+interface Step extends Ending {
   readonly scheduled: HistoryEvent;
   readonly close: HistoryEvent;
   readonly events: readonly SpanEvent[];
@@ -139,10 +143,9 @@ interface Step extends Omit<StepEnd, 'scheduled'> {
   readonly runId: string;
 }
 
-function stepSpan({ scheduled, close, events, facts, traceId, runId, status, failure, message }: Step): Span {
+function stepSpan({ scheduled, close, events, facts, traceId, runId, ...end }: Step): Span {
   const asked = scheduled.activityTaskScheduledEventAttributes;
   const summary = textOf(scheduled.userMetadata?.summary);
-  const said = failure == null ? message : failureMessage(failure);
   return {
     traceId,
     spanId: spanOfStep(runId, String(scheduled.eventId)),
@@ -152,11 +155,10 @@ function stepSpan({ scheduled, close, events, facts, traceId, runId, status, fai
     end: nanos(close.eventTime),
     attributes: {
       'temporal.activity.id': asked?.activityId ?? '', 'temporal.activity.type': asked?.activityType?.name ?? '', 'temporal.task_queue': asked?.taskQueue?.name ?? '',
-      ...facts, ...(summary === undefined ? {} : { 'temporal.summary': summary }), ...(failure == null ? {} : errorType(failure)),
+      ...facts, ...(summary === undefined ? {} : { 'temporal.summary': summary }), ...(end.failure == null ? {} : errorType(end.failure)),
     },
     events,
-    status,
-    ...(said === undefined ? {} : { message: said }),
+    ...ending(end),
   };
 }
 

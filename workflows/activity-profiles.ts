@@ -57,6 +57,16 @@ export const watchOn = (host: string | null, summary: string, forMs: number): Ac
     retry: { initialInterval: '1 second', backoffCoefficient: 1.5, maximumInterval: '2 seconds' },
   });
 
+/** One activity that goes on for hours and is then handed on: its heartbeats write no history, and a dead worker is noticed by them. */
+export const shift = (summary: string): Activities =>
+  proxyActivities<Activities>({
+    taskQueue: taskQueues.watch,
+    startToCloseTimeout: '1 day',
+    heartbeatTimeout: '20 seconds',
+    retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '15 seconds' },
+    summary,
+  });
+
 /** Waiting for another run: takes no slot of the bulk work it waits for. */
 export const waiting = (summary: string): Activities => proxyActivities<Activities>({ ...long, taskQueue: taskQueues.main, summary });
 

@@ -1,29 +1,20 @@
 /** One run of the incident workflow: its state, the alerts and people that change it, and the flows that go on beside each other. */
 import { condition, ParentClosePolicy, patched, setCurrentDetails, startChild, upsertSearchAttributes, uuid4, workflowInfo, getExternalWorkflowHandle, type ChildWorkflowHandle, type Workflow } from '@temporalio/workflow';
-import type { Alert, DamageScenario } from '../domain/alert.ts';
+import type { Alert } from '../domain/alert.ts';
 import { addTimeline, firing, forget, joinIncident, memoryOf, needsApproval, openIncident, remember, resolveAlert, summaryOf, trackedFiring, viewOf, fingerprintIn, rememberMs, budgetPhases, type Attempt, type IncidentRecord, type IncidentState, type IncidentView, type Memory } from '../domain/incident.ts';
 import type { IncidentSettings } from '../domain/incident-settings.ts';
 import { atLeast } from '../domain/severity.ts';
 import { idFromUuid } from '../domain/ids.ts';
-import type { PlanResult, RecoverInput } from '../domain/plan/result.ts';
 import { taskQueues } from '../domain/task-queues.ts';
 import { lightOn, local, waiting } from './activity-profiles.ts';
-import { factsOf, planResultIn } from './failures.ts';
+import { factsOf } from './failures.ts';
 import { evidenceOf } from '../domain/incident-evidence.ts';
+import { endOf, failedEnd, planInput, type PlanEnd } from './incident-plan.ts';
 import { Messenger } from './incident-messages.ts';
 import { searchAttributes } from './progress.ts';
 
 /** By name: what is started is no part of this file's world. */
 const startByName = startChild as unknown as (type: string, options: Record<string, unknown>) => Promise<ChildWorkflowHandle<Workflow>>;
-
-/** `busy`: another run of the same plan is at it, so whether it helps is seen by the alert. */
-interface PlanEnd {
-  readonly ok: boolean;
-  readonly busy?: boolean;
-  readonly status: string;
-  readonly detail: string;
-  readonly budgets: readonly { readonly name: string; readonly budgetMs: number; readonly durationMs: number }[];
-}
 
 /** A plan that another run of it holds is tried again after this, and so often. */
 const busyWaitMs = 20_000;
@@ -293,9 +284,8 @@ export class IncidentRun {
       else this.toPeople(record, unknown.length > 0 ? `no plan could be run: the configuration has no plan ${unknown.join(', ')}` : `nothing is run: ${settings.fallback.why}`);
       return;
     }
-    const ofRecord = record.approvalRule ?? (settings.approval === 'critical' ? (record.severity === 'critical' ? 'always' : 'never') : settings.approval);
     const by = record.retried?.plans.includes(next) === true && !settings.provedApprovals ? [record.retried.by] : [];
-    if (this.later ? !needsApproval(record, next, settings.approval) : ofRecord === 'never') record.stage = 'start';
+    if (!needsApproval(this.later ? record : { ...record, approvalRules: {} }, next, settings.approval)) record.stage = 'start';
     else {
       const hash = await this.previewHash(record, next);
       if (this.leaving || record.resolvedAt !== null || this.isPast('decide', record)) return;
@@ -570,30 +560,4 @@ export class IncidentRun {
     const lines = record.timeline.slice(-15).map((entry) => `- ${entry.at.slice(11, 19)} **${entry.event}** ${entry.text}`);
     setCurrentDetails(`**${record.severity} ${record.type} incident of ${record.service}: ${record.status}**\n\n${record.description.slice(0, 500)}\n\n${lines.join('\n')}`);
   }
-}
-
-/** What a plan is started with: the same for its preview, so that the hash is of what will run. A target that is none of the configuration is only a name. */
-function planInput(record: IncidentRecord, plan: string, isTarget: boolean): RecoverInput {
-  const scenario: DamageScenario | undefined = record.scenario ?? record.damage?.scenario;
-  return {
-    schemaVersion: 1, plan, startedBy: `incident ${record.id}`.slice(0, 200), onBusy: 'skip',
-    incident: { id: record.id, service: record.service, target: record.target, type: record.type, severity: record.severity, name: record.name, detectedAt: record.openedAt, ...(record.since === undefined ? {} : { since: record.since }) },
-    ...(record.target === null || !isTarget ? {} : { target: record.target }), ...(scenario === undefined ? {} : { scenario }),
-  };
-}
-
-/** What a plan run says of itself; anything but completed is no recovery. */
-function endOf(result: unknown): PlanEnd {
-  const { status, warnings, error, budgets } = (result ?? {}) as Partial<PlanResult>;
-  const word = status ?? 'ended without a status';
-  const detail = error?.message ?? warnings?.[0] ?? '';
-  return { ok: word === 'completed' || word === 'skipped', ...(word === 'skipped' ? { busy: true } : {}), status: word, detail, budgets: budgets ?? [] };
-}
-
-/** The whole result of a plan that did not complete is in its failure. */
-function failedEnd(error: unknown): PlanEnd {
-  const found = planResultIn(error);
-  if (found !== undefined) return { ...endOf(found.result), ok: false, detail: found.message };
-  const { code, message } = factsOf(error);
-  return { ok: false, status: code === 'cancelled' ? 'cancelled' : 'failed', detail: message, budgets: [] };
 }

@@ -4,6 +4,7 @@ import type { Notification, NotifyEvent } from '../domain/notification.ts';
 import { heldKey, keyOf } from '../domain/plan/machine.ts';
 import type { ApprovalSpec, PlanSnapshot, StepSpec } from '../domain/plan/model.ts';
 import type { PlanState } from '../domain/plan/state.ts';
+import { choicesOf } from '../domain/plan/view.ts';
 import { factsOf } from './failures.ts';
 import { tell } from './notification.workflow.ts';
 
@@ -51,7 +52,7 @@ export class ApprovalCalls {
     const what = held.why === 'unknown' ? 'nobody knows whether it took effect' : 'it failed, and nothing is undone by itself';
     const error = steps[held.step]?.error?.message ?? '';
     const headline = `plan ${plan} waits for a person: step ${held.step} (${uses}): ${what}`;
-    const commands = held.why === 'unknown' ? ['answer', 'abort'] : ['retry', 'skip', 'abort'];
+    const commands = [...new Set(choicesOf(this.snapshot, held).map((choice) => choice.split(' ')[0] ?? ''))];
     const group = `plan/${this.run}/held`;
     this.hand(
       {

@@ -1,7 +1,6 @@
-import { continueAsNew, proxyActivities, setCurrentDetails } from '@temporalio/workflow';
-import { taskQueues } from '../domain/task-queues.ts';
+import { continueAsNew, setCurrentDetails } from '@temporalio/workflow';
 import type { TraceMark } from '../domain/trace.ts';
-import type { Activities } from '../activities/index.ts';
+import { shift } from './activity-profiles.ts';
 
 /**
  * Sends every run that ends to the collector of `telemetry.traces`. Id: `traces`; started by every worker that has one configured, once. One activity heartbeats how
@@ -9,13 +8,6 @@ import type { Activities } from '../activities/index.ts';
  */
 export async function traces(from: TraceMark | null): Promise<void> {
   setCurrentDetails('One activity sends the traces of runs that have ended (docs/guides/traces.md).');
-  const { sendTraces } = proxyActivities<Activities>({
-    taskQueue: taskQueues.watch,
-    startToCloseTimeout: '1 day',
-    heartbeatTimeout: '20 seconds',
-    retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '15 seconds' },
-    summary: 'send traces',
-  });
-  const mark = await sendTraces(from);
+  const mark = await shift('send traces').sendTraces(from);
   if (mark !== null) await continueAsNew<typeof traces>(mark);
 }

@@ -9,7 +9,8 @@ import { sourceServer } from '../source-server.ts';
 import { stagingPath } from '../staging.ts';
 import { postgresSettings, settingsOf, targetSettings } from '../target-settings.ts';
 import type { DumpContext, EngineDefinition, EngineDump } from './engine.ts';
-import { assertSource, ownDirectories } from './files.ts';
+import { assertSource } from './files.ts';
+import { ownPaths } from './own-places.ts';
 import { configRestoreEngine } from './restore-config.ts';
 
 /** Files of configuration, and what else is needed to rebuild a host: service definitions, database settings, Resurgo's own configuration and schedules. */
@@ -35,7 +36,7 @@ async function dumpConfig(context: DumpContext): Promise<EngineDump> {
   const staging = stagingPath(deps, plan.target, plan.backup);
   try {
     const tree = await dumpFiles({
-      selection: { paths: config.files, exclude: config.exclude ?? [], include: [], never: await ownDirectories(deps, context.settings, config.files) },
+      selection: { paths: config.files, exclude: config.exclude ?? [], include: [], never: ownPaths(deps.loaded, context.settings.config) },
       oneFileSystem: false, link: 0, writer, staging, signal, onProgress: report,
     });
     const warnings = [...tree.warnings];

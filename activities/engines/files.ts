@@ -1,15 +1,14 @@
-import { realpath, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { lstatSync } from 'node:fs';
 import type { BackupIndex, FilesFacts } from '../../domain/backup.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { dumpFiles } from '../../providers/files/dump.ts';
 import { resolveTool } from '../../providers/host/tool-command.ts';
 import { runTool } from '../../providers/host/child.ts';
-import type { ActivityDeps } from '../deps.ts';
 import { stagingPath } from '../staging.ts';
-import { settingsOf, type TargetSettings } from '../target-settings.ts';
+import { settingsOf } from '../target-settings.ts';
 import type { DumpContext, EngineDefinition, EngineDump } from './engine.ts';
-import { ownPlaces } from './own-places.ts';
+import { ownPaths } from './own-places.ts';
 import { parentIndex } from './parent-index.ts';
 import { filesRestoreEngine } from './restore-files.ts';
 
@@ -59,7 +58,7 @@ async function dumpFileTree(context: DumpContext, tree: { paths: readonly string
     const version = tarVersion();
     version.catch(() => undefined);
     const dump = await dumpFiles({
-      selection: { paths: tree.paths, exclude: tree.exclude, include: tree.include, never: await ownDirectories(deps, context.settings, tree.paths) },
+      selection: { paths: tree.paths, exclude: tree.exclude, include: tree.include, never: ownPaths(deps.loaded, context.settings.config) },
       oneFileSystem: tree.oneFileSystem,
       link: plan.chain.length,
       parent: parent?.engineManifest,
@@ -80,22 +79,6 @@ async function dumpFileTree(context: DumpContext, tree: { paths: readonly string
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-}
-
-/**
- * Repositories and our own state are never part of a backup of files: each backup would hold the ones before it. By the names they have below the paths, whichever
- * symbolic links lead there.
- */
-export async function ownDirectories(deps: ActivityDeps, settings: TargetSettings, paths: readonly string[]): Promise<string[]> {
-  const own = (await ownPlaces(deps.loaded, settings.config)).map(({ path }) => path);
-  const { config, stateDir } = deps.loaded;
-  const named = [...Object.values(config.repositories).flatMap((repository) => (repository.type === 'disk' ? [repository.path] : [])), stateDir, ...(settings.config.staging === undefined ? [] : [settings.config.staging])];
-  const below: string[] = [];
-  for (const root of paths) {
-    const real = await realpath(root).catch(() => root);
-    for (const path of own) if (path === real || path.startsWith(`${real}/`)) below.push(root + path.slice(real.length));
-  }
-  return [...new Set([...named, ...own, ...below])];
 }
 
 const tarVersion = async (): Promise<string> => (await runTool({ command: 'tar', args: ['--version'] })).stdout.split('\n')[0] ?? 'tar';

@@ -8,7 +8,7 @@ import type { RestorePlan } from '../../domain/operations.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import { isWithin, readListing } from '../../providers/files/listing.ts';
 import { listingOf, restoreFiles, selects, syncFiles, withFirstNames, type Place } from '../../providers/files/restore.ts';
-import { assertSwappable, confirmFiles, readSwap, swapBackFiles, swapInFiles, type SwapPath } from '../../providers/files/swap.ts';
+import { assertSwappable, confirmFiles, mostPath, readSwap, swapBackFiles, unfinished, swapInFiles, type SwapPath } from '../../providers/files/swap.ts';
 import { verifyFiles } from '../../providers/files/verify.ts';
 import { rootsOf } from '../../providers/files/walk.ts';
 import { removeTree } from '../../providers/host/remove-tree.ts';
@@ -54,7 +54,7 @@ export function filesRestoreEngine(deps: ActivityDeps, settings: TargetSettings,
         const outside = only.find((path) => !roots.some((root) => isWithin(path, relative(root))));
         if (outside !== undefined) throw new ResurgoError('unsupported', `/${outside} holds the content of another name of it that --only asks for; name both`);
         await assertNonePending(deps, settings.name, input.id);
-        const own = await ownPlaces(deps.loaded, settings.config);
+        const own = await Promise.all(ownPlaces(deps.loaded, settings.config).map(async ({ what, path }) => ({ what, path: await realpath(path).catch(() => path) })));
         const swaps: SwapPath[] = [];
         for (const root of roots.filter((path) => asked.length > 0 || hasEntry(listing, relative(path)))) {
           if (root === '/') throw new ResurgoError('unsupported', 'the root of the file system cannot be swapped while it is in use', { details: { hint: 'Restore beside with --to, or name directories with --only.' } });
@@ -172,7 +172,7 @@ async function assertNonePending(deps: ActivityDeps, target: string, id: string)
   for (const plan of await plansInPlace(deps.loaded.stateDir, target)) {
     if (plan.id === id) continue;
     for (const { path } of (plan.engineState as Partial<FilesState> | undefined)?.swaps ?? []) {
-      if ((await readSwap(path))?.id === plan.id) throw new ResurgoError('destinationBusy', `restore ${plan.id} of ${target} in place was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${plan.id}, or resurgo restore rollback ${plan.id}` } });
+      if ((await readSwap(path))?.id === plan.id) throw unfinished(plan.id, path);
     }
   }
 }
@@ -217,9 +217,6 @@ function sizesOf(listing: string, only: readonly string[]): { bytes: number; lon
   }
   return { bytes, longest };
 }
-
-/** The system takes no longer path. */
-const mostPath = 4095;
 
 /** What is built must be compared by its whole path. @throws unsupported */
 function assertFits(path: string, more: number): void {

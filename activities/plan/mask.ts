@@ -1,12 +1,10 @@
 /** What an action was given by reference comes back in no text of it: outputs, errors and progress are kept in histories and evidence. */
-import path from 'node:path';
 import type { LoadedConfig } from '../../config/load.ts';
-import { resolveSecret } from '../../config/secret.ts';
 import { ResurgoError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/plan/model.ts';
-import { mapReferences } from './references.ts';
+import { mapReferences, resolveReference } from './references.ts';
 
-export const masked = '[secret]';
+const masked = '[secret]';
 /** What is shorter is in every text. */
 const shortest = 4;
 
@@ -17,7 +15,7 @@ export function maskOf(loaded: Pick<LoadedConfig, 'dir'>, input: Json): Mask {
   const found = new Set<string>();
   mapReferences(input, (ref) => {
     try {
-      const value = resolveSecret('file' in ref ? { file: path.resolve(loaded.dir, ref.file) } : ref, 'a reference');
+      const value = resolveReference(loaded, ref, 'a reference');
       for (const text of [value, value.trim(), ...value.split('\n')]) for (const form of [text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text.toWellFormed())]) if (form.length >= shortest) found.add(form);
     } catch {
       // Whoever needs it says so.

@@ -22,7 +22,10 @@ export function mapReferences(value: unknown, replace: (ref: SecretRef, at: read
   return value;
 }
 
+/** A file is named from where the configuration lies. @throws configInvalid, configUnsafe */
+export const resolveReference = (loaded: Pick<LoadedConfig, 'dir'>, ref: SecretRef, what: string): string => resolveSecret('file' in ref ? { file: path.resolve(loaded.dir, ref.file) } : ref, what);
+
 /** With every reference in the clear: only to hand to an action. @throws configInvalid, configUnsafe */
 export function withSecrets(loaded: Pick<LoadedConfig, 'dir'>, input: Json, what: string): unknown {
-  return mapReferences(input, (ref, at) => resolveSecret('file' in ref ? { file: path.resolve(loaded.dir, ref.file) } : ref, `${what}, ${at.join('.')}`));
+  return mapReferences(input, (ref, at) => resolveReference(loaded, ref, `${what}, ${at.join('.')}`));
 }

@@ -33,9 +33,16 @@ export function viewOf(snapshot: PlanSnapshot, state: PlanState, run: RunFacts, 
     }),
     held: held === null ? null : {
       step: held.step, why: held.why, until: new Date(held.until).toISOString(), message: state.steps[held.step]?.error?.message ?? '',
-      choices: (held.why === 'unknown' ? ['answer applied', 'answer notApplied', 'skip', 'abort'] : ['retry', 'skip', 'abort']).filter((choice) => choice !== 'skip' || !snapshot.steps.some((spec) => spec.id === held.step && isGate(spec))),
+      choices: choicesOf(snapshot, held),
     },
   };
+}
+
+/** What a person may do about the step that a plan waits at. */
+export function choicesOf(snapshot: PlanSnapshot, { step, why }: NonNullable<PlanState['held']>): string[] {
+  const all = why === 'unknown' ? ['answer applied', 'answer notApplied', 'skip', 'abort'] : ['retry', 'skip', 'abort'];
+  const spec = snapshot.steps.find(({ id }) => id === step);
+  return spec !== undefined && isGate(spec) ? all.filter((choice) => choice !== 'skip') : all;
 }
 
 export interface StepLine {

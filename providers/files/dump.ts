@@ -8,7 +8,9 @@ import { ResurgoError } from '../../domain/errors.ts';
 import { pathBytes } from '../vault/tar-path.ts';
 import { LineWriter, readLines } from './line-file.ts';
 import { comparePaths, entryOf, isUnchanged, lineOf, ListingWriter, misfits, readLinesOf, type ListedLine, type Entry, type EntryStat } from './listing.ts';
+import { isMixed, tie, withOtherNames, type Names } from './names.ts';
 import { packFiles } from './pack.ts';
+import { Problems } from './problems.ts';
 import { leavesOut, type Selection } from './selection.ts';
 import type { MemberContent, TarMember } from './tar-members.ts';
 import { absolute, identityOf, statOf, walk } from './walk.ts';
@@ -38,9 +40,6 @@ export interface FilesDump {
 const rounds = 4;
 /** Times of files have the grain of the kernel's clock tick; what is younger than this when it is read may change once more unseen. */
 const freshNs = 50_000_000n;
-/** Names in a warning. */
-const shown = 5;
-
 export const streamName = (n: number): string => `files-${String(n)}.tar`;
 
 /**
@@ -106,9 +105,12 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
       if (!without.has(entry.path) && !problems.gone.has(entry.path)) yield entry;
     }
   };
+  /** Nothing was packed since the list was last seen to fit. */
+  let fits = false;
   for (let n = 2; n <= rounds; n++) {
     if (mayMisfit()) for (const { path, leader } of misfits(listedNow(new Set()))) for (const each of leader === undefined ? [path] : [path, leader]) if (!again.has(each)) again.set(each, 'another name of it changed');
-    if (again.size === 0) break;
+    fits = again.size === 0;
+    if (fits) break;
     if (n > 2) await sleep(100 * n, undefined, { signal });
     const list = join(staging, `list-${String(n)}`);
     const stats = listAgain(list, withOtherNames([...again.keys()], walked.names), again, problems);
@@ -138,7 +140,7 @@ export async function dumpFiles(options: FilesDumpOptions): Promise<FilesDump> {
   }
 
   // A list that no restore would take is never written: what does not fit into it is left out, and told.
-  for (let misfit = mayMisfit(); misfit;) {
+  for (let misfit = !fits && mayMisfit(); misfit;) {
     misfit = false;
     for (const { path, why } of misfits(listedNow(lost))) {
       misfit = true;
@@ -179,25 +181,6 @@ interface Surveyed {
   readonly names: Map<string, readonly string[]>;
   /** Names of files of which some names are unchanged and others are not, or the one with the content is gone: they are packed together. */
   readonly mixed: readonly string[];
-}
-
-interface Names {
-  readonly paths: string[];
-  changed: number;
-  /** Names that the unchanged ones have their content under. */
-  readonly firsts: Set<string>;
-}
-
-/** With the first name moved out of the tree, or out of the paths, the others are hard links to nothing. */
-const isMixed = ({ paths, changed, firsts }: Names): boolean =>
-  changed < paths.length && (changed > 0 || [...firsts].some((first) => !paths.includes(first)));
-
-/** A name that a file got after its first one was looked at is known when tar has found it: from then on they go together. */
-function tie(names: Map<string, readonly string[]>, first: string, other: string): void {
-  const [one, two] = [names.get(first), names.get(other)];
-  if (one !== undefined && one === two) return;
-  const all = [...new Set([...(one ?? [first]), ...(two ?? [other])])];
-  for (const path of all) names.set(path, all);
 }
 
 /** Walks the tree beside the parent's list, both in the same order. */
@@ -349,11 +332,6 @@ function isSameNow(before: EntryStat): boolean {
   }
 }
 
-/** Files with several names are packed with all of them, or the others would be copies. */
-function withOtherNames(paths: readonly string[], names: ReadonlyMap<string, readonly string[]>): string[] {
-  return [...new Set(paths.flatMap((path) => names.get(path) ?? [path]))].sort(comparePaths);
-}
-
 /** What is still there is listed; the rest is vanished or unreadable, and told. */
 function listAgain(list: string, paths: readonly string[], why: ReadonlyMap<string, string>, problems: Problems): Map<string, EntryStat> {
   const stats = new Map<string, EntryStat>();
@@ -374,28 +352,4 @@ function listAgain(list: string, paths: readonly string[], why: ReadonlyMap<stri
   }
   writer.close();
   return stats;
-}
-
-/** What is not in the backup, or not as it should be. */
-class Problems {
-  readonly unread = new Map<string, string>();
-  readonly vanished: string[] = [];
-  readonly changing: string[] = [];
-  /** In no backup, whatever the draft says. */
-  readonly gone = new Set<string>();
-  sockets = 0;
-
-  report(path: string, why: string): void {
-    this.unread.set(path, why.replace(/, \w+ '.*'$/s, ''));
-  }
-
-  warnings(): string[] {
-    const named = (paths: readonly string[]): string => paths.slice(0, shown).map((path) => JSON.stringify(`/${path}`)).join(', ') + (paths.length > shown ? ' …' : '');
-    const unread = [...this.unread.keys()];
-    return [
-      ...(unread.length === 0 ? [] : [`${String(unread.length)} could not be read and are not in the backup: ${unread.slice(0, shown).map((path) => `${JSON.stringify(`/${path}`)} (${this.unread.get(path) ?? ''})`).join(', ')}${unread.length > shown ? ' …' : ''}`]),
-      ...(this.changing.length === 0 ? [] : [`${String(this.changing.length)} changed each time they were read; what the backup has of them may be half old, half new: ${named(this.changing)}`]),
-      ...(this.vanished.length === 0 ? [] : [`${String(this.vanished.length)} vanished while the backup was taken: ${named(this.vanished)}`]),
-    ];
-  }
 }

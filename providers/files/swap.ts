@@ -26,7 +26,8 @@ interface Journal {
 }
 
 const mostName = 255;
-const mostPath = 4095;
+/** Bytes; the system takes no longer path. */
+export const mostPath = 4095;
 
 /** A name beside the path; where the two together would be too long for a name, its begin and a digest of it. */
 export function beside(path: string, suffix: string): string {
@@ -69,13 +70,17 @@ const exists = async (path: string): Promise<boolean> => {
   }
 };
 
+/** A person has not yet said what becomes of the old data there. */
+export const unfinished = (id: string, path: string): ResurgoError =>
+  new ResurgoError('destinationBusy', `restore ${id} of ${path} was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${id}, or resurgo restore rollback ${id}` } });
+
 /** Refuses what renames cannot do, before anything is built. @throws destinationBusy, destinationNotEmpty */
 export async function assertSwappable(path: string, id: string): Promise<void> {
   const longest = [oldName(path), failedName(path, id), journalOf(path)].find((each) => Buffer.byteLength(each) > mostPath - roomOfTemporary);
   if (longest !== undefined) throw new ResurgoError('unsupported', `${path} is too long a path to be swapped: what is kept beside it would have a path of ${String(Buffer.byteLength(longest))} bytes`, { details: { hint: 'Restore beside with --to, and move it there by hand.' } });
   const pending = await readSwap(path);
   if (pending !== undefined && pending.id !== id) {
-    throw new ResurgoError('destinationBusy', `restore ${pending.id} of ${path} was neither confirmed nor rolled back`, { details: { hint: `resurgo restore confirm ${pending.id}, or resurgo restore rollback ${pending.id}` } });
+    throw unfinished(pending.id, path);
   }
   if (pending === undefined && (await exists(oldName(path)))) throw new ResurgoError('destinationNotEmpty', `${oldName(path)} exists, and is where the old data would be kept`, { details: { hint: 'Move it away.' } });
   const mounted = (await mountPoints()).find((mount) => mount === path || mount.startsWith(path === '/' ? '/' : `${path}/`));
@@ -101,7 +106,7 @@ export async function swapInFiles(swaps: readonly SwapPath[], id: string): Promi
     const kept = oldName(path);
     const journal = await readSwap(path);
     if (journal === undefined) await writeFileAtomic(journalOf(path), JSON.stringify({ id, old: await exists(path) } satisfies Journal));
-    else if (journal.id !== id) throw new ResurgoError('destinationBusy', `restore ${journal.id} of ${path} was neither confirmed nor rolled back`);
+    else if (journal.id !== id) throw unfinished(journal.id, path);
     const isBuilt = await exists(built(swap));
     if (isBuilt && (await exists(path))) {
       if (await exists(kept)) throw new ResurgoError('destinationBusy', `${path} was made anew while it was being swapped`);
